@@ -1,0 +1,1 @@
+"""hubless_gossip."""

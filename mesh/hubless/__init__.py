@@ -1,0 +1,1 @@
+"""hubless: a peer-to-peer mesh of agents with no orchestrator."""
