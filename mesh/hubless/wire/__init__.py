@@ -1,0 +1,53 @@
+"""What travels between nodes, and between clients and nodes, on the work sockets."""
+
+from hubless.wire.codec import (
+    PROTOCOL_VERSION,
+    Envelope,
+    FrameError,
+    Limits,
+    decode,
+    encode,
+    encode_refusal,
+)
+from hubless.wire.messages import (
+    Answer,
+    Ask,
+    Assign,
+    Cancel,
+    Ended,
+    Hello,
+    LeavePlease,
+    Message,
+    Place,
+    Refused,
+    Settled,
+    Submit,
+    Told,
+    Welcome,
+    Withdraw,
+)
+
+__all__ = [
+    "PROTOCOL_VERSION",
+    "Answer",
+    "Ask",
+    "Assign",
+    "Cancel",
+    "Ended",
+    "Envelope",
+    "FrameError",
+    "Hello",
+    "LeavePlease",
+    "Limits",
+    "Message",
+    "Place",
+    "Refused",
+    "Settled",
+    "Submit",
+    "Told",
+    "Welcome",
+    "Withdraw",
+    "decode",
+    "encode",
+    "encode_refusal",
+]

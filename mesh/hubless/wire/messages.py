@@ -1,0 +1,181 @@
+"""The messages of the work sockets: frozen, typed, array-like, tagged with a small integer.
+
+A field is only ever added at the end and with a default, and a tag is never given to another message:
+a receiver that does not know a tag counts and drops that message alone, so that versions can roll.
+
+Task ids are 16 bytes (see `hubless.placement`). Payloads are the agent's own JSON bytes and are parsed
+only where they are used. Durations travel as *remaining* milliseconds, since clocks of nodes differ.
+"""
+
+from __future__ import annotations
+
+from hubless_agents import Failure
+from msgspec import Struct
+
+
+class _Message(Struct, frozen=True, array_like=True, gc=False):
+    """What all messages have in common; a subclass adds its tag."""
+
+
+# -- greeting -----------------------------------------------------------------------------------------
+
+
+class Hello(_Message, tag=1):
+    """First message on a connection from a client or a joining node; answered with `Welcome`.
+
+    `role` is "client" or "node". The mesh id in the envelope may be empty: the sender does not know it yet.
+    """
+
+    role: str
+    request: int = 0
+
+
+class Welcome(_Message, tag=2):
+    """Who answered, and what a newcomer must know.
+
+    `gossip` is "host:port" of the gossip socket. `peers` are work addresses of live members, this node's
+    first, for fail-over. `owned` are the shards that this node owns just now: an id minted for one of
+    them saves a hop.
+    """
+
+    request: int
+    mesh: bytes
+    node: str
+    boot: int
+    gossip: str
+    shards: int
+    peers: tuple[str, ...]
+    owned: tuple[int, ...]
+
+
+class Refused(_Message, tag=3):
+    """The frame was understood and is not wanted: `code` "mesh_mismatch" | "not_a_member" | "leaving"."""
+
+    code: str
+    message: str
+
+
+# -- client and gateway -------------------------------------------------------------------------------
+
+
+class Submit(_Message, tag=10):
+    """A task from a client. Submitting the same id again never makes a second task while its owner lives.
+
+    `deadline_ms` is what remains of the caller's patience; 0 asks for the agent's own deadline.
+    `key` is "" for a task without one; a key decides the shard that `task` must carry.
+    """
+
+    task: bytes
+    agent: str
+    key: str
+    payload: bytes
+    deadline_ms: int
+
+
+class Answer(_Message, tag=11):
+    """The outcome of a submitted task. Exactly one of `payload` and `failure` is set.
+
+    `node` ran the last attempt ("" when none ran), `attempt` counts from 1.
+    """
+
+    task: bytes
+    payload: bytes | None
+    failure: Failure | None
+    node: str
+    attempt: int
+
+
+class Cancel(_Message, tag=12):
+    """The client no longer wants the answer."""
+
+    task: bytes
+
+
+class Ask(_Message, tag=13):
+    """An operator's question: `what` is "members" | "ring" | "breakers" | "node" | "leave"."""
+
+    request: int
+    what: str
+    argument: str = ""
+
+
+class Told(_Message, tag=14):
+    """The answer to an `Ask`: `body` is JSON bytes, or empty with `failure` set."""
+
+    request: int
+    body: bytes
+    failure: Failure | None = None
+
+
+# -- node and node ------------------------------------------------------------------------------------
+
+
+class Place(_Message, tag=20):
+    """Gateway to owner: keep this task and see to it. Sent again until settled; known ids are recognised."""
+
+    task: bytes
+    agent: str
+    key: str
+    payload: bytes
+    deadline_ms: int
+    hops: int
+
+
+class Settled(_Message, tag=21):
+    """Owner to gateway: the task has its one outcome."""
+
+    task: bytes
+    payload: bytes | None
+    failure: Failure | None
+    node: str
+    attempt: int
+
+
+class Assign(_Message, tag=22):
+    """Owner to executor: run this attempt. The attempt number is the fencing token."""
+
+    task: bytes
+    attempt: int
+    agent: str
+    payload: bytes
+    deadline_ms: int
+    failures: tuple[Failure, ...] = ()
+
+
+class Ended(_Message, tag=23):
+    """Executor to owner: how the attempt ended."""
+
+    task: bytes
+    attempt: int
+    payload: bytes | None
+    failure: Failure | None
+
+
+class Withdraw(_Message, tag=24):
+    """Owner to executor, or gateway to owner: nobody waits for this task any more."""
+
+    task: bytes
+
+
+class LeavePlease(_Message, tag=25):
+    """An operator asked, through another node, that the receiver leave the mesh."""
+
+    reason: str
+
+
+Message = (
+    Hello
+    | Welcome
+    | Refused
+    | Submit
+    | Answer
+    | Cancel
+    | Ask
+    | Told
+    | Place
+    | Settled
+    | Assign
+    | Ended
+    | Withdraw
+    | LeavePlease
+)
