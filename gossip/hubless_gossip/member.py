@@ -1,0 +1,90 @@
+"""Who is who: addresses, identities and what users see of a member. Values only, no rules.
+
+The rules about which claim wins live in `claims.py`.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+NODE_MAX_CHARS = 64
+META_MAX_BYTES = 768
+NUMBER_MAX = 2**63 - 1
+
+NodeId = Annotated[str, Meta(min_length=1, max_length=NODE_MAX_CHARS)]
+Count = Annotated[int, Meta(ge=0, le=NUMBER_MAX)]
+Host = Annotated[str, Meta(min_length=1, max_length=253)]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+MetaBytes = Annotated[bytes, Meta(max_length=META_MAX_BYTES)]
+Load = Annotated[int, Meta(ge=0, le=255)]
+
+
+class Address(Struct, frozen=True, array_like=True, gc=False, order=True):
+    """Where the gossip socket of a node is bound."""
+
+    host: Host
+    port: Port
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+class Condition(enum.IntEnum):
+    """What users see of a member; a higher one is worse.
+
+    BUSY: the process lives (its I/O thread answers) and its application is silent, or it says itself
+    that it is busy. It gets no new work and is not declared dead.
+    """
+
+    ALIVE = 0
+    BUSY = 1
+    SUSPECT = 2
+    DEAD = 3
+    LEFT = 4
+
+
+class Identity(Struct, frozen=True):
+    """This process: `mesh` (8 bytes), `node` (1..64 characters), `boot` (rises at each start), `address`."""
+
+    mesh: bytes
+    node: str
+    boot: int
+    address: Address
+
+    def __post_init__(self) -> None:
+        if len(self.mesh) != 8:
+            raise ValueError(f"mesh must be 8 bytes, not {len(self.mesh)}: pass the id made at genesis")
+        if not 1 <= len(self.node) <= NODE_MAX_CHARS:
+            raise ValueError(f"node must have 1..{NODE_MAX_CHARS} characters, not {len(self.node)}")
+        if not 0 <= self.boot <= NUMBER_MAX:
+            raise ValueError(f"boot must be 0..2**63-1, not {self.boot}: count the starts of the node")
+        if not (1 <= len(self.address.host) <= 253 and 1 <= self.address.port <= 65535):
+            raise ValueError(f"address must be host:port with a port in 1..65535, not {self.address}")
+
+
+class Peer(Struct, frozen=True, array_like=True, gc=False, order=True):
+    """One process of a node and where it was last seen."""
+
+    node: NodeId
+    boot: Count
+    address: Address
+
+
+class Member(Struct, frozen=True, gc=False):
+    """What this node believes of one member, as shown to users.
+
+    `since_ns` is the moment (driver's clock) at which this node adopted the present condition; `load`
+    is 0..255 as the member last told this node directly, 0 if it never did.
+    """
+
+    node: str
+    boot: int
+    incarnation: int
+    condition: Condition
+    address: Address
+    meta: bytes
+    load: int
+    since_ns: int
