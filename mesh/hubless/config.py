@@ -97,7 +97,7 @@ class NodeConfig:
         for setting, value, least, most in (
             ("workers", self.workers, 1, 256),
             ("spares", self.spares, 0, 64),
-            ("weight", self.weight, 1, 100),
+            ("weight", self.weight, 1, 64),
             ("shards", self.shards, 1, 4096),
             ("payload_bytes", self.payload_bytes, 1, 64 * 1024 * 1024),
             ("queue", self.queue, 1, 1_000_000),

@@ -26,6 +26,7 @@ from hubless.wire.messages import (
     Welcome,
     Withdraw,
 )
+from hubless.wire.outbox import Outbox
 
 __all__ = [
     "PROTOCOL_VERSION",
@@ -40,6 +41,7 @@ __all__ = [
     "LeavePlease",
     "Limits",
     "Message",
+    "Outbox",
     "Place",
     "Refused",
     "Settled",

@@ -111,14 +111,18 @@ class Told(_Message, tag=14):
 
 
 class Place(_Message, tag=20):
-    """Gateway to owner: keep this task and see to it. Sent again until settled; known ids are recognised."""
+    """Gateway to owner: keep this task and see to it. Sent again until settled; known ids are recognised.
+
+    `gateway` is where the outcome goes. `trail` are the nodes that handed it on because they were leaving.
+    """
 
     task: bytes
     agent: str
     key: str
     payload: bytes
     deadline_ms: int
-    hops: int
+    gateway: str
+    trail: tuple[str, ...] = ()
 
 
 class Settled(_Message, tag=21):

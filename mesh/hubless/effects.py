@@ -1,0 +1,92 @@
+"""What the node core asks its driver to do, beside the effects of `hubless_gossip` and `hubless_agents`."""
+
+from __future__ import annotations
+
+from hubless_agents import SupervisorEffect
+from hubless_gossip import Address, Persist, SendPacket, Tell, WatchLinks
+from msgspec import Struct
+
+from hubless.placement import Ring, RingMember
+from hubless.wire import Message
+
+
+class ToPeer(Struct, frozen=True, gc=False):
+    """What a role says to a role on `node`, this one or another. It never leaves the core: see `SendWork`."""
+
+    node: str
+    message: Message
+
+
+class SendWork(Struct, frozen=True, gc=False):
+    """Send a message to another node's work socket, in one frame with what else goes there in this tick."""
+
+    to: Address
+    message: Message
+
+
+class ToClient(Struct, frozen=True, gc=False):
+    """Send a message back over the connection that `route` names."""
+
+    route: bytes
+    message: Message
+
+
+class RefuseClient(Struct, frozen=True, gc=False):
+    """Tell a connection, in words that every version can read, why nothing else will be said to it."""
+
+    route: bytes
+    text: str
+
+
+class BuildRing(Struct, frozen=True):
+    """Work out `ring.changed(members)` and come back with `RingBuilt`.
+
+    Placing a thousand nodes takes tens of milliseconds, which the hot path does not have.
+    """
+
+    ring: Ring
+    members: tuple[RingMember, ...]
+
+
+class DropPeer(Struct, frozen=True, gc=False):
+    """The process behind these addresses is gone: close the connections, with what waits in their queues."""
+
+    gossip: Address
+    work: Address | None
+
+
+class Log(Struct, frozen=True, gc=False):
+    """A line for people. `level` is "info", "warning" or "error"."""
+
+    level: str
+    text: str
+
+
+class Offering(Struct, frozen=True):
+    """The workers are up and these agents are on offer; the first one means that the node is ready."""
+
+    agents: tuple[str, ...]
+
+
+class Halt(Struct, frozen=True, gc=False):
+    """The node has left the mesh, or cannot go on: stop the driver. `problem` is "" when all went well."""
+
+    problem: str = ""
+
+
+NodeEffect = (
+    ToPeer
+    | SendWork
+    | ToClient
+    | RefuseClient
+    | BuildRing
+    | DropPeer
+    | Log
+    | Offering
+    | Halt
+    | SendPacket
+    | WatchLinks
+    | Persist
+    | Tell
+    | SupervisorEffect
+)

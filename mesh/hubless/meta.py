@@ -1,0 +1,75 @@
+"""What a node tells about itself through gossip: small, since every member carries it for every other."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgpack
+import msgspec
+from hubless_agents import Contract
+from hubless_gossip import Address
+
+META_BYTES = 768
+MAX_WEIGHT = 64
+
+
+class Offer(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One agent that a node runs. `slots` is how many tasks of it run at the same time on that node."""
+
+    name: str
+    version: str
+    slots: int
+    deadline_ms: int
+    retries: int
+
+
+class Meta(msgspec.Struct, frozen=True, array_like=True):
+    """A node's own description. `work` is where it takes work; `weight` its share of the keys, 0 while it leaves."""
+
+    name: str
+    work: Address
+    zone: str
+    weight: Annotated[int, msgspec.Meta(ge=0, le=MAX_WEIGHT)]
+    offers: tuple[Offer, ...]
+
+
+class MetaTooLargeError(ValueError):
+    """A node offers more than fits into its gossip entry. The text says what to do."""
+
+
+def offers_of(contracts: tuple[Contract, ...], *, workers: int) -> tuple[Offer, ...]:
+    """The offers that go with the contracts of a node that has so many workers."""
+    return tuple(
+        Offer(
+            contract.name,
+            contract.version,
+            workers * contract.concurrency,
+            contract.deadline_ms,
+            contract.retries,
+        )
+        for contract in sorted(contracts, key=lambda contract: contract.name)
+    )
+
+
+def pack_meta(meta: Meta) -> bytes:
+    """Encodes a description.
+
+    Raises:
+        MetaTooLargeError: it takes more than 768 bytes.
+    """
+    packed: bytes = msgpack.packb(msgspec.to_builtins(meta))
+    if len(packed) > META_BYTES:
+        raise MetaTooLargeError(
+            f"the {len(meta.offers)} agents of this node take {len(packed)} bytes of its gossip entry, which may have "
+            f"{META_BYTES}: shorten agent names, or spread the agents over several nodes"
+        )
+    return packed
+
+
+def unpack_meta(raw: bytes) -> Meta | None:
+    """Decodes a peer's description; None when it is not one, which is that peer's fault and hurts nobody."""
+    try:
+        plain = msgpack.unpackb(raw, raw=False, max_buffer_size=META_BYTES)
+        return msgspec.convert(plain, Meta)
+    except Exception:  # noqa: BLE001 - msgpack raises a dozen types for bad bytes
+        return None

@@ -1,0 +1,301 @@
+"""The owner: keeps the tasks of its shards, gives each attempt to an executor, and decides the one outcome.
+
+Every change of a task is an entry; `_propose` hands it to the shard's log and `_committed` acts on it. Here the log
+is this process's memory, in which an entry is committed as soon as it is proposed: a node that dies takes its rows
+along, and the gateways, which still hold the submissions, place them with the next owner.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from hubless_agents import Effect, Failure
+
+from hubless.effects import NodeEffect, ToPeer
+from hubless.guard import Breakers, Permit
+from hubless.placement import Chosen, Loads, NoExecutor, choose_executor
+from hubless.tasks.attempts import Verdict, judge, node_gone
+from hubless.tasks.machine import (
+    TERMINAL,
+    AttemptEnded,
+    AttemptStarted,
+    Cancelled,
+    Entry,
+    Expired,
+    Row,
+    State,
+    Submitted,
+    apply,
+)
+from hubless.tasks.wheel import Wheel
+from hubless.view import View
+from hubless.wire import Assign, Ended, Place, Settled, Withdraw
+
+_MS = 1_000_000
+_FIRST_RESEND_NS = 1_000 * _MS
+_LONGEST_RESEND_NS = 8_000 * _MS
+_PARKED_RETRY_NS = 200 * _MS
+_WHEEL_WIDTH_NS = 50 * _MS
+_KEPT_NS = 60_000 * _MS
+_KEPT_ROWS = 20_000
+_KEPT_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class _Running:
+    """What this owner knows of a running attempt beside the row: lost with the owner, and rightly so."""
+
+    permit: Permit
+    resend_ns: int
+    resend_after_ns: int = _FIRST_RESEND_NS
+
+
+@dataclass(slots=True)
+class OwnerCounters:
+    placed: int = 0
+    recognised: int = 0
+    attempts: int = 0
+    fenced: int = 0
+    redispatched: int = 0
+    settled: int = 0
+    expired: int = 0
+
+
+class Owner:
+    """The tasks whose shards this node owns."""
+
+    def __init__(self, *, me: str, view: View, breakers: Breakers) -> None:
+        self._me = me
+        self._view = view
+        self._breakers = breakers
+        self._loads = Loads()
+        self._rows: dict[bytes, Row] = {}
+        self._gateways: dict[bytes, str] = {}
+        self._running: dict[bytes, _Running] = {}
+        self._by_executor: dict[str, dict[bytes, None]] = {}
+        self._avoid: dict[bytes, frozenset[str]] = {}
+        self._parked: dict[bytes, None] = {}
+        self._ended: deque[tuple[bytes, int, int]] = deque()
+        self._ended_bytes = 0
+        self._wheel: Wheel[bytes] = Wheel(width_ns=_WHEEL_WIDTH_NS)
+        self.counters = OwnerCounters()
+
+    def __len__(self) -> int:
+        return len(self._rows) - len(self._ended)
+
+    def place(self, now_ns: int, place: Place, out: list[NodeEffect]) -> None:
+        """Accepts a task, or recognises it and repeats what is known of it."""
+        row = self._rows.get(place.task)
+        self._gateways[place.task] = place.gateway
+        if row is not None:
+            self.counters.recognised += 1
+            if row.state in TERMINAL:
+                self._settle(row, out)
+            return
+        self.counters.placed += 1
+        offer = self._view.offer(place.agent)
+        retries = 0 if offer is None else offer.retries
+        deadline_ns = now_ns + place.deadline_ms * _MS
+        self._propose(
+            now_ns, Submitted(place.task, place.agent, place.key, place.payload, deadline_ns, retries), out
+        )
+
+    def ended(self, now_ns: int, executor: str, ended: Ended, out: list[NodeEffect]) -> None:
+        """Takes the outcome of an attempt; one that is not the current attempt's is fenced off and counted."""
+        row = self._rows.get(ended.task)
+        if (
+            row is None
+            or row.state is not State.RUNNING
+            or row.attempt != ended.attempt
+            or row.executor != executor
+        ):
+            self.counters.fenced += 1
+            return
+        self._conclude(now_ns, row, ended.payload, ended.failure, out)
+
+    def withdraw(self, now_ns: int, task: bytes, out: list[NodeEffect]) -> None:
+        """Nobody waits for the task any more."""
+        row = self._rows.get(task)
+        if row is not None and row.state not in TERMINAL:
+            self._stop_attempt(now_ns, row, out)
+            self._propose(now_ns, Cancelled(task), out)
+
+    def peer_gone(self, now_ns: int, node: str, out: list[NodeEffect]) -> None:
+        """Gives the attempts that ran on a dead node to others, at once."""
+        for task in list(self._by_executor.pop(node, {})):
+            row = self._rows[task]
+            self.counters.redispatched += 1
+            self._conclude(now_ns, row, None, node_gone(node), out)
+
+    def view_changed(self, now_ns: int, out: list[NodeEffect]) -> None:
+        """Tries again to place what found no executor."""
+        for task in list(self._parked):
+            self._dispatch(now_ns, self._rows[task], out)
+
+    def tick(self, now_ns: int, out: list[NodeEffect]) -> None:
+        """Expires, repeats orders that have been silent for long, retries what is parked, forgets what is old."""
+        for task in self._wheel.take_due(now_ns):
+            row = self._rows.get(task)
+            if row is None or row.state in TERMINAL:
+                continue
+            if now_ns >= row.deadline_ns:
+                self._expire(now_ns, row, out)
+            elif row.state is State.QUEUED:
+                self._dispatch(now_ns, row, out)
+            else:
+                self._repeat_order(now_ns, row, out)
+        self._forget_old(now_ns)
+
+    def next_deadline_ns(self) -> int | None:
+        return self._wheel.next_deadline_ns()
+
+    # -- the log ----------------------------------------------------------------------------------------
+
+    def _propose(self, now_ns: int, entry: Entry, out: list[NodeEffect]) -> None:
+        """Hands an entry to the shard's log. In memory there is nothing to wait for."""
+        self._committed(now_ns, entry, out)
+
+    def _committed(self, now_ns: int, entry: Entry, out: list[NodeEffect]) -> None:
+        """Acts on an entry that can no longer be lost (as far as this log can tell)."""
+        row = apply(self._rows, entry)
+        if row is None:
+            return
+        match entry:
+            case Submitted():
+                self._dispatch(now_ns, row, out)
+            case AttemptStarted():
+                self._order(now_ns, row, out)
+            case AttemptEnded() if row.state is State.QUEUED:
+                self._dispatch(now_ns, row, out)
+            case AttemptEnded() | Expired() | Cancelled():
+                self._settle(row, out)
+                self._keep_for_a_while(now_ns, row)
+
+    # -- attempts ---------------------------------------------------------------------------------------
+
+    def _dispatch(self, now_ns: int, row: Row, out: list[NodeEffect]) -> None:
+        """Finds an executor for the next attempt, or parks the task until there is one."""
+        agent = row.agent
+        choice = choose_executor(
+            self._view.agent_ring(agent),
+            row.key.encode() or row.task,
+            own=self._me,
+            loads=self._loads,
+            takes_work=self._view.takers,
+            allows=lambda node: self._breakers.allows(node, agent, now_ns),
+            visited=self._avoid.get(row.task, ()),
+            own_slots=self._view.own_slots(agent),
+        )
+        match choice:
+            case Chosen(node=node, permit=permit):
+                self._parked.pop(row.task, None)
+                self._running[row.task] = _Running(permit, 0)
+                self._propose(now_ns, AttemptStarted(row.task, row.attempt + 1, node), out)
+            case NoExecutor():
+                self._avoid.pop(row.task, None)
+                self._parked[row.task] = None
+                self._wheel.add(min(now_ns + _PARKED_RETRY_NS, row.deadline_ns), row.task)
+
+    def _order(self, now_ns: int, row: Row, out: list[NodeEffect]) -> None:
+        self.counters.attempts += 1
+        running = self._running[row.task]
+        running.resend_ns = min(now_ns + running.resend_after_ns, row.deadline_ns)
+        self._wheel.add(running.resend_ns, row.task)
+        self._loads.started(row.agent, row.executor)
+        self._by_executor.setdefault(row.executor, {})[row.task] = None
+        out.append(ToPeer(row.executor, self._assign(now_ns, row)))
+
+    def _repeat_order(self, now_ns: int, row: Row, out: list[NodeEffect]) -> None:
+        """The executor has been silent for long: the order or the answer may be lost. It knows the attempt, or runs it."""
+        running = self._running[row.task]
+        if now_ns < running.resend_ns:
+            return
+        running.resend_after_ns = min(2 * running.resend_after_ns, _LONGEST_RESEND_NS)
+        running.resend_ns = min(now_ns + running.resend_after_ns, row.deadline_ns)
+        self._wheel.add(running.resend_ns, row.task)
+        if row.executor != self._me:
+            out.append(ToPeer(row.executor, self._assign(now_ns, row)))
+
+    def _assign(self, now_ns: int, row: Row) -> Assign:
+        remaining_ms = max(1, (row.deadline_ns - now_ns) // _MS)
+        return Assign(row.task, row.attempt, row.agent, row.payload, remaining_ms, row.failures)
+
+    def _conclude(
+        self, now_ns: int, row: Row, payload: bytes | None, failure: Failure | None, out: list[NodeEffect]
+    ) -> None:
+        """Ends the current attempt and decides whether another follows."""
+        executor = row.executor
+        self._release(now_ns, row, failure)
+        final = False
+        if failure is not None:
+            verdict = judge(failure, attempt=row.attempt, earlier=row.failures, retries=row.retries)
+            final = verdict is Verdict.FINAL
+            if verdict is Verdict.ELSEWHERE:
+                avoid = self._avoid.get(row.task, frozenset()) | {executor}
+                if avoid >= self._view.agent_ring(row.agent).nodes:
+                    final = failure.code in ("overloaded", "quarantined")
+                self._avoid[row.task] = avoid
+        self._propose(now_ns, AttemptEnded(row.task, row.attempt, payload, failure, final), out)
+
+    def _release(self, now_ns: int, row: Row, failure: Failure | None) -> None:
+        """Gives back what the current attempt, if any, holds: its load and its breaker's permit."""
+        running = self._running.pop(row.task, None)
+        self._parked.pop(row.task, None)
+        if running is None:
+            return
+        self._loads.finished(row.agent, row.executor)
+        tasks = self._by_executor.get(row.executor)
+        if tasks is not None:
+            tasks.pop(row.task, None)
+        if failure is None:
+            self._breakers.record_success(running.permit, now_ns)
+        else:
+            self._breakers.record_failure(running.permit, failure.code, now_ns)
+
+    def _expire(self, now_ns: int, row: Row, out: list[NodeEffect]) -> None:
+        self.counters.expired += 1
+        failure = Failure(
+            code="expired",
+            message="no outcome before the deadline of the call",
+            where=f"owner {self._me}",
+            effect=Effect.MAYBE if row.attempt else Effect.NONE,
+        )
+        self._stop_attempt(now_ns, row, out)
+        self._propose(now_ns, Expired(row.task, failure), out)
+
+    def _stop_attempt(self, now_ns: int, row: Row, out: list[NodeEffect]) -> None:
+        """Tells the executor, if one is at work, that nobody waits any more. That is no fault of its."""
+        if row.state is State.RUNNING:
+            out.append(ToPeer(row.executor, Withdraw(row.task)))
+        self._release(now_ns, row, None)
+
+    # -- outcomes ---------------------------------------------------------------------------------------
+
+    def _settle(self, row: Row, out: list[NodeEffect]) -> None:
+        gateway = self._gateways.get(row.task)
+        if gateway is None or row.state is State.CANCELLED:
+            return
+        self.counters.settled += 1
+        out.append(
+            ToPeer(gateway, Settled(row.task, row.result, row.failure, row.executor, row.attempt))
+        )
+
+    def _keep_for_a_while(self, now_ns: int, row: Row) -> None:
+        """A finished row answers submissions that come again, within bounds of time, number and bytes."""
+        size = len(row.result or b"")
+        self._avoid.pop(row.task, None)
+        self._ended.append((row.task, now_ns, size))
+        self._ended_bytes += size
+        if len(self._ended) > _KEPT_ROWS or self._ended_bytes > _KEPT_BYTES:
+            self._forget_oldest()
+
+    def _forget_old(self, now_ns: int) -> None:
+        while self._ended and now_ns - self._ended[0][1] > _KEPT_NS:
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        task, _, size = self._ended.popleft()
+        self._ended_bytes -= size
+        del self._rows[task]
+        self._gateways.pop(task, None)

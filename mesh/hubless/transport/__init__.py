@@ -1,0 +1,17 @@
+"""ZeroMQ under trio: the only place of a node that touches sockets. A shell: it decides nothing."""
+
+from hubless.transport.links import Heartbeat, LinkEvent, MonitoredLinks
+from hubless.transport.poller import Poller
+from hubless.transport.sockets import BindError, Inbound, Outbound, bound_address, socket_address
+
+__all__ = [
+    "BindError",
+    "Heartbeat",
+    "Inbound",
+    "LinkEvent",
+    "MonitoredLinks",
+    "Outbound",
+    "Poller",
+    "bound_address",
+    "socket_address",
+]

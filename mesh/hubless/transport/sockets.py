@@ -1,0 +1,169 @@
+"""Bounded, non-blocking ZeroMQ sockets.
+
+A ZeroMQ descriptor is edge-triggered: it turns readable once, and any call on the socket, a send included, may use
+that edge up. So a reader asks `EVENTS` again after everything it does, and waits only when that says no.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+
+import zmq
+from hubless_gossip import Address
+
+from hubless.config import format_address
+
+_LINGER_MS = 200
+_RECEIVE_QUEUE = 10_000
+_BACKLOG = 1024
+
+
+class BindError(OSError):
+    """The address cannot be listened on. Nothing was started; the text says what to do."""
+
+
+def socket_address(address: Address) -> str:
+    """The form that ZeroMQ wants."""
+    return f"tcp://{format_address(address)}"
+
+
+def bound_address(socket: zmq.Socket[bytes]) -> Address:
+    """Where a bound socket listens, with the port that the kernel chose."""
+    endpoint = socket.getsockopt_string(zmq.LAST_ENDPOINT).removeprefix("tcp://")
+    host, _, port = endpoint.rpartition(":")
+    return Address(host.removeprefix("[").removesuffix("]"), int(port))
+
+
+class Inbound:
+    """A bound socket: everything that others send to this node.
+
+    `kind` is `zmq.ROUTER` (frames begin with the sender's route, and can be answered) or `zmq.PULL`.
+    """
+
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], kind: int, address: Address, *, frame_bytes: int
+    ) -> None:
+        self._socket = context.socket(kind)
+        self._socket.setsockopt(zmq.LINGER, _LINGER_MS)
+        self._socket.setsockopt(zmq.RCVHWM, _RECEIVE_QUEUE)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, frame_bytes)
+        self._socket.setsockopt(zmq.BACKLOG, _BACKLOG)
+        self._socket.setsockopt(zmq.IPV6, ":" in address.host)
+        if kind == zmq.ROUTER:
+            self._socket.setsockopt(zmq.SNDHWM, _RECEIVE_QUEUE)
+            self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        try:
+            self._socket.bind(socket_address(address))
+        except zmq.ZMQError as problem:
+            self._socket.close(linger=0)
+            raise BindError(problem.errno, _bind_text(address, problem)) from problem
+        self.address = bound_address(self._socket)
+        self.descriptor: int = self._socket.getsockopt(zmq.FD)
+        self.unroutable = 0
+
+    def ready(self) -> bool:
+        """Whether a frame can be read now."""
+        return bool(self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN)
+
+    def receive(self, most: int) -> Iterator[list[bytes]]:
+        """Yields the frames that have arrived, at most `most`."""
+        socket = self._socket
+        for _ in range(most):
+            try:
+                yield socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+
+    def answer(self, route: bytes, parts: Sequence[bytes]) -> bool:
+        """Sends to the connection that `route` names; False when it has gone or its queue is full."""
+        try:
+            self._socket.send_multipart((route, *parts), zmq.NOBLOCK)
+        except zmq.ZMQError as problem:
+            if problem.errno not in (errno.EHOSTUNREACH, errno.EAGAIN):
+                raise
+            self.unroutable += 1
+            return False
+        return True
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class Outbound:
+    """Connections to peers, one socket each, made at the first send and bounded in number.
+
+    What is sent while a connection is being made, or made again, waits in its bounded queue; `drop` throws the queue
+    away when the peer is known to be gone, since a stale order is worse than a lost one: owners send theirs again.
+
+    Args:
+        kind: `zmq.DEALER` or `zmq.PUSH`.
+        queue: frames that may wait for one peer before sends fail.
+        connections: idle connections beyond this many are closed, the longest unused first.
+    """
+
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], kind: int, *, queue: int, connections: int
+    ) -> None:
+        self._context = context
+        self._kind = kind
+        self._queue = queue
+        self._most = connections
+        self._sockets: OrderedDict[Address, zmq.Socket[bytes]] = OrderedDict()
+        self.refused = 0
+
+    def send(self, to: Address, parts: Sequence[bytes]) -> bool:
+        """Queues one frame; False, and counted in `refused`, when the peer's queue is full."""
+        socket = self._sockets.get(to)
+        if socket is None:
+            socket = self._connect(to)
+        else:
+            self._sockets.move_to_end(to)
+        try:
+            socket.send_multipart(parts, zmq.NOBLOCK)
+        except zmq.Again:
+            self.refused += 1
+            return False
+        return True
+
+    def refusals(self) -> Iterator[tuple[Address, list[bytes]]]:
+        """Yields what peers sent back over these connections: they do so only to refuse us."""
+        if self._kind != zmq.DEALER:
+            return
+        for address, socket in self._sockets.items():
+            while socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+                yield address, socket.recv_multipart(zmq.NOBLOCK)
+
+    def drop(self, to: Address) -> None:
+        """Closes the connection to a peer that is gone, with what was queued for it."""
+        socket = self._sockets.pop(to, None)
+        if socket is not None:
+            socket.close(linger=0)
+
+    def close(self) -> None:
+        for socket in self._sockets.values():
+            socket.close(linger=_LINGER_MS)
+        self._sockets.clear()
+
+    def _connect(self, to: Address) -> zmq.Socket[bytes]:
+        if len(self._sockets) >= self._most:
+            _, oldest = self._sockets.popitem(last=False)
+            oldest.close(linger=0)
+        socket = self._context.socket(self._kind)
+        socket.setsockopt(zmq.SNDHWM, self._queue)
+        socket.setsockopt(zmq.RECONNECT_IVL, 50)
+        socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
+        socket.setsockopt(zmq.IPV6, ":" in to.host)
+        socket.connect(socket_address(to))
+        self._sockets[to] = socket
+        return socket
+
+
+def _bind_text(address: Address, problem: zmq.ZMQError) -> str:
+    where = format_address(address)
+    if problem.errno == errno.EADDRINUSE:
+        return f"{where} is in use by another process: stop it, choose another port, or give port 0 for a free one"
+    if problem.errno in (errno.EADDRNOTAVAIL, errno.ENODEV):
+        return f"{where} is not an address of this machine: listen on one of its own, such as 127.0.0.1"
+    return f"cannot listen on {where}: {problem.strerror}"

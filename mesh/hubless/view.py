@@ -1,0 +1,221 @@
+"""This node's picture of the mesh: who is there, what they offer, who owns which shard.
+
+Fed by the membership events of gossip and by finished rings. It is a local opinion and may lag behind another
+node's: whoever acts on it must do so in a way that a second opinion does not break.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
+
+from hubless_gossip import Address, Condition, Member
+
+from hubless.meta import Meta, Offer, unpack_meta
+from hubless.placement import AgentRing, Preferences, Ring, RingMember
+
+REPLICAS = 3
+_DEFAULT_DEADLINE_MS = 30_000
+PRESENT = frozenset({Condition.ALIVE, Condition.BUSY, Condition.SUSPECT})
+"""Conditions of a member that may still answer."""
+
+
+@dataclass(slots=True)
+class Known:
+    """A member with its description decoded; `meta` is None until it has published a readable one."""
+
+    member: Member
+    meta: Meta | None
+
+
+class View:
+    """Members, offers and ownership as this node sees them.
+
+    Args:
+        me: this node's id.
+        shards: number of shards of the mesh.
+    """
+
+    def __init__(self, *, me: str, shards: int) -> None:
+        self._me = me
+        self._shards = shards
+        self._known: dict[str, Known] = {}
+        self._takers: set[str] = set()
+        self._ring = Ring.built(())
+        self._preferences = Preferences(self._ring, shards=shards, replicas=REPLICAS)
+        self._owners: dict[int, str | None] = {}
+        self._agents: dict[str, dict[str, Offer]] = {}
+        self._agent_rings: dict[str, AgentRing] = {}
+        self.ring_is_stale = True
+
+    # -- feeding ----------------------------------------------------------------------------------------
+
+    def learn(self, member: Member) -> None:
+        """Takes in the newest record of a member."""
+        before = self._known.get(member.node)
+        if before is not None and before.member.meta == member.meta:
+            meta = before.meta
+        else:
+            meta = unpack_meta(member.meta) if member.meta else None
+        self._known[member.node] = Known(member, meta)
+        if member.condition is Condition.ALIVE:
+            self._takers.add(member.node)
+        else:
+            self._takers.discard(member.node)
+        if before is None or _seat(before) != _seat(self._known[member.node]):
+            self.ring_is_stale = True
+        if before is None or _offers(before) != _offers(self._known[member.node]):
+            self._index_offers()
+        self._owners.clear()
+
+    def forget(self, node: str) -> None:
+        """Drops a member whose tombstone has been given up."""
+        if self._known.pop(node, None) is not None:
+            self._takers.discard(node)
+            self.ring_is_stale = True
+            self._index_offers()
+            self._owners.clear()
+
+    def ring_members(self) -> tuple[RingMember, ...]:
+        """What the ring of this view is to be built from."""
+        self.ring_is_stale = False
+        seats = (_seat(known) for _, known in sorted(self._known.items()))
+        return tuple(seat for seat in seats if seat is not None)
+
+    @property
+    def ring(self) -> Ring:
+        """The newest finished ring; it may be one view behind."""
+        return self._ring
+
+    def ring_built(self, ring: Ring) -> None:
+        """Takes a finished ring into use."""
+        self._ring = ring
+        self._preferences = Preferences(ring, shards=self._shards, replicas=REPLICAS)
+        self._owners.clear()
+        self._agent_rings.clear()
+
+    # -- members ----------------------------------------------------------------------------------------
+
+    def known(self) -> Iterable[Known]:
+        """Every member there is a record of, by node id."""
+        return (known for _, known in sorted(self._known.items()))
+
+    def member(self, node: str) -> Member | None:
+        """The newest record of a node; None if it was never heard of."""
+        known = self._known.get(node)
+        return None if known is None else known.member
+
+    def label(self, node: str) -> str:
+        """How people call a node: its name and id, as far as known."""
+        known = self._known.get(node)
+        name = known.meta.name if known is not None and known.meta is not None else ""
+        return f"{name} ({node})" if name else node
+
+    def is_alive(self, node: str) -> bool:
+        """Whether a node may be given new work."""
+        return node in self._takers
+
+    @property
+    def takers(self) -> Container[str]:
+        """The nodes that may be given new work; a live view."""
+        return self._takers
+
+    def is_present(self, node: str) -> bool:
+        """Whether a node is a member that may still answer: alive, busy or suspect."""
+        known = self._known.get(node)
+        return known is not None and known.member.condition in PRESENT
+
+    def work_address(self, node: str) -> Address | None:
+        """Where a node takes work; None while that is unknown."""
+        known = self._known.get(node)
+        return known.meta.work if known is not None and known.meta is not None else None
+
+    def work_addresses(self) -> tuple[Address, ...]:
+        """Work addresses of the live members, this node's first."""
+        order = sorted(self._known, key=lambda node: (node != self._me, node))
+        addresses = (self.work_address(node) for node in order if self.is_alive(node))
+        return tuple(address for address in addresses if address is not None)
+
+    def find(self, node_or_name: str) -> str | None:
+        """The id of the member with that id, that name, or an id that begins so; None if not exactly one."""
+        if node_or_name in self._known:
+            return node_or_name
+        present = [known for known in self.known() if known.member.condition in PRESENT]
+        named = [known for known in present if known.meta is not None and known.meta.name == node_or_name]
+        found = named or [known for known in present if known.member.node.startswith(node_or_name)]
+        return found[0].member.node if len(found) == 1 else None
+
+    # -- ownership --------------------------------------------------------------------------------------
+
+    def preference(self, shard: int) -> tuple[str, ...]:
+        """The preference list of a shard on the newest ring."""
+        return self._preferences.of_shard(shard)
+
+    def owner_of_shard(self, shard: int) -> str | None:
+        """The first node of the shard's preference list that is alive; else the first that is present; else None."""
+        if shard in self._owners:
+            return self._owners[shard]
+        preference = self._preferences.of_shard(shard)
+        owner = next((node for node in preference if self.is_alive(node)), None)
+        if owner is None:
+            owner = next((node for node in preference if self.is_present(node)), None)
+        self._owners[shard] = owner
+        return owner
+
+    def owned(self, node: str) -> tuple[int, ...]:
+        """The shards that a node owns in this view."""
+        return tuple(shard for shard in range(self._shards) if self.owner_of_shard(shard) == node)
+
+    # -- offers -----------------------------------------------------------------------------------------
+
+    def agents(self) -> list[str]:
+        """Names of all agents that present members offer."""
+        return sorted(self._agents)
+
+    def is_offered(self, agent: str) -> bool:
+        return agent in self._agents
+
+    def offer(self, agent: str) -> Offer | None:
+        """Any present member's offer of an agent: deadline and retries are the same wherever the code is."""
+        return next(iter(self._agents.get(agent, {}).values()), None)
+
+    def offered_by(self, node: str) -> list[str]:
+        """Names of the agents that one node offers."""
+        return [agent for agent in self.agents() if node in self._agents[agent]]
+
+    def own_slots(self, agent: str) -> int:
+        """How many tasks of an agent this node runs at the same time."""
+        offer = self._agents.get(agent, {}).get(self._me)
+        return 0 if offer is None else offer.slots
+
+    def default_deadline_ms(self, agent: str) -> int:
+        """How long a caller waits who did not say: the agent's own deadline for each attempt it allows."""
+        offer = self.offer(agent)
+        return _DEFAULT_DEADLINE_MS if offer is None else offer.deadline_ms * (offer.retries + 1)
+
+    def agent_ring(self, agent: str) -> AgentRing:
+        """The order of executors of an agent."""
+        ring = self._agent_rings.get(agent)
+        if ring is None:
+            ring = AgentRing(self._ring, agent, self._agents.get(agent, {}))
+            self._agent_rings[agent] = ring
+        return ring
+
+    def _index_offers(self) -> None:
+        agents: dict[str, dict[str, Offer]] = {}
+        for node, known in sorted(self._known.items()):
+            for offer in _offers(known):
+                agents.setdefault(offer.name, {})[node] = offer
+        self._agents = agents
+        self._agent_rings.clear()
+
+
+def _seat(known: Known) -> RingMember | None:
+    """A member's place on the ring. A suspect keeps it: moving keys to and fro would cost more than waiting."""
+    if known.meta is None or known.meta.weight == 0 or known.member.condition not in PRESENT:
+        return None
+    return RingMember(known.member.node, known.meta.weight, known.meta.zone)
+
+
+def _offers(known: Known) -> tuple[Offer, ...]:
+    return known.meta.offers if known.meta is not None and known.member.condition in PRESENT else ()

@@ -1,0 +1,54 @@
+"""Coalescing: all messages of a tick to one receiver leave in one frame, or few if they are large."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from typing import Generic, TypeVar
+
+from hubless.wire.codec import Limits, encode
+from hubless.wire.messages import Message
+
+Receiver = TypeVar("Receiver", bound=Hashable)
+
+_OVERHEAD_BYTES = 512
+
+
+class Outbox(Generic[Receiver]):
+    """Messages that wait for the end of the tick, by receiver, in the order of their first message."""
+
+    def __init__(self, *, mesh: bytes, sender: str, boot: int, limits: Limits) -> None:
+        self._mesh = mesh
+        self._sender = sender
+        self._boot = boot
+        self._limits = limits
+        self._waiting: dict[Receiver, list[Message]] = {}
+
+    def add(self, receiver: Receiver, message: Message) -> None:
+        """Keeps a message until `frames`."""
+        waiting = self._waiting.get(receiver)
+        if waiting is None:
+            self._waiting[receiver] = [message]
+        else:
+            waiting.append(message)
+
+    def frames(self) -> Iterator[tuple[Receiver, list[bytes]]]:
+        """Encodes and forgets what waits: (receiver, frame) pairs, each frame within the limits of a receiver."""
+        waiting, self._waiting = self._waiting, {}
+        for receiver, messages in waiting.items():
+            for batch in self._batches(messages):
+                yield receiver, encode(self._mesh, self._sender, self._boot, batch)
+
+    def _batches(self, messages: list[Message]) -> Iterator[list[Message]]:
+        if len(messages) == 1:
+            yield messages
+            return
+        batch: list[Message] = []
+        size = 0
+        for message in messages:
+            weight = _OVERHEAD_BYTES + len(getattr(message, "payload", b"") or b"")
+            if batch and (size + weight > self._limits.frame_bytes // 2 or len(batch) >= self._limits.messages):
+                yield batch
+                batch, size = [], 0
+            batch.append(message)
+            size += weight
+        yield batch
