@@ -1,1 +1,1 @@
-"""hubless_sim."""
+"""A virtual world that breaks a mesh on purpose; see sim/README.md."""

@@ -1,0 +1,231 @@
+"""A tape: one JSON document that fixes a run.
+
+Seed, topology, configuration, operations and timed faults; a run is a pure function of it.  Parsing
+is strict: unknown fields, unknown nodes, impossible times and rates are refused with the place in
+the document and what to do about it.
+"""
+
+from typing import Any
+
+import msgspec
+
+from hubless_sim.faults import (
+    FAULT_KINDS,
+    MAX_MS,
+    Duplicate,
+    Fault,
+    Lasting,
+    Latency,
+    Loss,
+    Partition,
+    Starve,
+    index_of,
+    named,
+)
+
+VERSION = 1
+MAX_NODES = 2_000
+MAX_FAULTS = 10_000
+MAX_OPERATIONS = 10_000
+MAX_BYTES = 8 * 1024 * 1024
+MAX_US = 60_000_000
+
+
+class TapeError(ValueError):
+    """A tape cannot be run as it stands; the text says where, what is wrong and what to do."""
+
+
+class Monitored(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Timing of the monitored links that nodes keep to the peers they watch."""
+
+    heartbeat_interval_ms: int = 50
+    heartbeat_timeout_ms: int = 150
+    reconnect_ms: int = 10
+
+
+class Conditions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What holds on every link throughout; faults come on top.
+
+    A packet takes ``base_us`` plus an exponential share with mean ``jitter_us``.  ``monitored`` null:
+    no link evidence at all.
+    """
+
+    base_us: int = 250
+    jitter_us: int = 250
+    loss: float = 0.0
+    duplicate: float = 0.0
+    monitored: Monitored | None = msgspec.field(default_factory=Monitored)
+
+
+class Start(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the mesh comes up: one node each ``stagger_ms``, all told to join through ``join``.
+
+    Nodes in ``absent`` are not started; a ``restart`` brings them in.
+    """
+
+    join: tuple[str, ...] = ("n0",)
+    stagger_ms: int = 10
+    absent: tuple[str, ...] = ()
+
+
+class Setting(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Configuration of the gossip core: a preset, and knobs of ``GossipConfig`` that differ from it."""
+
+    preset: str = "local"
+    knobs: dict[str, int | float | bool] = msgspec.field(default_factory=dict[str, int | float | bool])
+
+
+class Leave(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="leave", tag_field="kind"
+):
+    """The nodes announce that they leave (their processes run on)."""
+
+    at_ms: int
+    nodes: tuple[str, ...]
+
+
+class Meta(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="meta", tag_field="kind"
+):
+    """The nodes announce other metadata."""
+
+    at_ms: int
+    nodes: tuple[str, ...]
+    meta: str
+
+
+class Load(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="load", tag_field="kind"
+):
+    """The shells of the nodes report this load, and whether they are busy."""
+
+    at_ms: int
+    nodes: tuple[str, ...]
+    load: int
+    busy: bool = False
+
+
+Operation = Leave | Meta | Load
+
+
+class Tape(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything that a run depends on."""
+
+    version: int = VERSION
+    seed: int
+    nodes: int
+    duration_ms: int
+    gossip: Setting = msgspec.field(default_factory=Setting)
+    links: Conditions = msgspec.field(default_factory=Conditions)
+    start: Start = msgspec.field(default_factory=Start)
+    operations: tuple[Operation, ...] = ()
+    faults: tuple[Fault, ...] = ()
+
+    def to_json(self) -> bytes:
+        """The document, indented, ending in a newline; parse() of it gives an equal tape."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
+
+
+def parse(raw: bytes | str) -> Tape:
+    """Read a tape; raises TapeError."""
+    if len(raw) > MAX_BYTES:
+        raise TapeError(f"tape: {len(raw)} bytes is too long; the limit is {MAX_BYTES}. Split the run.")
+    try:
+        tape = msgspec.json.decode(raw, type=Tape)
+    except msgspec.ValidationError as error:
+        raise TapeError(f"tape: {error}. {_remedy(str(error))}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise TapeError(f"tape: not JSON: {error}. A tape is one JSON document.") from error
+    check(tape)
+    return tape
+
+
+def check(tape: Tape) -> None:
+    """Refuse a tape whose values do not fit together; raises TapeError."""
+    if tape.version != VERSION:
+        raise TapeError(f"tape: version {tape.version} at `$.version`; this simulator reads {VERSION}.")
+    _bounded("$.seed", tape.seed, 0, 2**63 - 1)
+    _bounded("$.nodes", tape.nodes, 1, MAX_NODES)
+    _bounded("$.duration_ms", tape.duration_ms, 1, MAX_MS)
+    _bounded("$.start.stagger_ms", tape.start.stagger_ms, 0, MAX_MS)
+    _bounded("$.faults (how many)", len(tape.faults), 0, MAX_FAULTS)
+    _bounded("$.operations (how many)", len(tape.operations), 0, MAX_OPERATIONS)
+    _known("$.start.join", tape.start.join, tape)
+    _known("$.start.absent", tape.start.absent, tape)
+    _check_links(tape.links)
+    for place, operation in enumerate(tape.operations):
+        _bounded(f"$.operations[{place}].at_ms", operation.at_ms, 0, MAX_MS)
+        _known(f"$.operations[{place}].nodes", operation.nodes, tape)
+    for place, fault in enumerate(tape.faults):
+        _check_fault(f"$.faults[{place}]", fault, tape)
+
+
+def _check_links(links: Conditions) -> None:
+    _bounded("$.links.base_us", links.base_us, 0, MAX_US)
+    _bounded("$.links.jitter_us", links.jitter_us, 0, MAX_US)
+    _bounded("$.links.loss", links.loss, 0, 1)
+    _bounded("$.links.duplicate", links.duplicate, 0, 1)
+    if links.monitored is not None:
+        _bounded("$.links.monitored.heartbeat_interval_ms", links.monitored.heartbeat_interval_ms, 1, MAX_MS)
+        _bounded("$.links.monitored.heartbeat_timeout_ms", links.monitored.heartbeat_timeout_ms, 1, MAX_MS)
+        _bounded("$.links.monitored.reconnect_ms", links.monitored.reconnect_ms, 1, MAX_MS)
+
+
+def _check_fault(where: str, fault: Fault, tape: Tape) -> None:
+    _bounded(f"{where}.at_ms", fault.at_ms, 0, MAX_MS)
+    for field, names in named(fault):
+        _known(f"{where}.{field}", names, tape)
+    if isinstance(fault, Lasting) and fault.until_ms is not None:
+        _bounded(f"{where}.until_ms", fault.until_ms, fault.at_ms + 1, MAX_MS)
+    match fault:
+        case Partition(sides=(left, right)):
+            if not left and not right:
+                raise TapeError(f"tape: both sides are empty at `{where}.sides`; name the nodes of one.")
+            if both := sorted(set(left) & set(right)):
+                raise TapeError(f"tape: {both[0]} is on both sides at `{where}.sides`; take it off one.")
+        case Loss(rate=rate) | Duplicate(rate=rate):
+            _bounded(f"{where}.rate", rate, 0, 1)
+        case Latency():
+            _bounded(f"{where}.base_us", fault.base_us, 0, MAX_US)
+            _bounded(f"{where}.jitter_us", fault.jitter_us, 0, MAX_US)
+        case Starve():
+            _check_turns(where, fault)
+        case _:
+            pass
+
+
+def _check_turns(where: str, fault: Starve) -> None:
+    _bounded(f"{where}.blocked_ms", fault.blocked_ms, 0, MAX_MS)
+    _bounded(f"{where}.awake_ms", fault.awake_ms, 0, MAX_MS)
+    if (fault.blocked_ms > 0) != (fault.awake_ms > 0):
+        raise TapeError(
+            f"tape: one of blocked_ms and awake_ms is 0 at `{where}`; give both (for turns) or neither."
+        )
+
+
+def _bounded(where: str, value: float, least: float, most: float) -> None:
+    if not least <= value <= most:
+        raise TapeError(f"tape: {value} at `{where}`; allowed is {least} to {most}.")
+
+
+def _known(where: str, names: tuple[str, ...], tape: Tape) -> None:
+    for name in names:
+        if not 0 <= index_of(name) < tape.nodes:
+            raise TapeError(
+                f"tape: unknown node {name!r} at `{where}`; this tape has n0 to n{tape.nodes - 1}."
+            )
+
+
+def _remedy(text: str) -> str:
+    if "Invalid value" in text and "faults" in text:
+        return f"Fault kinds are {', '.join(FAULT_KINDS)}."
+    if "unknown field" in text:
+        return "Remove the field or correct its name; fields are listed in sim/README.md."
+    return "Shape and fields are listed in sim/README.md."
+
+
+def replace(tape: Tape, **changes: Any) -> Tape:
+    """The tape with some fields changed, checked again."""
+    changed = msgspec.structs.replace(tape, **changes)
+    check(changed)
+    return changed

@@ -1,0 +1,194 @@
+"""Each fault kind has an effect that only it explains, and its end undoes it."""
+
+import functools
+
+import pytest
+
+from hubless_sim.faults import (
+    Crash,
+    Duplicate,
+    Fault,
+    Isolate,
+    Latency,
+    Loss,
+    OneWay,
+    Partition,
+    Pause,
+    Restart,
+    Starve,
+)
+from hubless_sim.hosts import Delivered, Due, LinkDown, LinkUp, Send, Watch
+from hubless_sim.links import LinkProfile
+from hubless_sim.network import Layer
+from hubless_sim.toys import Echo
+from hubless_sim.world import World
+
+MS = 1_000_000
+NODES = 4
+
+
+def world_with(*faults: Fault) -> World:
+    """Four nodes that ping each other all the time, 1 ms apart; node 0 watches all others."""
+    make = functools.partial(Echo, nodes=NODES, interval_ns=10 * MS)
+    world = World(nodes=NODES, seed=1, make=make, base=Layer(base_ns=MS), links=LinkProfile())
+    for index in range(NODES):
+        world.start(index)
+    world.command(0, Watch((1, 2, 3)))
+    for fault in faults:
+        fault.impose(world)
+    return world
+
+
+def gets_through(world: World, source: int, target: int) -> bool:
+    """Whether a packet sent now arrives within 5 ms."""
+    mark = b"mark:%d:%d:%d" % (source, target, world.now_ns)
+    world.command(source, Send(target, mark))
+    world.run_until(world.now_ns + 5 * MS)
+    host = world.host(target)
+    return host is not None and mark in host.packets()
+
+
+def reach(world: World) -> set[tuple[int, int]]:
+    """Every pair (source, target) that a packet gets through between."""
+    pairs = [(source, target) for source in range(NODES) for target in range(NODES) if source != target]
+    return {pair for pair in pairs if gets_through(world, *pair)}
+
+
+EVERYBODY = {(source, target) for source in range(NODES) for target in range(NODES) if source != target}
+
+
+def test_crash_drops_the_process_at_its_time() -> None:
+    world = world_with(Crash(at_ms=100, nodes=("n1", "n2")))
+    world.run_until(99 * MS)
+    assert world.host(1) is not None
+    world.run_until(100 * MS)
+    assert world.host(1) is None
+    assert world.host(2) is None
+    world.run_until(200 * MS)
+    assert world.host(0).kinds([LinkDown]) == ["LinkDown"] * 2
+
+
+def test_a_silent_crash_sends_no_reset() -> None:
+    world = world_with(Crash(at_ms=100, nodes=("n1",), silent=True))
+    world.run_until(200 * MS)
+    assert world.host(0).kinds([LinkDown]) == []
+
+
+def test_restart_brings_a_crashed_node_back_and_replaces_a_running_one() -> None:
+    world = world_with(Crash(at_ms=100, nodes=("n1",)), Restart(at_ms=200, nodes=("n1", "n2")))
+    world.run_until(300 * MS)
+    assert (world.boot(1), world.boot(2), world.boot(3)) == (2, 2, 1)
+    assert reach(world) == EVERYBODY
+
+
+def test_pause_stops_everything_and_the_heartbeats() -> None:
+    world = world_with(Pause(at_ms=100, until_ms=500, nodes=("n1",)))
+    world.run_until(499 * MS)
+    assert max(world.host(1).times(Due)) <= 100 * MS
+    assert world.host(0).kinds([LinkDown]) == ["LinkDown"]
+    world.run_until(500 * MS)
+    assert world.host(1).times(Delivered)[-1] == 500 * MS
+    world.run_until(700 * MS)
+    assert world.host(0).times(LinkUp)[-1] > 500 * MS
+
+
+def test_starve_stops_the_process_and_not_its_links() -> None:
+    world = world_with(Starve(at_ms=100, until_ms=500, nodes=("n1",)))
+    world.run_until(499 * MS)
+    assert max(at for at, _ in world.host(1).seen) <= 100 * MS
+    assert world.host(0).kinds([LinkDown]) == []
+    world.run_until(600 * MS)
+    assert max(at for at, _ in world.host(1).seen) > 590 * MS
+
+
+def test_starve_can_take_the_links_along_or_leave_the_timers() -> None:
+    world = world_with(Starve(at_ms=100, nodes=("n1",), links_alive=False))
+    world.run_until(500 * MS)
+    assert world.host(0).kinds([LinkDown]) == ["LinkDown"]
+    world = world_with(Starve(at_ms=100, nodes=("n1",), blocks="messages"))
+    world.run_until(500 * MS)
+    assert max(world.host(1).times(Due)) == 500 * MS
+    assert max(world.host(1).times(Delivered)) < 100 * MS
+
+
+def test_starve_in_turns_is_blocked_and_awake_by_the_clock() -> None:
+    world = world_with(Starve(at_ms=100, until_ms=1000, nodes=("n1",), blocked_ms=80, awake_ms=20))
+    world.run_until(2000 * MS)
+    handled = [at // MS for at, _ in world.host(1).seen]
+    during = sorted({at % 100 for at in handled if 100 <= at < 1000})
+    assert [at for at in during if 0 < at < 80] == []
+    assert [at for at in during if at > 80]
+    assert [at for at in handled if at > 1000 and 0 < at % 100 < 80]
+
+
+def test_partition_parts_the_sides_in_both_directions() -> None:
+    world = world_with(Partition(at_ms=100, until_ms=500, sides=(("n0", "n1"), ())))
+    world.run_until(100 * MS)
+    assert reach(world) == {(0, 1), (1, 0), (2, 3), (3, 2)}
+    world.run_until(500 * MS)
+    assert reach(world) == EVERYBODY
+
+
+def test_a_partition_between_named_sides_leaves_the_bridge() -> None:
+    world = world_with(Partition(at_ms=100, sides=(("n0",), ("n1", "n2"))))
+    world.run_until(100 * MS)
+    assert EVERYBODY - reach(world) == {(0, 1), (1, 0), (0, 2), (2, 0)}
+
+
+def test_one_way_leaves_the_way_back() -> None:
+    world = world_with(OneWay(at_ms=100, until_ms=500, sources=("n0",), targets=("n1",)))
+    world.run_until(100 * MS)
+    assert EVERYBODY - reach(world) == {(0, 1)}
+    world.run_until(500 * MS)
+    assert reach(world) == EVERYBODY
+
+
+def test_isolate_cuts_each_off_from_everybody() -> None:
+    world = world_with(Isolate(at_ms=100, until_ms=500, nodes=("n0", "n1")))
+    world.run_until(100 * MS)
+    assert reach(world) == {(2, 3), (3, 2)}
+    world.run_until(500 * MS)
+    assert reach(world) == EVERYBODY
+
+
+@pytest.mark.parametrize(("rate", "least", "most"), [(0.5, 150, 250), (1.0, 400, 400)])
+def test_loss_takes_its_share_of_the_chosen_links(rate: float, least: int, most: int) -> None:
+    world = world_with(Loss(at_ms=100, until_ms=500, rate=rate, sources=("n0",), targets=("n1",)))
+    world.run_until(100 * MS)
+    before = world.traffic(0).lost
+    for _ in range(400):
+        world.command(0, Send(1, b"x"))
+        world.command(0, Send(2, b"x"))
+        world.command(1, Send(0, b"x"))
+    assert least <= world.traffic(0).lost - before <= most
+    assert world.traffic(1).lost == 0
+    world.run_until(500 * MS)
+    assert reach(world) == EVERYBODY
+
+
+def test_duplicate_makes_packets_arrive_twice() -> None:
+    world = world_with(Duplicate(at_ms=100, until_ms=500, rate=1.0, sources=("n0",)))
+    world.run_until(100 * MS)
+    world.command(0, Send(1, b"twice"))
+    world.command(1, Send(0, b"once"))
+    world.run_until(500 * MS)
+    world.command(0, Send(1, b"late"))
+    world.run_until(600 * MS)
+    assert [world.host(1).packets().count(packet) for packet in (b"twice", b"late")] == [2, 1]
+    assert world.host(0).packets().count(b"once") == 1
+
+
+def test_latency_is_added_and_taken_away_again() -> None:
+    def trip_ms(world: World) -> int:
+        world.host(1).seen.clear()
+        start = world.now_ns
+        world.command(0, Send(1, b"slow?"))
+        world.run_until(start + 60 * MS)
+        (arrived,) = (at for at, event in world.host(1).seen if event == Delivered(b"slow?", 0))
+        return int((arrived - start) // MS)
+
+    world = world_with(Latency(at_ms=100, until_ms=500, base_us=30_000, targets=("n1",)))
+    world.run_until(100 * MS)
+    assert trip_ms(world) == 31
+    world.run_until(500 * MS)
+    assert trip_ms(world) == 1

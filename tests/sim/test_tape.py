@@ -1,0 +1,103 @@
+"""Tapes: strict parsing, errors that say where and what to do, and JSON that comes back equal."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hubless_sim.faults import FAULT_KINDS, Crash, Isolate, Partition, Starve
+from hubless_sim.tape import MAX_BYTES, Conditions, Leave, Setting, Tape, TapeError, check, parse, replace
+
+SMALL = {"seed": 1, "nodes": 3, "duration_ms": 1000}
+
+
+def test_a_tape_comes_back_equal_from_its_json() -> None:
+    tape = Tape(
+        seed=7,
+        nodes=4,
+        duration_ms=60_000,
+        gossip=Setting(preset="lan", knobs={"probe_interval_ms": 500}),
+        links=Conditions(loss=0.01, monitored=None),
+        operations=(Leave(at_ms=5, nodes=("n1",)),),
+        faults=(
+            Crash(at_ms=1, nodes=("n0",), silent=True),
+            Partition(at_ms=2, until_ms=9, sides=(("n0", "n1"), ())),
+            Starve(at_ms=3, nodes=("n3",), blocked_ms=10, awake_ms=5),
+        ),
+    )
+    assert parse(tape.to_json()) == tape
+
+
+def test_a_small_tape_has_defaults_for_the_rest() -> None:
+    tape = parse(json.dumps(SMALL))
+    assert tape.start.join == ("n0",)
+    assert tape.gossip.preset == "local"
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"nodes": 0}, r"0 at `\$.nodes`; allowed is 1 to"),
+        ({"nodes": "three"}, r"Expected `int`, got `str` - at `\$.nodes`"),
+        ({"speed": 2}, "unknown field `speed`. Remove the field"),
+        ({"version": 9}, r"version 9 at `\$.version`"),
+        ({"seed": -1}, r"-1 at `\$.seed`"),
+        ({"start": {"join": ["n3"]}}, r"unknown node 'n3' at `\$.start.join`; this tape has n0 to n2"),
+        ({"links": {"loss": 1.5}}, r"1.5 at `\$.links.loss`; allowed is 0 to 1"),
+        ({"faults": [{"kind": "fire", "at_ms": 1}]}, "Fault kinds are crash, restart"),
+        ({"faults": [{"kind": "crash", "at_ms": 1, "nodes": ["n9"]}]}, r"'n9' at `\$.faults\[0\].nodes`"),
+        ({"faults": [{"kind": "crash", "at_ms": 1, "nodes": ["n01"]}]}, "unknown node 'n01'"),
+        (
+            {"faults": [{"kind": "pause", "at_ms": 5, "until_ms": 5, "nodes": ["n0"]}]},
+            r"faults\[0\].until_ms",
+        ),
+        ({"faults": [{"kind": "partition", "at_ms": 5, "sides": [[], []]}]}, "both sides are empty"),
+        ({"faults": [{"kind": "partition", "at_ms": 5, "sides": [["n1"], ["n1"]]}]}, "n1 is on both sides"),
+        ({"faults": [{"kind": "loss", "at_ms": 5, "rate": -0.1}]}, r"-0.1 at `\$.faults\[0\].rate`"),
+        ({"faults": [{"kind": "latency", "at_ms": 5, "base_us": -1}]}, r"faults\[0\].base_us"),
+        (
+            {"faults": [{"kind": "starve", "at_ms": 5, "nodes": ["n0"], "blocked_ms": 5}]},
+            "one of blocked_ms and awake_ms is 0",
+        ),
+        ({"operations": [{"kind": "leave", "at_ms": 5, "nodes": ["n7"]}]}, r"`\$.operations\[0\].nodes`"),
+    ],
+)
+def test_a_wrong_tape_is_refused_with_the_place_and_the_remedy(change: dict[str, object], text: str) -> None:
+    with pytest.raises(TapeError, match=text):
+        parse(json.dumps(SMALL | change))
+
+
+def test_what_is_not_json_or_too_long_is_refused() -> None:
+    with pytest.raises(TapeError, match="not JSON"):
+        parse("seed: 7")
+    with pytest.raises(TapeError, match="too long"):
+        parse(b" " * (MAX_BYTES + 1))
+
+
+def test_a_changed_tape_is_checked_again() -> None:
+    tape = parse(json.dumps(SMALL))
+    assert replace(tape, seed=2).seed == 2
+    with pytest.raises(TapeError, match="nodes"):
+        replace(tape, nodes=0)
+
+
+@given(st.binary(max_size=200))
+@settings(max_examples=100, deadline=None)
+def test_garbage_never_raises_anything_else(raw: bytes) -> None:
+    with pytest.raises(TapeError):
+        parse(raw)
+
+
+def test_every_fault_kind_is_known_to_the_parser() -> None:
+    extras: dict[str, dict[str, object]] = {
+        "partition": {"sides": [["n0"], []]},
+        "loss": {"rate": 0.5},
+        "duplicate": {"rate": 0.5},
+        "one_way": {"sources": ["n0"]},
+        "latency": {"base_us": 5},
+    }
+    kinds = {kind: {"kind": kind, "at_ms": 1} | extras.get(kind, {"nodes": ["n0"]}) for kind in FAULT_KINDS}
+    tape = parse(json.dumps(SMALL | {"faults": list(kinds.values())}))
+    assert len({type(fault) for fault in tape.faults}) == len(FAULT_KINDS)
+    check(replace(tape, faults=(Isolate(at_ms=1, nodes=("n2",)),)))
