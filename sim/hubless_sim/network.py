@@ -35,19 +35,25 @@ class Layer(msgspec.Struct, frozen=True, eq=False):
         )
 
 
+class _Conditions(msgspec.Struct, frozen=True, gc=False):
+    """What the layers add up to on a link; chances as thresholds, see chance.threshold."""
+
+    lost: int
+    duplicate: int
+    base_ns: int
+    jitter_ns: int
+
+
 class _Link:
     """One directed link: its stream of chance, how many messages it has seen, what holds on it."""
 
-    __slots__ = ("base_ns", "duplicate", "epoch", "jitter_ns", "key", "lost", "sent")
+    __slots__ = ("conditions", "epoch", "key", "sent")
 
-    def __init__(self, key: int) -> None:
+    def __init__(self, key: int, conditions: _Conditions, epoch: int) -> None:
         self.key = key
         self.sent = 0
-        self.epoch = -1
-        self.lost = 0
-        self.duplicate = 0
-        self.base_ns = 0
-        self.jitter_ns = 0
+        self.conditions = conditions
+        self.epoch = epoch
 
 
 class Network:
@@ -55,25 +61,28 @@ class Network:
 
     def __init__(self, *, nodes: int, seed: int, base: Layer | None = None) -> None:
         self._nodes = nodes
-        self._seed = seed
+        self._message_key = stream(seed, _MESSAGES)
+        self._control_key = stream(seed, _CONTROL)
         self._layers: list[Layer] = [base or Layer()]
         self._epoch = 0
         self._links: dict[int, _Link] = {}
         self._controls: dict[int, int] = {}
+        self._rest: list[Layer] = []
+        self._everywhere = _sum(self._layers)
 
     def add(self, layer: Layer) -> None:
         """Put a layer on top."""
         self._layers.append(layer)
-        self._epoch += 1
+        self._changed()
 
     def remove(self, layer: Layer) -> None:
         """Take a layer away again (that very object)."""
         self._layers = [kept for kept in self._layers if kept is not layer]
-        self._epoch += 1
+        self._changed()
 
     def reaches(self, source: int, target: int) -> bool:
         """Whether a packet can get from source to target at all."""
-        return source == target or self._link(source, target).lost < UNIT
+        return source == target or self._link(source, target).conditions.lost < UNIT
 
     def route(self, source: int, target: int) -> tuple[int, ...]:
         """The delays in ns after which copies of the link's next message arrive; () if it is lost."""
@@ -82,47 +91,51 @@ class Network:
         link = self._link(source, target)
         number = link.sent
         link.sent = number + 1
-        if link.lost >= UNIT:
-            return ()
+        now = link.conditions
         chance = draw(link.key, number)
-        if chance & (UNIT - 1) < link.lost:
+        if chance & (UNIT - 1) < now.lost:
             return ()
-        delay = link.base_ns + tail_ns(link.jitter_ns, chance >> 52)
-        if (chance >> UNIT_BITS) & (UNIT - 1) >= link.duplicate:
+        delay = now.base_ns + tail_ns(now.jitter_ns, chance >> 52)
+        if (chance >> UNIT_BITS) & (UNIT - 1) >= now.duplicate:
             return (delay,)
         again = draw(link.key ^ 1, number)
-        return (delay, link.base_ns + tail_ns(link.jitter_ns, again >> 52))
+        return (delay, now.base_ns + tail_ns(now.jitter_ns, again >> 52))
 
     def control_ns(self, source: int, target: int) -> int:
         """The delay of the next packet that the kernels exchange (connect, reset): never lost."""
         if source == target:
             return _SELF_NS
-        link = self._link(source, target)
+        now = self._link(source, target).conditions
         place = source * self._nodes + target
         number = self._controls.get(place, 0)
         self._controls[place] = number + 1
-        chance = draw(stream(self._seed, _CONTROL, source, target), number)
-        return link.base_ns + tail_ns(link.jitter_ns, chance >> 52)
+        chance = draw(draw(self._control_key, (source << 32) | target), number)
+        return now.base_ns + tail_ns(now.jitter_ns, chance >> 52)
 
     def _link(self, source: int, target: int) -> _Link:
         place = source * self._nodes + target
         link = self._links.get(place)
         if link is None:
-            link = self._links[place] = _Link(stream(self._seed, _MESSAGES, source, target))
+            key = draw(self._message_key, (source << 32) | target)
+            link = self._links[place] = _Link(key, self._everywhere, -1)
         if link.epoch != self._epoch:
-            self._settle(link, source, target)
+            link.epoch = self._epoch
+            link.conditions = self._everywhere
+            if self._rest and any(layer.covers(source, target) for layer in self._rest):
+                link.conditions = _sum([layer for layer in self._layers if layer.covers(source, target)])
         return link
 
-    def _settle(self, link: _Link, source: int, target: int) -> None:
-        arrives, single, base_ns, jitter_ns = 1.0, 1.0, 0, 0
-        for layer in self._layers:
-            if layer.covers(source, target):
-                arrives *= 0.0 if layer.cut else 1.0 - layer.loss
-                single *= 1.0 - layer.duplicate
-                base_ns += layer.base_ns
-                jitter_ns += layer.jitter_ns
-        link.lost = threshold(1.0 - arrives)
-        link.duplicate = threshold(1.0 - single)
-        link.base_ns = base_ns
-        link.jitter_ns = jitter_ns
-        link.epoch = self._epoch
+    def _changed(self) -> None:
+        self._epoch += 1
+        self._rest = [each for each in self._layers if each.sources is not None or each.targets is not None]
+        self._everywhere = _sum([each for each in self._layers if each not in self._rest])
+
+
+def _sum(layers: list[Layer]) -> _Conditions:
+    arrives, single, base_ns, jitter_ns = 1.0, 1.0, 0, 0
+    for layer in layers:
+        arrives *= 0.0 if layer.cut else 1.0 - layer.loss
+        single *= 1.0 - layer.duplicate
+        base_ns += layer.base_ns
+        jitter_ns += layer.jitter_ns
+    return _Conditions(threshold(1.0 - arrives), threshold(1.0 - single), base_ns, jitter_ns)
