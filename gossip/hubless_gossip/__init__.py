@@ -1,6 +1,8 @@
 """hubless_gossip: who is there. SWIM with Lifeguard, kernel evidence and no I/O of its own."""
 
 from hubless_gossip.config import GossipConfig
+from hubless_gossip.core import Gossip
+from hubless_gossip.counters import Counters
 from hubless_gossip.events import (
     DeadlineReached,
     Effect,
@@ -30,10 +32,12 @@ from hubless_gossip.member import Address, Condition, Identity, Member, Peer
 __all__ = [
     "Address",
     "Condition",
+    "Counters",
     "DeadlineReached",
     "Effect",
     "Event",
     "EventsLost",
+    "Gossip",
     "GossipConfig",
     "Identity",
     "JoinRequested",

@@ -36,7 +36,7 @@ class GossipConfig(Struct, frozen=True, kw_only=True):
 
     # --- rumours (SWIM section 4.1, memberlist) ---
     gossip_interval_ms: int = 200
-    """Waiting rumours leave every gossip_interval, to `gossip_fanout` members; without any, nothing is sent."""
+    """Waiting rumours leave every gossip_interval, to `gossip_fanout` members; none wait, none leave."""
     gossip_fanout: int = 3
     retransmit_mult: float = 4.0
     """A rumour is sent ceil(retransmit_mult * log10(n + 1)) times (lambda * log(n + 1))."""
@@ -69,7 +69,7 @@ class GossipConfig(Struct, frozen=True, kw_only=True):
     # --- what subscribers see ---
     flap_window_ms: int = 600_000
     flap_budget: int = 4
-    """Per flap_window a member (of one boot) costs that many events; beyond, a condition must last to be told."""
+    """Per flap_window a member (of one boot) costs that many events; beyond, a condition must last."""
     settle_ms: int = 5000
     """How long it must last: settle * 2^k, k = events told beyond the budget."""
     events_max: int = 4096

@@ -23,7 +23,8 @@ class Remembered(Struct, frozen=True, array_like=True):
 
     def to_bytes(self) -> bytes:
         """MessagePack; at most about 200 B a peer and 4096 peers."""
-        return b"" + msgpack.packb(msgspec.to_builtins(self, builtin_types=(bytes,)), use_bin_type=True)
+        packed: bytes = msgpack.packb(msgspec.to_builtins(self, builtin_types=(bytes,)), use_bin_type=True)
+        return packed
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> Remembered:

@@ -1,0 +1,527 @@
+"""The membership core: one object, no I/O, no clock, no chance of its own.
+
+    effects = core.handle(now_ns, event)
+    due = core.next_deadline_ns()
+
+It wires the rooms together: packets to the codec, claims to the view, probes to the prober, timers to whoever
+owns them. Every call handles one event, then whatever has become due, then packs what is to be sent.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from hubless_gossip.claims import Claim, Rank
+from hubless_gossip.codec import Envelope, Fault, tidy, unpack_packet, unpack_statement
+from hubless_gossip.config import GossipConfig
+from hubless_gossip.counters import Counters
+from hubless_gossip.damping import EventQueue
+from hubless_gossip.events import (
+    REMEMBERED_PEERS_MAX,
+    DeadlineReached,
+    Effect,
+    Event,
+    JoinRequested,
+    LeaveRequested,
+    LinkDown,
+    LinkRefused,
+    LinkUp,
+    LoadChanged,
+    MetaChanged,
+    PacketReceived,
+    Persist,
+    Remembered,
+    Tell,
+    WatchLinks,
+    WatchRequested,
+)
+from hubless_gossip.healing import Healer, Joiner
+from hubless_gossip.health import Health, WakingClock
+from hubless_gossip.links import Links, LinkState
+from hubless_gossip.member import META_MAX_BYTES, NUMBER_MAX, Address, Identity, Member, Peer
+from hubless_gossip.messages import (
+    Accuses,
+    Ack,
+    Buckets,
+    Digest,
+    Entries,
+    IndirectPing,
+    Join,
+    JoinAnswer,
+    LinkReport,
+    Message,
+    Ping,
+    RelayAnswer,
+    Says,
+    Summaries,
+)
+from hubless_gossip.outbox import Outbox
+from hubless_gossip.paths import Paths
+from hubless_gossip.probe import Prober, Verdict
+from hubless_gossip.pushpull import PushPull
+from hubless_gossip.relay import Relays
+from hubless_gossip.rumours import Rumours
+from hubless_gossip.table import Table
+from hubless_gossip.view import View
+
+_MS = 1_000_000
+
+
+class Gossip:
+    """Who is there, as this node sees it.
+
+    `incarnation` and `peers` are what the node remembers from its last start (`Persist`). With `peers` it
+    looks for its mesh by itself; without, it waits for JoinRequested or for somebody else to join it.
+    The first `handle` call may already bring effects; `next_deadline_ns` asks for it at once.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        *,
+        config: GossipConfig,
+        rng: random.Random,
+        now_ns: int,
+        incarnation: int = 0,
+        meta: bytes = b"",
+        peers: Sequence[Peer] = (),
+    ) -> None:
+        _check_meta(meta)
+        if not 0 <= incarnation < NUMBER_MAX:
+            raise ValueError(
+                f"incarnation must be 0..2**63-2, not {incarnation}: pass the persisted one, or 0"
+            )
+        seed = rng.getrandbits(64)
+        chance, probing = random.Random(f"{seed}:gossip"), random.Random(f"{seed}:probe")
+        me = identity.node
+        known = tuple(peer for peer in peers if peer.node != me)[:REMEMBERED_PEERS_MAX]
+        self._identity = identity
+        self._config = config
+        self._rng = chance
+        self._load, self._busy = 0, False
+        self._settling = True
+        self._asked_ns: int | None = None
+        self._gossip_ns: int | None = None
+        self._persisted_ns = now_ns - config.persist_interval_ms * _MS
+        self.counters = Counters()
+        self._clock = WakingClock(tolerance_ns=config.lag_ms * _MS, grace_ns=config.probe_timeout_ms * _MS)
+        self._health = Health(config.health_max)
+        self._queue = EventQueue(config.events_max)
+        self._table = Table()
+        self._links = Links(me=me, table=self._table, neighbours=config.watched_neighbours)
+        self._rumours = Rumours(most=config.rumours_max, retransmit_mult=config.retransmit_mult)
+        self._outbox = Outbox(identity, config, self._rumours, self.counters)
+        self._view = View(
+            identity,
+            config,
+            table=self._table,
+            links=self._links,
+            rumours=self._rumours,
+            outbox=self._outbox,
+            queue=self._queue,
+            health=self._health,
+            clock=self._clock,
+            counters=self.counters,
+            rng=chance,
+        )
+        self._view.start(now_ns, incarnation, meta)
+        self._relays = Relays(config, self._links, self._outbox, self.counters)
+        self._paths = Paths(
+            identity,
+            after=config.degraded_after,
+            rumours=self._rumours,
+            queue=self._queue,
+            counters=self.counters,
+        )
+        self._prober = Prober(
+            me,
+            config,
+            now_ns=now_ns,
+            table=self._table,
+            links=self._links,
+            health=self._health,
+            outbox=self._outbox,
+            counters=self.counters,
+            rng=probing,
+        )
+        self._push_pull = PushPull(
+            me,
+            identity.address,
+            config,
+            now_ns=now_ns,
+            view=self._view,
+            outbox=self._outbox,
+            counters=self.counters,
+            rng=chance,
+        )
+        self._joiner = Joiner(config, known, now_ns=now_ns, rng=chance)
+        self._healer = Healer(config, known, now_ns=now_ns, table=self._table, rng=chance)
+        self._first_ns: int | None = now_ns
+
+    # --- the interface ------------------------------------------------------------------------
+
+    def handle(self, now_ns: int, event: Event) -> list[Effect]:
+        """Apply one event and whatever is due by now; the effects, in the order in which to perform them."""
+        now, slept = self._clock.read(now_ns, self._asked_ns)
+        self._first_ns = None
+        if slept:
+            self.counters.lags += 1
+            self._health.worse(1 + min(3, slept // (self._config.probe_interval_ms * _MS)))
+        self._apply(now, event)
+        self._run(now)
+        effects = self._effects(now)
+        self._asked_ns = self.next_deadline_ns()
+        return effects
+
+    def next_deadline_ns(self) -> int | None:
+        """When `handle` must be called with DeadlineReached if nothing happens before."""
+        if self._first_ns is not None:
+            return self._first_ns
+        due = min(self._prober.next_ns(), self._push_pull.next_ns())
+        for other in (
+            self._view.next_ns(),
+            self._relays.next_ns(),
+            self._healer.next_ns(),
+            self._joiner.next_ns(),
+            self._gossip_ns,
+        ):
+            if other is not None and other < due:
+                due = other
+        return self._clock.to_driver(due)
+
+    def members(self) -> tuple[Member, ...]:
+        """Everybody known by node id, this node and the remembered dead included."""
+        return self._table.members()
+
+    def member(self, node: str) -> Member | None:
+        return self._table.member(node)
+
+    def degraded_links(self) -> tuple[tuple[str, str], ...]:
+        """Known (reporter, target) pairs between which only relays get through."""
+        return self._paths.degraded()
+
+    @property
+    def settled(self) -> bool:
+        """No rumour waits to be spread: after LeaveRequested the process may stop now."""
+        return not self._rumours
+
+    @property
+    def health_score(self) -> int:
+        """Lifeguard's local health score: 0 is well, `health_max` distrusts itself most."""
+        return self._health.score
+
+    # --- events -------------------------------------------------------------------------------
+
+    def _apply(self, now: int, event: Event) -> None:
+        match event:
+            case PacketReceived(packet, source):
+                self._packet(now, packet, source)
+            case DeadlineReached():
+                pass
+            case LinkUp(node, boot):
+                self._link_up(node, boot)
+            case LinkDown(node, boot):
+                if self._links.hear(node, boot, LinkState.DOWN):
+                    self._view.doubted.append(node)
+            case LinkRefused(node, boot):
+                if self._links.hear(node, boot, LinkState.GONE):
+                    self._view.witness(now, node, boot)
+            case JoinRequested(addresses):
+                own = self._identity.address
+                self._joiner.request(now, tuple(address for address in addresses if address != own))
+            case LeaveRequested():
+                self._view.leave(now)
+            case MetaChanged(meta):
+                _check_meta(meta)
+                if meta != self._view.own().meta and not self._view.leaving:
+                    self._view.state(now, meta=meta)
+            case LoadChanged(load, busy):
+                if not 0 <= load <= 255:
+                    raise ValueError(f"load must be 0..255, not {load}")
+                self._load, self._busy = load, busy
+                self._view.hear_load(now, self._identity.node, load, busy)
+            case WatchRequested(nodes):
+                self._links.request(nodes)
+
+    def _link_up(self, node: str, boot: int) -> None:
+        """A handshake with that process. If it is another life than the one held here, compare views."""
+        if not self._links.hear(node, boot, LinkState.UP):
+            return
+        claim = self._table.get(node)
+        if claim is None:
+            return
+        if claim.standing.boot < boot or claim.standing.rank == Rank.DEAD:
+            self._meet(node)
+        elif claim.standing.rank == Rank.SUSPECT:
+            self._view.doubted.append(node)
+
+    def _meet(self, node: str) -> None:
+        address = self._table.address(node)
+        if address is not None:
+            self._push_pull.begin(address)
+
+    # --- packets ------------------------------------------------------------------------------
+
+    def _packet(self, now: int, packet: bytes, source: Address | None) -> None:
+        counters = self.counters
+        counters.packets_in += 1
+        envelope = unpack_packet(packet, self._identity.mesh)
+        match envelope:
+            case Fault.MALFORMED:
+                counters.malformed_packets += 1
+                return
+            case Fault.OTHER_VERSION:
+                counters.other_version += 1
+                return
+            case Fault.OTHER_MESH:
+                counters.other_mesh += 1
+                return
+            case Envelope(sender, boot, messages, unknown, malformed):
+                counters.unknown_messages += unknown
+                counters.malformed_messages += malformed
+        if sender == self._identity.node:
+            counters.own_echoes += 1
+            return
+        claim = self._table.get(sender)
+        if claim is not None and claim.standing.boot > boot:
+            counters.stale_boots += 1
+            return
+        for message in messages:
+            self._message(now, sender, boot, message, source)
+        self._greet(sender, boot, messages, source)
+
+    def _greet(self, sender: str, boot: int, messages: list[Message], source: Address | None) -> None:
+        """Tell a sender that is held dead so that it can refute; compare views with one that is not known."""
+        claim = self._table.get(sender)
+        if claim is not None and claim.standing.boot == boot:
+            if claim.standing.rank == Rank.DEAD:
+                words, address = self._view.standing_words(sender), self._table.address(sender)
+                if words is not None and address is not None:
+                    self._outbox.send_packed(address, words)
+            return
+        address = self._reply_address(sender, messages, source)
+        if address is None:
+            self.counters.unknown_senders += 1
+        elif not any(type(message) in _INTRODUCTIONS for message in messages):
+            self._push_pull.begin(address)
+
+    def _reply_address(
+        self, sender: str, messages: Sequence[Message], source: Address | None
+    ) -> Address | None:
+        """Where to answer: what the message says of its sender, else the table, else where it came from."""
+        for message in messages:
+            if isinstance(message, Ping | Digest):
+                return message.address
+        return self._table.address(sender) or source
+
+    def _message(self, now: int, sender: str, boot: int, message: Message, source: Address | None) -> None:
+        match message:
+            case Ping(seq, address, load, busy):
+                self._outbox.send(address, Ack(seq, self._load, self._busy))
+                self._talk_of_itself(now, sender, boot, address, load, busy)
+            case Ack(seq, load, busy):
+                self._ack(now, sender, boot, message)
+            case RelayAnswer(seq, outcome):
+                self._prober.hear_relay(seq, outcome)
+            case Says(blob):
+                self._says(now, blob)
+            case Accuses(node, standing):
+                self._view.hear(now, Claim(node, tidy(standing), None))
+            case LinkReport():
+                self._paths.hear(message)
+            case Join():
+                self._push_pull.hear_join(now, sender, message)
+            case JoinAnswer():
+                self._push_pull.hear_join_answer(now, message)
+                self._joiner.answered()
+            case IndirectPing() | Digest() | Buckets() | Summaries() | Entries():
+                address_ = self._reply_address(sender, (message,), source)
+                if address_ is not None:
+                    self._answerable(now, address_, message)
+
+    def _answerable(
+        self,
+        now: int,
+        address: Address,
+        message: IndirectPing | Digest | Buckets | Summaries | Entries,
+    ) -> None:
+        match message:
+            case IndirectPing():
+                seq = self._prober.sequence()
+                if self._relays.accept(now, seq, message, address):
+                    self._ping(seq, message.target, message.address)
+            case Digest():
+                self._push_pull.hear_digest(address, message)
+            case Buckets():
+                self._push_pull.hear_buckets(address, message)
+            case Summaries():
+                self._push_pull.hear_summaries(address, message)
+            case Entries():
+                self._push_pull.hear_entries(now, address, message)
+
+    def _says(self, now: int, blob: bytes) -> None:
+        claim = unpack_statement(blob)
+        if claim is None:
+            self.counters.malformed_messages += 1
+        else:
+            self._view.hear(now, claim)
+
+    def _talk_of_itself(
+        self, now: int, sender: str, boot: int, address: Address, load: int, busy: bool
+    ) -> None:
+        """What rides on a ping: load and busy; in turn the sender hears what is held against it."""
+        claim = self._table.get(sender)
+        if claim is None or claim.standing.boot != boot:
+            return
+        self._view.hear_load(now, sender, load, busy)
+        words = self._view.standing_words(sender)
+        if words is not None:
+            self._outbox.send_packed(address, words)
+
+    def _ack(self, now: int, sender: str, boot: int, ack: Ack) -> None:
+        if self._relays.hear_ack(ack.seq, sender, boot):
+            return
+        if self._prober.hear_ack(ack.seq, sender, boot):
+            self._paths.direct(sender)
+            self._links.answered(sender, boot)
+        claim = self._table.get(sender)
+        if claim is not None and claim.standing.boot == boot:
+            self._view.hear_load(now, sender, ack.load, ack.busy)
+
+    # --- time ---------------------------------------------------------------------------------
+
+    def _run(self, now: int) -> None:
+        for node, boot, verdict in self._prober.run(now):
+            self._conclude(now, node, boot, verdict)
+        self._relays.run(now)
+        self._view.run(now)
+        if not self._view.leaving:
+            self._seek(now)
+        self._listen_to_view(now)
+        if not self._view.leaving:
+            target = self._prober.next_target(now)
+            if target is not None:
+                self._probe(now, target, scheduled=True)
+        self._gossip(now)
+
+    def _seek(self, now: int) -> None:
+        """Join, heal, compare."""
+        for address in self._joiner.run(now):
+            self._push_pull.ask_to_join(address)
+        failed = self._healer.run(now)
+        if failed is not None:
+            self._push_pull.begin(failed)
+            self._view.forget_old(now)
+        self._push_pull.run(now)
+
+    def _conclude(self, now: int, node: str, boot: int, verdict: Verdict) -> None:
+        match verdict:
+            case Verdict.SILENT:
+                self._view.accuse(now, node, boot)
+            case Verdict.BUSY:
+                self._view.vouch(now, node, boot)
+            case Verdict.RELAYED:
+                if self._paths.relayed(node):
+                    self._prober.probe_again(node)
+            case Verdict.DIRECT:
+                pass
+
+    def _listen_to_view(self, now: int) -> None:
+        """What changed in the view, for those who keep lists of their own."""
+        view = self._view
+        for node in view.arrived:
+            self._prober.welcome(node)
+        for node in view.departed:
+            self._paths.forget(node)
+        doubted, view.doubted = view.doubted, []
+        view.arrived, view.departed = [], []
+        if not view.leaving:
+            for node in sorted(set(doubted)):
+                self._probe(now, node, scheduled=False)
+
+    def _probe(self, now: int, node: str, *, scheduled: bool) -> None:
+        started = self._prober.start(now, node, scheduled=scheduled)
+        if started is not None:
+            self._ping(started[0], node, started[1])
+
+    def _ping(self, seq: int, node: str, address: Address) -> None:
+        """A ping, and beside it what is held against its target (Lifeguard's buddy system)."""
+        self._outbox.send(address, Ping(seq, self._identity.address, self._load, self._busy))
+        words = self._view.standing_words(node)
+        if words is not None:
+            self._outbox.send_packed(address, words)
+
+    def _gossip(self, now: int) -> None:
+        """Rumours leave every gossip interval as long as there are any."""
+        if not self._rumours or len(self._table.ring) + len(self._view.recent_dead) < 2:
+            self._gossip_ns = None
+            return
+        if self._gossip_ns is None:
+            self._gossip_ns = now + int(self._config.gossip_interval_ms * _MS * self._rng.random())
+        if now < self._gossip_ns:
+            return
+        self._gossip_ns = now + self._config.gossip_interval_ms * _MS
+        for node in self._audience(now):
+            address = self._table.address(node)
+            if address is not None:
+                self._outbox.gossip(address)
+
+    def _audience(self, now: int) -> list[str]:
+        """Whom to gossip to: live members, and now and then one that died a short while ago."""
+        fanout = self._config.gossip_fanout
+        chosen = self._table.ring.draw(self._rng, fanout, {self._identity.node})
+        recent = self._view.recent_dead
+        for node in [node for node, until in recent.items() if until <= now]:
+            del recent[node]
+        if recent and self._rng.random() < fanout * len(recent) / (len(recent) + len(self._table.ring)):
+            chosen.append(self._rng.choice(list(recent)))
+        return chosen
+
+    # --- effects ------------------------------------------------------------------------------
+
+    def _effects(self, now: int) -> list[Effect]:
+        effects: list[Effect] = []
+        if self._must_persist(now):
+            effects.append(Persist(self._remembered()))
+        if self._queue:
+            effects.extend(Tell(event) for event in self._queue.drain())
+            self.counters.events_lost = self._queue.lost_in_all
+        if self._links.dirty:
+            watched = self._links.changed()
+            if watched is not None:
+                effects.append(WatchLinks(watched))
+        effects.extend(self._outbox.drain(len(self._table.ring)))
+        self.counters.rumours_dropped = self._rumours.dropped
+        return effects
+
+    def _must_persist(self, now: int) -> bool:
+        view = self._view
+        rested = now - self._persisted_ns >= self._config.persist_interval_ms * _MS
+        if not view.incarnation_raised and not (view.peers_changed and rested):
+            return False
+        view.incarnation_raised = view.peers_changed = False
+        self._persisted_ns = now
+        return True
+
+    def _remembered(self) -> Remembered:
+        """Own incarnation; live peers first, then the failed ones, then those not met yet."""
+        live: list[Peer] = []
+        failed: list[Peer] = []
+        for claim in self._table.claims():
+            if claim.node == self._identity.node or claim.statement is None:
+                continue
+            if claim.standing.rank == Rank.LEFT:
+                continue
+            peer = Peer(claim.node, claim.standing.boot, claim.statement.address)
+            (failed if claim.standing.final else live).append(peer)
+        peers = (live + failed + self._healer.failed())[:REMEMBERED_PEERS_MAX]
+        return Remembered(self._view.own().incarnation, tuple(peers))
+
+
+_INTRODUCTIONS = (Join, Digest, Buckets, Entries)
+
+
+def _check_meta(meta: bytes) -> None:
+    if len(meta) > META_MAX_BYTES:
+        raise ValueError(f"meta must be at most {META_MAX_BYTES} bytes, not {len(meta)}: publish less")

@@ -1,0 +1,122 @@
+"""Timers of suspicions, which shrink as independent accusers confirm (Lifeguard section IV-B)."""
+
+from __future__ import annotations
+
+import heapq
+import math
+
+from hubless_gossip.claims import Standing
+from hubless_gossip.config import GossipConfig
+
+
+def suspicion_bounds_ns(config: GossipConfig, live: int) -> tuple[int, int]:
+    """(min, max) of a suspicion's timeout among `live` members."""
+    least = config.suspicion_mult * max(1.0, math.log10(max(1, live))) * config.probe_interval_ms * 1e6
+    return int(least), int(least * config.suspicion_max_mult)
+
+
+def suspicion_timeout_ns(least_ns: int, most_ns: int, wanted: int, confirmed: int) -> int:
+    """max - (max - min) * log(c + 1) / log(K + 1), not below min. With K = 0 it is min."""
+    if wanted < 1:
+        return least_ns
+    shrunk = most_ns - (most_ns - least_ns) * math.log(confirmed + 1) / math.log(wanted + 1)
+    return max(least_ns, int(shrunk))
+
+
+class Suspicion:
+    """One running timer, bound to the standing that began it."""
+
+    __slots__ = (
+        "confirmers",
+        "due_ns",
+        "least_ns",
+        "most_ns",
+        "prolonged",
+        "started_ns",
+        "version",
+        "wanted",
+    )
+
+    def __init__(
+        self, version: tuple[int, int, int], now_ns: int, bounds: tuple[int, int], wanted: int
+    ) -> None:
+        self.version = version
+        self.started_ns = now_ns
+        self.least_ns, self.most_ns = bounds
+        self.wanted = wanted
+        self.confirmers: set[str] = set()
+        self.prolonged = 0
+        self.due_ns = 0
+
+
+class Suspicions:
+    """All running suspicions, at most one a node."""
+
+    __slots__ = ("_by_node", "_config", "_heap")
+
+    def __init__(self, config: GossipConfig) -> None:
+        self._config = config
+        self._by_node: dict[str, Suspicion] = {}
+        self._heap: list[tuple[int, str]] = []
+
+    def __len__(self) -> int:
+        return len(self._by_node)
+
+    def __contains__(self, node: str) -> bool:
+        return node in self._by_node
+
+    def hear(self, now_ns: int, node: str, standing: Standing, live: int, *, confirming: bool) -> None:
+        """A suspicion of `node` holds. Starts its timer, or shortens it if `confirming` (heard from an
+        accuser's rumour or made here, not merged in a push-pull) and there are new accusers."""
+        version = (standing.boot, standing.incarnation, standing.round)
+        running = self._by_node.get(node)
+        if running is None or running.version != version:
+            wanted = min(self._config.confirmations, max(0, live - 2))
+            running = Suspicion(version, now_ns, suspicion_bounds_ns(self._config, live), wanted)
+            self._by_node[node] = running
+        elif running.confirmers.issuperset(standing.accusers):
+            return
+        if confirming:
+            running.confirmers.update(standing.accusers)
+        self._schedule(node, running)
+
+    def cancel(self, node: str) -> None:
+        self._by_node.pop(node, None)
+
+    def prolong(self, now_ns: int, node: str) -> int:
+        """Let an expired suspicion run for another maximal timeout. Returns how often that happened."""
+        running = self._by_node[node]
+        running.prolonged += 1
+        running.started_ns = now_ns
+        running.confirmers.clear()
+        self._schedule(node, running)
+        return running.prolonged
+
+    def prolonged(self, node: str) -> int:
+        return self._by_node[node].prolonged
+
+    def next_ns(self) -> int | None:
+        heap = self._heap
+        while heap:
+            due, node = heap[0]
+            running = self._by_node.get(node)
+            if running is not None and running.due_ns == due:
+                return due
+            heapq.heappop(heap)
+        return None
+
+    def expired(self, now_ns: int) -> list[str]:
+        """Nodes whose timer has run out; each is named once. The caller cancels or prolongs."""
+        out: list[str] = []
+        while (due := self.next_ns()) is not None and due <= now_ns:
+            _, node = heapq.heappop(self._heap)
+            out.append(node)
+        return out
+
+    def _schedule(self, node: str, running: Suspicion) -> None:
+        confirmed = max(0, len(running.confirmers) - 1)
+        timeout = suspicion_timeout_ns(running.least_ns, running.most_ns, running.wanted, confirmed)
+        due = running.started_ns + timeout
+        if due != running.due_ns:
+            running.due_ns = due
+            heapq.heappush(self._heap, (due, node))

@@ -1,0 +1,422 @@
+"""What this node believes: every claim, from whatever source, goes through `View.hear`.
+
+`hear` weighs a claim (`evidence.py`), joins it with what is held (`claims.py`), and draws the consequences:
+timers, rumours, the ring, membership events, a second opinion, a refutation when it is about this node.
+All times are waking time (`health.WakingClock`).
+"""
+
+from __future__ import annotations
+
+import random
+
+from hubless_gossip import evidence
+from hubless_gossip.claims import Claim, Rank, Standing, Statement, alive, join
+from hubless_gossip.codec import pack_message, pack_statement
+from hubless_gossip.config import GossipConfig
+from hubless_gossip.counters import Counters
+from hubless_gossip.damping import Damper, EventQueue
+from hubless_gossip.events import MetaUpdated
+from hubless_gossip.health import Health, WakingClock
+from hubless_gossip.links import Links
+from hubless_gossip.member import NUMBER_MAX, Condition, Identity
+from hubless_gossip.messages import Accuses, Says
+from hubless_gossip.outbox import Outbox
+from hubless_gossip.rumours import Rumours
+from hubless_gossip.suspicion import Suspicions
+from hubless_gossip.table import Table
+
+
+class View:
+    """The member table and the rules that change it."""
+
+    __slots__ = (
+        "_clock",
+        "_config",
+        "_counters",
+        "_damper",
+        "_health",
+        "_identity",
+        "_links",
+        "_me",
+        "_outbox",
+        "_queue",
+        "_rng",
+        "_rumours",
+        "_suspicions",
+        "arrived",
+        "departed",
+        "doubted",
+        "incarnation_raised",
+        "leaving",
+        "peers_changed",
+        "recent_dead",
+        "table",
+    )
+
+    def __init__(
+        self,
+        identity: Identity,
+        config: GossipConfig,
+        *,
+        table: Table,
+        links: Links,
+        rumours: Rumours,
+        outbox: Outbox,
+        queue: EventQueue,
+        health: Health,
+        clock: WakingClock,
+        counters: Counters,
+        rng: random.Random,
+    ) -> None:
+        self._identity = identity
+        self._me = identity.node
+        self._config = config
+        self._links = links
+        self._rumours = rumours
+        self._outbox = outbox
+        self._queue = queue
+        self._health = health
+        self._clock = clock
+        self._counters = counters
+        self._rng = rng
+        self._suspicions = Suspicions(config)
+        self._damper = Damper(config)
+        self.table = table
+        self.arrived: list[str] = []
+        """Members that became live since the prober last looked."""
+        self.departed: list[str] = []
+        """Members that died or left since the core last looked."""
+        self.doubted: list[str] = []
+        """Members that this node should probe at once, for a second opinion."""
+        self.recent_dead: dict[str, int] = {}
+        """The dead that are still gossiped to, and until when."""
+        self.incarnation_raised = False
+        self.peers_changed = False
+        self.leaving = False
+
+    # --- claims -------------------------------------------------------------------------------
+
+    def hear(self, now_ns: int, claim: Claim, *, merged: bool = False, spread: bool = True) -> bool:
+        """Weigh and adopt a claim; returns whether it was news. `merged`: it came by push-pull, which confirms
+        nothing. `spread` False: do not make rumours of it (it is one of very many)."""
+        if claim.node == self._me:
+            return self._hear_of_me(now_ns, claim)
+        held = self.table.get(claim.node)
+        if held is None:
+            return self._hear_of_stranger(now_ns, claim, merged=merged, spread=spread)
+        live = len(self.table.ring)
+        claim = evidence.admitted(
+            claim,
+            held,
+            merged=merged,
+            link_up=self._links.up(claim.node, claim.standing.boot),
+            live=live,
+            reachable=live - self.table.suspects + 1,
+        )
+        new = join(held, claim)
+        if new is held:
+            return False
+        if new.standing.rank == Rank.SUSPECT:
+            new = self._proven(new, live)
+        self._adopt(now_ns, held, new, merged=merged, spread=spread)
+        return True
+
+    def accuse(self, now_ns: int, node: str, boot: int) -> None:
+        """This node's probe of that process failed, and no relay and no link spoke for it."""
+        held = self.table.get(node)
+        if held is None or held.standing.final or held.standing.boot != boot or self.leaving:
+            return
+        gone = self._links.gone(node, boot)
+        accusation = evidence.suspected_by(held.standing, self._me, gone=gone)
+        self.hear(now_ns, Claim(node, accusation, None))
+
+    def vouch(self, now_ns: int, node: str, boot: int) -> None:
+        """The process is silent, but its I/O thread answers: it is busy."""
+        held = self.table.get(node)
+        if held is None or held.standing.boot != boot or held.standing.rank not in {Rank.ALIVE, Rank.SUSPECT}:
+            return
+        if held.standing.round < 60_000:
+            self.hear(now_ns, Claim(node, evidence.busy_of(held.standing), None))
+
+    def witness(self, now_ns: int, node: str, boot: int) -> None:
+        """This node's kernel saw that process gone: tell the other witnesses without delay."""
+        held = self.table.get(node)
+        if held is None or held.standing.boot != boot or held.standing.final or self.leaving:
+            return
+        self.hear(now_ns, Claim(node, evidence.suspected_by(held.standing, self._me, gone=True), None))
+        self._shout(node)
+
+    # --- this node itself ---------------------------------------------------------------------
+
+    def start(self, now_ns: int, incarnation: int, meta: bytes) -> None:
+        """Take the first seat in one's own table."""
+        identity = self._identity
+        claim = alive(Statement(identity.node, identity.boot, incarnation, identity.address, meta))
+        self.table.put(claim, self._clock.to_driver(now_ns))
+        self._rumours.add(("says", self._me), self.own_words())
+
+    def own(self) -> Statement:
+        """This node's present statement."""
+        claim = self.table.get(self._me)
+        if claim is None or claim.statement is None:
+            raise ValueError("View.start must be called first")
+        return claim.statement
+
+    def own_words(self) -> bytes:
+        return pack_message(Says(pack_statement(self.own())))
+
+    def state(
+        self, now_ns: int, *, meta: bytes | None = None, above: int = 0, rank: Rank = Rank.ALIVE
+    ) -> None:
+        """Say something new about oneself, in an incarnation above the last and above `above`."""
+        own, identity = self.own(), self._identity
+        incarnation = max(own.incarnation, above) + 1
+        said = Statement(
+            self._me, identity.boot, incarnation, identity.address, own.meta if meta is None else meta
+        )
+        before = self.table.condition(self._me)
+        claim = Claim(self._me, Standing(identity.boot, incarnation, 0, rank), said)
+        self.table.put(claim, self._clock.to_driver(now_ns))
+        self.incarnation_raised = True
+        factor = self._config.refutation_factor
+        self._rumours.add(("says", self._me), self.own_words(), factor)
+        if rank != Rank.ALIVE:
+            self._rumours.add(("accuses", self._me), self._accusation(claim), factor)
+            self._tell_change(now_ns, (identity.boot, before) if before is not None else None, certain=True)
+
+    def leave(self, now_ns: int) -> None:
+        """Say goodbye to everybody."""
+        if self.leaving:
+            return
+        self.leaving = True
+        self.state(now_ns, rank=Rank.LEFT)
+        for node in self.table.ring.draw(self._rng, 2 * self._config.eager_fanout, {self._me}):
+            self._gossip_to(node)
+
+    def _hear_of_me(self, now_ns: int, claim: Claim) -> bool:
+        """Refute what is wrong: only this node raises its own incarnation."""
+        said, own = claim.standing, self.own()
+        newest = max(said.incarnation, claim.statement.incarnation if claim.statement is not None else 0)
+        if said.boot > own.boot or newest >= NUMBER_MAX:
+            self._counters.displaced += 1
+            return False
+        if said.boot < own.boot or newest < own.incarnation or self.leaving:
+            return False
+        if newest == own.incarnation and said.rank == Rank.ALIVE:
+            return False
+        self.state(now_ns, above=newest)
+        self._counters.refutations += 1
+        if said.rank in {Rank.SUSPECT, Rank.DEAD}:
+            self._health.worse()
+            told = list(said.accusers) + self.table.ring.draw(
+                self._rng, self._config.eager_fanout, {self._me}
+            )
+            for node in sorted(set(told)):
+                self._gossip_to(node)
+        return True
+
+    # --- others -------------------------------------------------------------------------------
+
+    def _hear_of_stranger(self, now_ns: int, claim: Claim, *, merged: bool, spread: bool) -> bool:
+        if claim.statement is None:
+            self._counters.unknown_subjects += 1
+            return False
+        if claim.standing.final and not merged:
+            return False
+        if len(self.table) >= self._config.members_max and not self._make_room():
+            self._counters.members_refused += 1
+            return False
+        self._adopt(now_ns, None, claim, merged=merged, spread=spread)
+        return True
+
+    def _make_room(self) -> bool:
+        """Forget whoever has been dead or gone the longest."""
+        oldest = next((node for node in self.table.finals() if node != self._me), None)
+        if oldest is None:
+            return False
+        self._forget(oldest)
+        return True
+
+    def _forget(self, node: str) -> None:
+        self.table.drop(node)
+        self.recent_dead.pop(node, None)
+        self.peers_changed = True
+
+    def _proven(self, claim: Claim, live: int) -> Claim:
+        """A suspicion with kernels enough behind it is a death."""
+        standing = claim.standing
+        if len(standing.gone) < evidence.witnesses_needed(live) or self._links.up(claim.node, standing.boot):
+            return claim
+        return Claim(claim.node, evidence.dead_of(standing), claim.statement)
+
+    def _adopt(self, now_ns: int, held: Claim | None, new: Claim, *, merged: bool, spread: bool) -> None:
+        node, standing = new.node, new.standing
+        old = held.standing if held is not None else None
+        shown = self.table.condition(node)
+        before = None if old is None or shown is None else (old.boot, shown)
+        self.table.put(new, self._clock.to_driver(now_ns))
+        was_live = old is not None and old.rank < Rank.DEAD
+        live = standing.rank < Rank.DEAD
+        if live and not was_live:
+            self.arrived.append(node)
+        moved = held is None or held.statement is not new.statement
+        if live != was_live or moved:
+            self._links.dirty = True
+            self.peers_changed = True
+        if was_live and not live:
+            self.departed.append(node)
+        if live and self._links.gone(node, standing.boot) and self._me not in standing.gone:
+            self.doubted.append(node)
+        if spread:
+            self._spread(held, new)
+        if standing.rank == Rank.SUSPECT:
+            self._suspect(now_ns, old, new, merged=merged)
+        else:
+            self._suspicions.cancel(node)
+        self.recent_dead.pop(node, None)
+        if standing.rank == Rank.DEAD and held is not None:
+            self._bury(now_ns, new)
+        changed = before is None or before != (standing.boot, self.table.condition(node))
+        if changed and (live or held is not None):
+            certain = bool(standing.gone) or standing.rank == Rank.LEFT
+            self._tell_change(now_ns, before, certain=certain, node=node)
+        elif moved and held is not None and live:
+            member = self.table.member(node)
+            self._queue.add(MetaUpdated(member) if member is not None else None)
+
+    def _suspect(self, now_ns: int, old: Standing | None, new: Claim, *, merged: bool) -> None:
+        """Run the timer, and ask for a second opinion: the watchers of a suspect probe it at once."""
+        node, standing = new.node, new.standing
+        if node not in self._suspicions:
+            self._counters.suspicions += 1
+        fresh = old is None or (old.boot, old.incarnation, old.round, old.rank) != (
+            standing.boot,
+            standing.incarnation,
+            standing.round,
+            standing.rank,
+        )
+        self._suspicions.hear(now_ns, node, standing, len(self.table.ring), confirming=not merged)
+        if fresh and self._me not in standing.accusers and self._links.watches(node):
+            self.doubted.append(node)
+
+    def _bury(self, now_ns: int, claim: Claim) -> None:
+        self.recent_dead[claim.node] = now_ns + self._config.gossip_to_dead_ms * 1_000_000
+        if len(claim.standing.gone) >= evidence.witnesses_needed(len(self.table.ring) + 1):
+            self._counters.deaths_by_kernel += 1
+            self._shout(claim.node)
+        else:
+            self._counters.deaths_by_suspicion += 1
+
+    def _spread(self, held: Claim | None, new: Claim) -> None:
+        """Make rumours of what is new in a claim; an older rumour about the same node is over."""
+        node, standing, said = new.node, new.standing, new.statement
+        if said is not None and (held is None or said is not held.statement):
+            self._rumours.add(("says", node), pack_message(Says(pack_statement(said))))
+        if standing.rank == Rank.ALIVE:
+            self._rumours.remove(("accuses", node))
+            return
+        old = held.standing if held is not None else None
+        if (
+            old is None
+            or (old.boot, old.incarnation, old.round, old.rank)
+            != (standing.boot, standing.incarnation, standing.round, standing.rank)
+            or len(old.accusers) < len(standing.accusers)
+            or len(old.gone) < len(standing.gone)
+        ):
+            self._rumours.add(("accuses", node), self._accusation(new))
+
+    @staticmethod
+    def _accusation(claim: Claim) -> bytes:
+        return pack_message(Accuses(claim.node, claim.standing))
+
+    def standing_words(self, node: str) -> bytes | None:
+        """What is held against a node, to be told to itself (Lifeguard's buddy system), or None."""
+        claim = self.table.get(node)
+        if claim is None or claim.standing.rank == Rank.ALIVE:
+            return None
+        return self._accusation(claim)
+
+    def _shout(self, node: str) -> None:
+        """Pass on what is held of a crashed node now, to its other watchers and a few more."""
+        words = self.standing_words(node)
+        if words is None:
+            return
+        away = {self._me, node}
+        near = self._links.watchers_of(node)
+        for peer in sorted({*near, *self.table.ring.draw(self._rng, self._config.eager_fanout, away)} - away):
+            address = self.table.address(peer)
+            if address is not None:
+                self._outbox.send_packed(address, words)
+
+    def _gossip_to(self, node: str) -> None:
+        address = self.table.address(node)
+        if address is not None:
+            self._outbox.send_packed(address, self.own_words())
+            words = self.standing_words(self._me)
+            if words is not None:
+                self._outbox.send_packed(address, words)
+
+    # --- time ---------------------------------------------------------------------------------
+
+    def next_ns(self) -> int | None:
+        """When a suspicion expires or a held-back event has lasted."""
+        first, second = self._suspicions.next_ns(), self._damper.next_ns()
+        if first is None or second is None:
+            return second if first is None else first
+        return min(first, second)
+
+    def run(self, now_ns: int) -> None:
+        """End what has expired."""
+        for node in self._suspicions.expired(now_ns):
+            self._expire(now_ns, node)
+        for event in self._damper.settled(now_ns, self.table.member):
+            self._queue.add(event)
+
+    def _expire(self, now_ns: int, node: str) -> None:
+        held = self.table.get(node)
+        if held is None or held.standing.rank != Rank.SUSPECT:
+            self._suspicions.cancel(node)
+            return
+        standing, live, suspects = held.standing, len(self.table.ring), self.table.suspects
+        if self._links.up(node, standing.boot) and standing.round < 60_000:
+            self.vouch(now_ns, node, standing.boot)
+        elif self.leaving or len(standing.accusers) < evidence.accusers_needed(live - suspects + 1):
+            self._counters.deaths_withheld += 1
+            self._suspicions.prolong(now_ns, node)
+            self.doubted.append(node)
+        elif evidence.in_panic(suspects, live) and not self._suspicions.prolonged(node):
+            self._counters.panics += 1
+            self._suspicions.prolong(now_ns, node)
+        else:
+            dead = Claim(node, evidence.dead_of(standing), held.statement)
+            self._adopt(now_ns, held, dead, merged=False, spread=True)
+
+    def forget_old(self, now_ns: int) -> None:
+        """Drop tombstones whose time is over."""
+        keep_ns = self._config.forget_after_ms * 1_000_000
+        driver_ns = self._clock.to_driver(now_ns)
+        while (node := next((n for n in self.table.finals() if n != self._me), None)) is not None:
+            if driver_ns - self.table.finals()[node] < keep_ns:
+                return
+            self._forget(node)
+
+    # --- events -------------------------------------------------------------------------------
+
+    def hear_load(self, now_ns: int, node: str, load: int, busy: bool) -> None:
+        """What a live member said of its own load."""
+        claim = self.table.get(node)
+        before = self.table.condition(node)
+        if claim is not None and before is not None and self.table.hear_load(node, load, busy):
+            self._tell_change(now_ns, (claim.standing.boot, before), certain=False, node=node)
+
+    def _tell_change(
+        self,
+        now_ns: int,
+        before: tuple[int, Condition] | None,
+        *,
+        certain: bool,
+        node: str | None = None,
+    ) -> None:
+        member = self.table.member(node or self._me)
+        if member is not None:
+            self._queue.add(self._damper.changed(now_ns, member, before, certain=certain))
