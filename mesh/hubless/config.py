@@ -89,8 +89,8 @@ class NodeConfig:
         for setting, address in (("listen", self.listen), ("gossip", self.gossip)):
             if address is not None and not is_loopback(address.host):
                 raise ConfigError(
-                    f"{setting} is {format_address(address)}, which other machines can reach, and this mesh has no keys: "
-                    "listen on a loopback address such as 127.0.0.1 (keys arrive with a later release)"
+                    f"{setting} is {format_address(address)}, which other machines can reach, and this mesh has "
+                    "no keys: listen on a loopback address such as 127.0.0.1 (keys arrive with a later release)"
                 )
         if self.profile not in ("local", "lan", "wan"):
             raise ConfigError(f"profile is {self.profile!r}; choose local, lan or wan")

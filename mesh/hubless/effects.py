@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from hubless_agents import SupervisorEffect
-from hubless_gossip import Address, Persist, SendPacket, Tell, WatchLinks
 from msgspec import Struct
 
 from hubless.placement import Ring, RingMember
 from hubless.wire import Message
+from hubless_agents import SupervisorEffect
+from hubless_gossip import Address, Persist, SendPacket, Tell, WatchLinks
 
 
 class ToPeer(Struct, frozen=True, gc=False):
@@ -62,8 +62,8 @@ class Log(Struct, frozen=True, gc=False):
     text: str
 
 
-class Offering(Struct, frozen=True):
-    """The workers are up and these agents are on offer; the first one means that the node is ready."""
+class Serving(Struct, frozen=True):
+    """The node serves: it is in the mesh, and its workers, if it has any, offer these agents. Said once."""
 
     agents: tuple[str, ...]
 
@@ -82,7 +82,7 @@ NodeEffect = (
     | BuildRing
     | DropPeer
     | Log
-    | Offering
+    | Serving
     | Halt
     | SendPacket
     | WatchLinks

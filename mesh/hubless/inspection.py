@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from hubless_agents import Effect, Failure
 
 from hubless.config import format_address
 from hubless.guard import Breakers
 from hubless.placement import shard_of_key
 from hubless.view import REPLICAS, Known, View
 from hubless.wire import Ask, Told
+from hubless_agents import Effect, Failure
 
 if TYPE_CHECKING:
     from hubless.node import Station

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import msgpack
 import msgspec
+
 from hubless_agents import Contract
 from hubless_gossip import Address
 
@@ -69,7 +70,7 @@ def pack_meta(meta: Meta) -> bytes:
 def unpack_meta(raw: bytes) -> Meta | None:
     """Decodes a peer's description; None when it is not one, which is that peer's fault and hurts nobody."""
     try:
-        plain = msgpack.unpackb(raw, raw=False, max_buffer_size=META_BYTES)
+        plain = msgpack.unpackb(raw[: META_BYTES + 1], raw=False)
         return msgspec.convert(plain, Meta)
     except Exception:  # noqa: BLE001 - msgpack raises a dozen types for bad bytes
         return None

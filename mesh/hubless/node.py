@@ -10,10 +10,39 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from typing import TypeAlias
+
+import msgspec
+from msgspec import Struct
 
 import hubless_agents
 import hubless_gossip
-import msgspec
+from hubless.config import format_address
+from hubless.departure import Departure, Stage
+from hubless.effects import BuildRing, DropPeer, Halt, Log, NodeEffect, SendWork, Serving, ToClient, ToPeer
+from hubless.guard import Admission, Breakers, Evidence
+from hubless.inspection import Inspection
+from hubless.meta import Meta, MetaTooLargeError, offers_of, pack_meta
+from hubless.placement import Ring, shard_of_task, take_hop
+from hubless.reception import Reception
+from hubless.tasks import Executor, Gateway, Owner
+from hubless.view import PRESENT, View
+from hubless.wire import (
+    Ask,
+    Assign,
+    Cancel,
+    Ended,
+    Hello,
+    LeavePlease,
+    Limits,
+    Message,
+    Place,
+    Refused,
+    Settled,
+    Submit,
+    Welcome,
+    Withdraw,
+)
 from hubless_agents import (
     AgentQuarantined,
     AgentReleased,
@@ -40,34 +69,6 @@ from hubless_gossip import (
     MetaChanged,
     MetaUpdated,
     Tell,
-)
-from msgspec import Struct
-
-from hubless.config import format_address
-from hubless.departure import Departure, Stage
-from hubless.effects import BuildRing, DropPeer, Halt, Log, NodeEffect, Offering, SendWork, ToClient, ToPeer
-from hubless.guard import Admission, Breakers, Evidence
-from hubless.inspection import Inspection
-from hubless.meta import Meta, MetaTooLargeError, offers_of, pack_meta
-from hubless.placement import Ring, shard_of_task, take_hop
-from hubless.reception import Reception
-from hubless.tasks import Executor, Gateway, Owner
-from hubless.view import PRESENT, View
-from hubless.wire import (
-    Ask,
-    Assign,
-    Cancel,
-    Ended,
-    Hello,
-    LeavePlease,
-    Limits,
-    Message,
-    Place,
-    Refused,
-    Settled,
-    Submit,
-    Welcome,
-    Withdraw,
 )
 
 
@@ -98,18 +99,24 @@ class LeaveMesh(Struct, frozen=True):
     """A signal asked this node to finish its work and go."""
 
 
-NodeEvent = WorkFrame | PeerRefused | RingBuilt | DeadlineReached | LeaveMesh | hubless_gossip.Event | PoolEvent
+NodeEvent: TypeAlias = (
+    WorkFrame | PeerRefused | RingBuilt | DeadlineReached | LeaveMesh | hubless_gossip.Event | PoolEvent
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Station:
-    """What is fixed about a node for as long as its process lives. `meta` names its work address."""
+    """What is fixed about a node for as long as its process lives.
+
+    `meta` names its work address. `joins` says that there are others whom it has to find before it is ready.
+    """
 
     identity: Identity
     meta: Meta
     shards: int
     limits: Limits
     workers: int
+    joins: bool
 
 
 class Node:
@@ -143,6 +150,7 @@ class Node:
         self._reception = Reception(mesh=station.identity.mesh, limits=station.limits, audience=self)
         self._inspection = Inspection(station=station, view=self._view, breakers=self._breakers)
         self._departure = Departure()
+        self._is_ready = False
 
     # -- the driver's side ------------------------------------------------------------------------------
 
@@ -301,6 +309,8 @@ class Node:
                     pass  # the departure looks at the work that is left by itself
                 case _:
                     outward.append(effect)
+        if not self._is_ready:
+            self._look_whether_ready(outward)
         if self._view.ring_is_stale:
             outward.append(BuildRing(self._view.ring, self._view.ring_members()))
         return outward
@@ -312,6 +322,14 @@ class Node:
             self._reception.counters.unaddressed += 1
         else:
             outward.append(SendWork(address, message))
+
+    def _look_whether_ready(self, outward: list[NodeEffect]) -> None:
+        """Ready is a node that is in the mesh and whose workers, if it has any, offer their agents."""
+        has_peers = len(self._view) > 1 or not self._station.joins
+        agents = self._view.offered_by(self._me)
+        if has_peers and (agents or self._executor is None):
+            self._is_ready = True
+            outward.append(Serving(tuple(agents)))
 
     def _tick(self, now_ns: int, out: list[NodeEffect]) -> None:
         out += self._gossip.handle(now_ns, hubless_gossip.DeadlineReached())
@@ -350,9 +368,9 @@ class Node:
         if member.node == self._me:
             return
         is_new_process = before is not None and member.boot != before.boot
-        if before is not None and before.condition in PRESENT:
-            if is_new_process or member.condition not in PRESENT:
-                self._process_gone(now_ns, before, out)
+        is_gone = is_new_process or member.condition not in PRESENT
+        if before is not None and before.condition in PRESENT and is_gone:
+            self._process_gone(now_ns, before, out)
         if before is None or is_new_process or before.condition is not member.condition:
             level = "info" if member.condition in (Condition.ALIVE, Condition.LEFT) else "warning"
             out.append(Log(level, f"{self._view.label(member.node)} is {member.condition.name.lower()}"))
@@ -375,7 +393,6 @@ class Node:
         except MetaTooLargeError as problem:
             out.append(Halt(str(problem)))
             return
-        out.append(Offering(tuple(offer.name for offer in offers)))
 
     def _publish(self, now_ns: int, out: list[NodeEffect]) -> None:
         out += self._gossip.handle(now_ns, MetaChanged(pack_meta(self._meta)))
@@ -407,4 +424,7 @@ def _log_of(effect: AgentQuarantined | AgentReleased | WorkersFailing) -> Log:
         case AgentReleased(agent=agent):
             return Log("info", f"agent {agent} works again")
         case WorkersFailing(failure=failure, consecutive=consecutive):
-            return Log("error", f"a worker did not start ({consecutive} in a row): {failure.message}\n{failure.detail}")
+            return Log(
+                "error",
+                f"a worker did not start ({consecutive} in a row): {failure.message}\n{failure.detail}",
+            )

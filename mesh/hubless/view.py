@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
-from hubless_gossip import Address, Condition, Member
-
 from hubless.meta import Meta, Offer, unpack_meta
 from hubless.placement import AgentRing, Preferences, Ring, RingMember
+from hubless_gossip import Address, Condition, Member
 
 REPLICAS = 3
 _DEFAULT_DEADLINE_MS = 30_000
@@ -47,6 +46,9 @@ class View:
         self._agents: dict[str, dict[str, Offer]] = {}
         self._agent_rings: dict[str, AgentRing] = {}
         self.ring_is_stale = True
+
+    def __len__(self) -> int:
+        return len(self._known)
 
     # -- feeding ----------------------------------------------------------------------------------------
 

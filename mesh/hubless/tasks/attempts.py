@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import Enum
 
-from hubless_agents import Effect, Failure
+from hubless_agents import Code, Effect, Failure
 
 MAX_ATTEMPTS = 16
 """Attempts of one task, whatever ended them: a task that outlives this many nodes is the more likely cause."""
@@ -16,7 +16,7 @@ _FREE = frozenset({"overloaded", "quarantined", "no_executor", "unreachable"})
 _RETRIED = frozenset({"worker_died", "out_of_memory", "deadline", "bad_output"})
 """The attempt broke: the next one may do better, as often as the agent's contract allows."""
 
-NODE_GONE = "unreachable"
+NODE_GONE: Code = "unreachable"
 
 
 class Verdict(Enum):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from hubless.effects import NodeEffect, ToPeer
+from hubless.wire import Assign, Ended
 from hubless_agents import (
     Assignment,
     Failed,
@@ -16,9 +18,6 @@ from hubless_agents import (
     SupervisorEvent,
     Withdrawn,
 )
-
-from hubless.effects import NodeEffect, ToPeer
-from hubless.wire import Assign, Ended
 
 _MS = 1_000_000
 _KEPT_ANSWERS = 4_096

@@ -9,14 +9,13 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
-from hubless_agents import Effect, Failure
-
 from hubless.effects import NodeEffect, ToClient, ToPeer
 from hubless.guard import Admission, Overloaded
 from hubless.placement import shard_of_key, shard_of_task
 from hubless.tasks.wheel import Wheel
 from hubless.view import View
 from hubless.wire import Answer, Place, Settled, Submit, Withdraw
+from hubless_agents import Code, Effect, Failure, failure
 
 _MS = 1_000_000
 _FIRST_RESEND_NS = 1_000 * _MS
@@ -59,9 +58,7 @@ class Gateway:
         payload_bytes: largest payload accepted.
     """
 
-    def __init__(
-        self, *, me: str, view: View, shards: int, payload_bytes: int, admission: Admission
-    ) -> None:
+    def __init__(self, *, me: str, view: View, shards: int, payload_bytes: int, admission: Admission) -> None:
         self._me = me
         self._view = view
         self._shards = shards
@@ -80,10 +77,10 @@ class Gateway:
         if pending is not None:
             pending.route = route  # the client came back over another connection
             return
-        failure = self._refusal(submit) or self._admit(submit.agent)
-        if failure is not None:
+        refusal = self._refusal(submit) or self._admit(submit.agent)
+        if refusal is not None:
             self.counters.refused += 1
-            out.append(ToClient(route, Answer(submit.task, None, failure, self._me, 0)))
+            out.append(ToClient(route, Answer(submit.task, None, refusal, self._me, 0)))
             return
         self.counters.accepted += 1
         deadline_ms = min(
@@ -136,14 +133,23 @@ class Gateway:
     def _refusal(self, submit: Submit) -> Failure | None:
         """Why a submission can never run, or None."""
         if len(submit.task) != _TASK_BYTES or shard_of_task(submit.task) >= self._shards:
-            return self._failure("bad_input", f"a task id is 16 bytes and begins with a shard below {self._shards}")
+            return self._failure(
+                "bad_input", f"a task id is 16 bytes and begins with a shard below {self._shards}"
+            )
         if submit.key and shard_of_key(submit.key, self._shards) != shard_of_task(submit.task):
-            return self._failure("bad_input", f"the task id does not belong to the shard of key {submit.key[:80]!r}")
+            return self._failure(
+                "bad_input", f"the task id does not belong to the shard of key {submit.key[:80]!r}"
+            )
         if len(submit.payload) > self._payload_bytes:
             size = f"{len(submit.payload)} bytes, the limit here is {self._payload_bytes}"
-            return self._failure("payload_too_large", f"the payload has {size}: send a reference instead of the content")
+            return self._failure(
+                "payload_too_large", f"the payload has {size}: send a reference instead of the content"
+            )
         if submit.deadline_ms < 0 or len(submit.agent) > _NAME_CHARS or len(submit.key) > _NAME_CHARS:
-            return self._failure("bad_input", f"deadlines are not negative, names and keys have at most {_NAME_CHARS} characters")
+            return self._failure(
+                "bad_input",
+                f"deadlines are not negative, names and keys have at most {_NAME_CHARS} characters",
+            )
         if not self._view.is_offered(submit.agent):
             return self._failure("unknown_agent", self._unknown_agent_text(submit.agent))
         return None
@@ -158,7 +164,9 @@ class Gateway:
     def _unknown_agent_text(self, agent: str) -> str:
         known = self._view.agents()
         if not known:
-            return f"no live node offers any agent, so not {agent!r} either: start one with `mesh up AGENTS.py`"
+            return (
+                f"no live node offers any agent, so not {agent!r} either: start one with `mesh up AGENTS.py`"
+            )
         near = difflib.get_close_matches(agent, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known agents: {', '.join(known[:20])}"
         return f"no live node offers the agent {agent!r}; {hint}"
@@ -176,8 +184,8 @@ class Gateway:
         self.counters.expired += 1
         self.cancel(task, out)
         effect = Effect.MAYBE if pending.owner else Effect.NONE
-        failure = self._failure("expired", "no outcome before the deadline of the call", effect=effect)
-        out.append(ToClient(pending.route, Answer(task, None, failure, "", 0)))
+        expired = self._failure("expired", "no outcome before the deadline of the call", effect=effect)
+        out.append(ToClient(pending.route, Answer(task, None, expired, "", 0)))
 
     def _forget(self, task: bytes) -> _Pending | None:
         pending = self._pending.pop(task, None)
@@ -186,8 +194,7 @@ class Gateway:
         return pending
 
     def _failure(
-        self, code: str, message: str, retry_after_ms: int | None = None, *, effect: Effect = Effect.NONE
+        self, code: Code, message: str, retry_after_ms: int | None = None, *, effect: Effect = Effect.NONE
     ) -> Failure:
-        return Failure(
-            code=code, message=message, where=f"gateway {self._me}", effect=effect, retry_after_ms=retry_after_ms
-        )
+        where = f"gateway {self._me}"
+        return failure(code, message, where=where, effect=effect, retry_after_ms=retry_after_ms)

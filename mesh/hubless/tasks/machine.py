@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from enum import Enum
 
-from hubless_agents import Failure
 from msgspec import Struct
+
+from hubless_agents import Failure
 
 
 class State(Enum):

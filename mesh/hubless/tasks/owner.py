@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from hubless_agents import Effect, Failure
-
 from hubless.effects import NodeEffect, ToPeer
 from hubless.guard import Breakers, Permit
 from hubless.placement import Chosen, Loads, NoExecutor, choose_executor
@@ -31,6 +29,7 @@ from hubless.tasks.machine import (
 from hubless.tasks.wheel import Wheel
 from hubless.view import View
 from hubless.wire import Assign, Ended, Place, Settled, Withdraw
+from hubless_agents import Effect, Failure
 
 _MS = 1_000_000
 _FIRST_RESEND_NS = 1_000 * _MS
@@ -207,7 +206,7 @@ class Owner:
         out.append(ToPeer(row.executor, self._assign(now_ns, row)))
 
     def _repeat_order(self, now_ns: int, row: Row, out: list[NodeEffect]) -> None:
-        """The executor has been silent for long: the order or the answer may be lost. It knows the attempt, or runs it."""
+        """The executor has been silent for long: the order may be lost, or the answer. It runs the attempt, or knows it."""
         running = self._running[row.task]
         if now_ns < running.resend_ns:
             return
@@ -277,9 +276,7 @@ class Owner:
         if gateway is None or row.state is State.CANCELLED:
             return
         self.counters.settled += 1
-        out.append(
-            ToPeer(gateway, Settled(row.task, row.result, row.failure, row.executor, row.attempt))
-        )
+        out.append(ToPeer(gateway, Settled(row.task, row.result, row.failure, row.executor, row.attempt)))
 
     def _keep_for_a_while(self, now_ns: int, row: Row) -> None:
         """A finished row answers submissions that come again, within bounds of time, number and bytes."""

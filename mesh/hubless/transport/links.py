@@ -16,11 +16,11 @@ from dataclasses import dataclass
 
 import trio
 import zmq
-from hubless_gossip import Address, LinkDown, LinkRefused, LinkUp, Peer
 from zmq.utils.monitor import parse_monitor_message
 
 from hubless.transport.poller import Poller
-from hubless.transport.sockets import socket_address
+from hubless.transport.sockets import descriptor_of, is_readable, socket_address
+from hubless_gossip import Address, LinkDown, LinkRefused, LinkUp, Peer
 
 LinkEvent = LinkUp | LinkDown | LinkRefused
 
@@ -64,14 +64,14 @@ class _Link:
         self._monitor: zmq.Socket[bytes] = context.socket(zmq.PAIR)
         self._monitor.setsockopt(zmq.LINGER, 0)
         self._monitor.connect(endpoint)
-        self.descriptor: int = self._monitor.getsockopt(zmq.FD)
+        self.descriptor = descriptor_of(self._monitor)
         poller.add(self.descriptor)
         self._socket.connect(socket_address(peer.address))
 
     def changes(self) -> list[bool]:
         """What has happened since the last call: True for up, False for down."""
         changes: list[bool] = []
-        while self._monitor.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+        while is_readable(self._monitor):
             event = parse_monitor_message(self._monitor.recv_multipart(zmq.NOBLOCK))["event"]
             changes.append(event == zmq.EVENT_HANDSHAKE_SUCCEEDED)
         return changes
@@ -119,6 +119,7 @@ class MonitoredLinks:
                 link = _Link(self._context, peer, self._heartbeat, self._poller)
                 self._links[peer] = link
                 self._by_descriptor[link.descriptor] = link
+                link.changes()  # a descriptor signals only after its socket was once found empty
 
     def read(self, descriptors: list[int]) -> None:
         """Reports what the monitors among the readable `descriptors` have to say."""

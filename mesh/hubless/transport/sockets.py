@@ -11,13 +11,23 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 
 import zmq
-from hubless_gossip import Address
 
 from hubless.config import format_address
+from hubless_gossip import Address
 
 _LINGER_MS = 200
 _RECEIVE_QUEUE = 10_000
 _BACKLOG = 1024
+
+
+def is_readable(socket: zmq.Socket[bytes]) -> bool:
+    """Whether a frame can be read now."""
+    return bool(int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
+
+
+def descriptor_of(socket: zmq.Socket[bytes]) -> int:
+    """The descriptor to wait for, by the rule above."""
+    return int(socket.getsockopt(zmq.FD))
 
 
 class BindError(OSError):
@@ -60,12 +70,12 @@ class Inbound:
             self._socket.close(linger=0)
             raise BindError(problem.errno, _bind_text(address, problem)) from problem
         self.address = bound_address(self._socket)
-        self.descriptor: int = self._socket.getsockopt(zmq.FD)
+        self.descriptor = descriptor_of(self._socket)
         self.unroutable = 0
 
     def ready(self) -> bool:
         """Whether a frame can be read now."""
-        return bool(self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN)
+        return is_readable(self._socket)
 
     def receive(self, most: int) -> Iterator[list[bytes]]:
         """Yields the frames that have arrived, at most `most`."""
@@ -113,6 +123,9 @@ class Outbound:
         self._sockets: OrderedDict[Address, zmq.Socket[bytes]] = OrderedDict()
         self.refused = 0
 
+    def __len__(self) -> int:
+        return len(self._sockets)
+
     def send(self, to: Address, parts: Sequence[bytes]) -> bool:
         """Queues one frame; False, and counted in `refused`, when the peer's queue is full."""
         socket = self._sockets.get(to)
@@ -127,13 +140,11 @@ class Outbound:
             return False
         return True
 
-    def refusals(self) -> Iterator[tuple[Address, list[bytes]]]:
-        """Yields what peers sent back over these connections: they do so only to refuse us."""
-        if self._kind != zmq.DEALER:
-            return
-        for address, socket in self._sockets.items():
-            while socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
-                yield address, socket.recv_multipart(zmq.NOBLOCK)
+    def refusals(self) -> Iterator[list[bytes]]:
+        """Yields what peers sent back over these (DEALER) connections: they do so only to refuse us."""
+        for socket in self._sockets.values():
+            while is_readable(socket):
+                yield socket.recv_multipart(zmq.NOBLOCK)
 
     def drop(self, to: Address) -> None:
         """Closes the connection to a peer that is gone, with what was queued for it."""

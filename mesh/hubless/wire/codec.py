@@ -94,7 +94,6 @@ def decode(parts: Sequence[bytes], limits: Limits) -> Envelope:
             body,
             raw=False,
             strict_map_key=True,
-            max_buffer_size=limits.frame_bytes,
             max_bin_len=limits.frame_bytes,
             max_str_len=limits.frame_bytes,
             max_array_len=limits.messages,

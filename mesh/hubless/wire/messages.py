@@ -9,18 +9,14 @@ only where they are used. Durations travel as *remaining* milliseconds, since cl
 
 from __future__ import annotations
 
-from hubless_agents import Failure
 from msgspec import Struct
 
-
-class _Message(Struct, frozen=True, array_like=True, gc=False):
-    """What all messages have in common; a subclass adds its tag."""
-
+from hubless_agents import Failure
 
 # -- greeting -----------------------------------------------------------------------------------------
 
 
-class Hello(_Message, tag=1):
+class Hello(Struct, frozen=True, array_like=True, gc=False, tag=1):
     """First message on a connection from a client or a joining node; answered with `Welcome`.
 
     `role` is "client" or "node". The mesh id in the envelope may be empty: the sender does not know it yet.
@@ -30,7 +26,7 @@ class Hello(_Message, tag=1):
     request: int = 0
 
 
-class Welcome(_Message, tag=2):
+class Welcome(Struct, frozen=True, array_like=True, gc=False, tag=2):
     """Who answered, and what a newcomer must know.
 
     `gossip` is "host:port" of the gossip socket. `peers` are work addresses of live members, this node's
@@ -48,7 +44,7 @@ class Welcome(_Message, tag=2):
     owned: tuple[int, ...]
 
 
-class Refused(_Message, tag=3):
+class Refused(Struct, frozen=True, array_like=True, gc=False, tag=3):
     """The frame was understood and is not wanted: `code` "mesh_mismatch" | "not_a_member" | "leaving"."""
 
     code: str
@@ -58,7 +54,7 @@ class Refused(_Message, tag=3):
 # -- client and gateway -------------------------------------------------------------------------------
 
 
-class Submit(_Message, tag=10):
+class Submit(Struct, frozen=True, array_like=True, gc=False, tag=10):
     """A task from a client. Submitting the same id again never makes a second task while its owner lives.
 
     `deadline_ms` is what remains of the caller's patience; 0 asks for the agent's own deadline.
@@ -72,7 +68,7 @@ class Submit(_Message, tag=10):
     deadline_ms: int
 
 
-class Answer(_Message, tag=11):
+class Answer(Struct, frozen=True, array_like=True, gc=False, tag=11):
     """The outcome of a submitted task. Exactly one of `payload` and `failure` is set.
 
     `node` ran the last attempt ("" when none ran), `attempt` counts from 1.
@@ -85,13 +81,13 @@ class Answer(_Message, tag=11):
     attempt: int
 
 
-class Cancel(_Message, tag=12):
+class Cancel(Struct, frozen=True, array_like=True, gc=False, tag=12):
     """The client no longer wants the answer."""
 
     task: bytes
 
 
-class Ask(_Message, tag=13):
+class Ask(Struct, frozen=True, array_like=True, gc=False, tag=13):
     """An operator's question: `what` is "members" | "ring" | "breakers" | "node" | "leave"."""
 
     request: int
@@ -99,7 +95,7 @@ class Ask(_Message, tag=13):
     argument: str = ""
 
 
-class Told(_Message, tag=14):
+class Told(Struct, frozen=True, array_like=True, gc=False, tag=14):
     """The answer to an `Ask`: `body` is JSON bytes, or empty with `failure` set."""
 
     request: int
@@ -110,7 +106,7 @@ class Told(_Message, tag=14):
 # -- node and node ------------------------------------------------------------------------------------
 
 
-class Place(_Message, tag=20):
+class Place(Struct, frozen=True, array_like=True, gc=False, tag=20):
     """Gateway to owner: keep this task and see to it. Sent again until settled; known ids are recognised.
 
     `gateway` is where the outcome goes. `trail` are the nodes that handed it on because they were leaving.
@@ -125,7 +121,7 @@ class Place(_Message, tag=20):
     trail: tuple[str, ...] = ()
 
 
-class Settled(_Message, tag=21):
+class Settled(Struct, frozen=True, array_like=True, gc=False, tag=21):
     """Owner to gateway: the task has its one outcome."""
 
     task: bytes
@@ -135,7 +131,7 @@ class Settled(_Message, tag=21):
     attempt: int
 
 
-class Assign(_Message, tag=22):
+class Assign(Struct, frozen=True, array_like=True, gc=False, tag=22):
     """Owner to executor: run this attempt. The attempt number is the fencing token."""
 
     task: bytes
@@ -146,7 +142,7 @@ class Assign(_Message, tag=22):
     failures: tuple[Failure, ...] = ()
 
 
-class Ended(_Message, tag=23):
+class Ended(Struct, frozen=True, array_like=True, gc=False, tag=23):
     """Executor to owner: how the attempt ended."""
 
     task: bytes
@@ -155,13 +151,13 @@ class Ended(_Message, tag=23):
     failure: Failure | None
 
 
-class Withdraw(_Message, tag=24):
+class Withdraw(Struct, frozen=True, array_like=True, gc=False, tag=24):
     """Owner to executor, or gateway to owner: nobody waits for this task any more."""
 
     task: bytes
 
 
-class LeavePlease(_Message, tag=25):
+class LeavePlease(Struct, frozen=True, array_like=True, gc=False, tag=25):
     """An operator asked, through another node, that the receiver leave the mesh."""
 
     reason: str

@@ -46,7 +46,9 @@ class Outbox(Generic[Receiver]):
         size = 0
         for message in messages:
             weight = _OVERHEAD_BYTES + len(getattr(message, "payload", b"") or b"")
-            if batch and (size + weight > self._limits.frame_bytes // 2 or len(batch) >= self._limits.messages):
+            if batch and (
+                size + weight > self._limits.frame_bytes // 2 or len(batch) >= self._limits.messages
+            ):
                 yield batch
                 batch, size = [], 0
             batch.append(message)

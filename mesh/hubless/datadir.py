@@ -1,0 +1,123 @@
+"""The data directory: which node this is, of which mesh, and whom it knew. One process at a time may have it.
+
+    node.json    format, node id, mesh id, shards, boot; written whole, then renamed into place
+    peers.bin    what gossip wants to find again, opaque here
+    lock         held by the running process
+
+A wiped directory is a new node: nothing of the old one can be mistaken for it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+from pathlib import Path
+
+import msgspec
+
+from hubless.config import ConfigError
+
+_FORMAT = 1
+
+
+class DataDirectoryError(ConfigError):
+    """The directory cannot be used. Nothing in it was changed."""
+
+
+class Formatted(msgspec.Struct, frozen=True):
+    """Contents of node.json. `boot` counts the starts of this node."""
+
+    format: int
+    node: str
+    mesh: str
+    shards: int
+    boot: int
+
+
+def new_node_id() -> str:
+    """Twelve hexadecimal digits, never given twice."""
+    return secrets.token_hex(6)
+
+
+class DataDirectory:
+    """An open, locked data directory.
+
+    Raises:
+        DataDirectoryError: not writable, in use by another process, damaged, or of a newer format.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._lock = (path / "lock").open("a")
+        except OSError as problem:
+            raise DataDirectoryError(
+                f"data directory {path} cannot be written ({problem.strerror}): choose another with --data"
+            ) from problem
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as problem:
+            self._lock.close()
+            raise DataDirectoryError(
+                f"data directory {path} is in use by a running node: stop it, or give this one its own --data"
+            ) from problem
+        self.formatted = self._read()
+
+    def boot(self, *, mesh: bytes, shards: int) -> Formatted:
+        """Formats the directory if it is new, counts one more start, and puts that on disk."""
+        before = self.formatted
+        now = Formatted(
+            format=_FORMAT,
+            node=before.node if before else new_node_id(),
+            mesh=mesh.hex(),
+            shards=shards,
+            boot=(before.boot if before else 0) + 1,
+        )
+        self._write("node.json", msgspec.json.encode(now))
+        self.formatted = now
+        return now
+
+    def remembered(self) -> bytes | None:
+        """What `remember` was last given; None if nothing."""
+        path = self._path / "peers.bin"
+        return path.read_bytes() if path.exists() else None
+
+    def remember(self, raw: bytes) -> None:
+        """Puts gossip's memory on disk before it returns."""
+        self._write("peers.bin", raw)
+
+    def close(self) -> None:
+        """Gives the directory to whoever wants it next."""
+        self._lock.close()
+
+    def _read(self) -> Formatted | None:
+        path = self._path / "node.json"
+        if not path.exists():
+            return None
+        try:
+            formatted = msgspec.json.decode(path.read_bytes(), type=Formatted)
+        except msgspec.MsgspecError as problem:
+            raise DataDirectoryError(
+                f"{path} is damaged ({problem}): restore it, or empty the directory to start as a new node"
+            ) from problem
+        if formatted.format != _FORMAT:
+            raise DataDirectoryError(
+                f"{path} has format {formatted.format} and this release reads {_FORMAT}: use the release that wrote it"
+            )
+        return formatted
+
+    def _write(self, name: str, raw: bytes) -> None:
+        """Whole or not at all, and on disk when it returns."""
+        fresh = self._path / f"{name}.new"
+        with fresh.open("wb") as file:
+            file.write(raw)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(self._path / name)
+        directory = os.open(self._path, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)

@@ -1,0 +1,289 @@
+"""From a configuration to a running node: identity, sockets, the first contact, then the loop."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import signal
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import trio
+import zmq
+
+from hubless.config import ConfigError, NodeConfig, format_address, parse_address
+from hubless.datadir import DataDirectory, new_node_id
+from hubless.driver.loop import Driver, LogLine, Sockets
+from hubless.meta import Meta
+from hubless.node import LeaveMesh, Node, Station
+from hubless.transport import GreetingRefusedError, Heartbeat, Inbound, Outbound, greet
+from hubless.wire import Limits, Outbox, Welcome
+from hubless_agents import Pool, Supervisor, SupervisorConfig
+from hubless_gossip import Address, Gossip, GossipConfig, Identity, JoinRequested, Remembered
+
+_GREETING_S = 0.5
+_GREETING_PAUSE_S = 0.1
+_LONGEST_GREETING_PAUSE_S = 2.0
+_GOSSIP_FRAME_BYTES = 128 * 1024
+_WORK_QUEUE = 10_000
+_GOSSIP_QUEUE = 64
+_PEER_CONNECTIONS = 1024
+_GOSSIP_CONNECTIONS = 128
+_GOSSIP_PROFILES = {"local": GossipConfig.local, "lan": GossipConfig.lan, "wan": GossipConfig.wan}
+
+
+class JoinError(ConfigError):
+    """The mesh that this node was told to join will not have it. Nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A node that serves. `mesh` is hexadecimal; addresses are "host:port"."""
+
+    node: str
+    name: str
+    boot: int
+    mesh: str
+    work: str
+    gossip: str
+    agents: tuple[str, ...]
+
+
+async def serve(
+    config: NodeConfig, *, ready: Callable[[Ready], None], log: Callable[[LogLine], None]
+) -> None:
+    """Runs a node until it has left: because of SIGINT, SIGTERM, `mesh leave`, or a problem. Under trio.
+
+    Args:
+        ready: called once, when the node is in the mesh and its agents are on offer.
+        log: called with every line that people should see.
+
+    Raises:
+        ConfigError: the configuration cannot work, before anything was started.
+        BindError: an address cannot be listened on.
+        JoinError: the mesh to join refused, or is another one than the data directory's.
+    """
+    with ExitStack() as stack:
+        directory = _opened(config, stack)
+        context = stack.enter_context(zmq.Context(io_threads=1))
+        sockets = _bound(config, context)
+        stack.callback(sockets.close)
+        welcome = await _first_contact(config, directory, context, log)
+        identity, shards = _identify(config, directory, welcome, sockets.gossip.address)
+        pool = None
+        if config.target is not None:
+            pool = Pool(config.target, node=identity.node, on_log=_worker_log(log))
+            stack.callback(pool.close)
+        node = _node(config, identity, shards, sockets.work.address, _remembered(directory, log))
+        async with trio.open_nursery() as nursery:
+            driver = Driver(
+                node,
+                sockets=sockets,
+                context=context,
+                outboxes=(_outbox(config, identity), _outbox(config, identity)),
+                heartbeat=Heartbeat.of_profile(config.profile),
+                pool=pool,
+                directory=directory,
+                nursery=nursery,
+                ready=lambda agents: ready(_ready(config, identity, sockets.work.address, agents)),
+                log=log,
+            )
+            nursery.start_soon(_leave_on_signals, driver)
+            if config.join:
+                nursery.start_soon(_keep_joining, config, driver, context, identity, welcome)
+            halt = await driver.run()
+            nursery.cancel_scope.cancel()
+    if halt.problem:
+        raise ConfigError(halt.problem)
+
+
+# -- identity -------------------------------------------------------------------------------------------
+
+
+def _opened(config: NodeConfig, stack: ExitStack) -> DataDirectory | None:
+    if config.data is None:
+        return None
+    directory = DataDirectory(config.data)
+    stack.callback(directory.close)
+    return directory
+
+
+async def _first_contact(
+    config: NodeConfig,
+    directory: DataDirectory | None,
+    context: zmq.Context[zmq.Socket[bytes]],
+    log: Callable[[LogLine], None],
+) -> Welcome | None:
+    """A new node learns its mesh from the nodes it joins; one that has a mesh already need not wait for them."""
+    known = directory.formatted if directory is not None else None
+    if not config.join or known is not None:
+        return None
+    pause_s = _GREETING_PAUSE_S
+    while True:
+        for address in config.join:
+            welcome = await _greeted(context, address, b"")
+            if welcome is not None:
+                return welcome
+        addresses = ", ".join(format_address(address) for address in config.join)
+        if pause_s > _GREETING_PAUSE_S:
+            log(
+                LogLine("node", "warning", f"nobody answers at {addresses}; trying again until somebody does")
+            )
+        await trio.sleep(pause_s)
+        pause_s = min(2 * pause_s, _LONGEST_GREETING_PAUSE_S)
+
+
+async def _greeted(context: zmq.Context[zmq.Socket[bytes]], address: Address, mesh: bytes) -> Welcome | None:
+    try:
+        return await greet(context, address, mesh=mesh, timeout_s=_GREETING_S)
+    except GreetingRefusedError as problem:
+        raise JoinError(f"cannot join at {format_address(address)}: {problem}") from problem
+
+
+def _identify(
+    config: NodeConfig, directory: DataDirectory | None, welcome: Welcome | None, gossip: Address
+) -> tuple[Identity, int]:
+    """Who this node is: resumed from its directory, welcomed by a mesh, or founding one (genesis)."""
+    known = directory.formatted if directory is not None else None
+    if known is not None:
+        mesh, shards = bytes.fromhex(known.mesh), known.shards
+    elif welcome is not None:
+        mesh, shards = welcome.mesh, welcome.shards
+    else:
+        mesh, shards = secrets.token_bytes(8), config.shards
+    if directory is None:
+        return Identity(mesh=mesh, node=new_node_id(), boot=1, address=gossip), shards
+    booted = directory.boot(mesh=mesh, shards=shards)
+    return Identity(mesh=mesh, node=booted.node, boot=booted.boot, address=gossip), shards
+
+
+# -- parts ----------------------------------------------------------------------------------------------
+
+
+def _bound(config: NodeConfig, context: zmq.Context[zmq.Socket[bytes]]) -> Sockets:
+    frame_bytes = _limits(config).frame_bytes
+    work = Inbound(context, zmq.ROUTER, config.listen, frame_bytes=frame_bytes)
+    try:
+        gossip = Inbound(context, zmq.PULL, _gossip_address(config), frame_bytes=_GOSSIP_FRAME_BYTES)
+    except OSError:
+        work.close()
+        raise
+    return Sockets(
+        work=work,
+        gossip=gossip,
+        work_peers=Outbound(context, zmq.DEALER, queue=_WORK_QUEUE, connections=_PEER_CONNECTIONS),
+        gossip_peers=Outbound(context, zmq.PUSH, queue=_GOSSIP_QUEUE, connections=_GOSSIP_CONNECTIONS),
+    )
+
+
+def _gossip_address(config: NodeConfig) -> Address:
+    if config.gossip is not None:
+        return config.gossip
+    port = config.listen.port
+    return Address(config.listen.host, port + 1 if 0 < port < 65535 else 0)
+
+
+def _limits(config: NodeConfig) -> Limits:
+    return Limits(frame_bytes=8 * config.payload_bytes, payload_bytes=config.payload_bytes)
+
+
+def _outbox(config: NodeConfig, identity: Identity) -> Outbox[Any]:
+    return Outbox(mesh=identity.mesh, sender=identity.node, boot=identity.boot, limits=_limits(config))
+
+
+def _node(config: NodeConfig, identity: Identity, shards: int, work: Address, remembered: Remembered) -> Node:
+    """The core, with its chance drawn once and forked by purpose."""
+    now_ns = time.monotonic_ns()
+    seed = secrets.randbits(64)
+    gossip = Gossip(
+        identity,
+        config=_GOSSIP_PROFILES[config.profile](),
+        rng=random.Random(f"{seed}:gossip"),
+        now_ns=now_ns,
+        incarnation=remembered.incarnation,
+        peers=remembered.peers,
+    )
+    supervisor = None
+    if config.target is not None:
+        supervisor = Supervisor(
+            config=SupervisorConfig(workers=config.workers, spares=config.spares, queue_limit=config.queue),
+            node=identity.node,
+            rng=random.Random(f"{seed}:supervisor"),
+            now_ns=now_ns,
+        )
+    station = Station(
+        identity=identity,
+        meta=Meta(config.name, work, config.zone, config.weight, ()),
+        shards=shards,
+        limits=_limits(config),
+        workers=config.workers,
+        joins=bool(config.join),
+    )
+    return Node(station, gossip=gossip, supervisor=supervisor, rng=random.Random(f"{seed}:node"))
+
+
+def _ready(config: NodeConfig, identity: Identity, work: Address, agents: tuple[str, ...]) -> Ready:
+    return Ready(
+        node=identity.node,
+        name=config.name,
+        boot=identity.boot,
+        mesh=identity.mesh.hex(),
+        work=format_address(work),
+        gossip=format_address(identity.address),
+        agents=agents,
+    )
+
+
+def _remembered(directory: DataDirectory | None, log: Callable[[LogLine], None]) -> Remembered:
+    raw = directory.remembered() if directory is not None else None
+    if raw is None:
+        return Remembered(0)
+    try:
+        return Remembered.from_bytes(raw)
+    except ValueError as problem:
+        log(LogLine("node", "warning", f"the remembered peers cannot be read and are forgotten: {problem}"))
+        return Remembered(0)
+
+
+def _worker_log(log: Callable[[LogLine], None]) -> Callable[[int, str, str], None]:
+    def on_log(worker: int, stream: str, line: str) -> None:
+        log(LogLine(f"worker {worker}", "info" if stream == "stdout" else "warning", line))
+
+    return on_log
+
+
+# -- tasks beside the loop ------------------------------------------------------------------------------
+
+
+async def _leave_on_signals(driver: Driver) -> None:
+    """The first SIGINT or SIGTERM asks for an orderly departure, the second ends the process."""
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for _ in signals:
+            driver.put(LeaveMesh())
+            break
+    # the handlers are the default ones again
+
+
+async def _keep_joining(
+    config: NodeConfig,
+    driver: Driver,
+    context: zmq.Context[zmq.Socket[bytes]],
+    identity: Identity,
+    welcome: Welcome | None,
+) -> None:
+    """Finds the gossip address of a node to join; from there gossip goes on by itself."""
+    while welcome is None:
+        for address in config.join:
+            try:
+                welcome = await _greeted(context, address, identity.mesh)
+            except JoinError as problem:
+                driver.stop(str(problem))
+                return
+            if welcome is not None:
+                break
+        else:
+            await trio.sleep(_LONGEST_GREETING_PAUSE_S)
+    driver.put(JoinRequested((parse_address(welcome.gossip, setting="gossip address of the joined node"),)))

@@ -1,0 +1,226 @@
+"""The trio shell of a node: it moves bytes and time between the core and the world, and decides nothing.
+
+    one turn = drain what has arrived -> handle each event -> send, coalesced per peer
+
+All sockets, workers and monitors are waited for as one descriptor, so that a turn costs one wake-up however
+many of them have something to say.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import trio
+import zmq
+
+from hubless.datadir import DataDirectory
+from hubless.effects import (
+    BuildRing,
+    DropPeer,
+    Halt,
+    Log,
+    NodeEffect,
+    RefuseClient,
+    SendWork,
+    Serving,
+    ToClient,
+)
+from hubless.node import DeadlineReached, Node, NodeEvent, PeerRefused, RingBuilt, WorkFrame
+from hubless.placement import Ring
+from hubless.transport import Heartbeat, Inbound, MonitoredLinks, Outbound, Poller
+from hubless.wire import Outbox, encode_refusal
+from hubless_agents import GiveTask, KillWorker, MeasureMemory, Pool, RecallTask, SpawnWorker
+from hubless_gossip import Address, PacketReceived, Persist, SendPacket, WatchLinks
+
+_MOST_PER_TURN = 512
+_LONGEST_WAIT_S = 1.0
+_NS_PER_S = 1_000_000_000
+_SMALL_RING = 64
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """A line for people: `source` is "node" or "worker N", `level` "info", "warning" or "error"."""
+
+    source: str
+    level: str
+    text: str
+
+
+@dataclass(slots=True)
+class Sockets:
+    """A node's own sockets, bound, and its connections to others."""
+
+    work: Inbound
+    gossip: Inbound
+    work_peers: Outbound
+    gossip_peers: Outbound
+
+    def close(self) -> None:
+        for socket in (self.work, self.gossip, self.work_peers, self.gossip_peers):
+            socket.close()
+
+
+class Driver:
+    """Runs one node until it halts.
+
+    Args:
+        pool: the node's workers; None for a node that runs no agents.
+        directory: where gossip's memory is kept; None keeps nothing.
+        ready: called once, with the agents on offer, when the node serves.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        *,
+        sockets: Sockets,
+        context: zmq.Context[zmq.Socket[bytes]],
+        outboxes: tuple[Outbox[Address], Outbox[bytes]],
+        heartbeat: Heartbeat,
+        pool: Pool | None,
+        directory: DataDirectory | None,
+        nursery: trio.Nursery,
+        ready: Callable[[tuple[str, ...]], None],
+        log: Callable[[LogLine], None],
+    ) -> None:
+        self._node = node
+        self._sockets = sockets
+        self._to_peers, self._to_clients = outboxes
+        self._pool = pool
+        self._directory = directory
+        self._nursery = nursery
+        self._ready = ready
+        self._log = log
+        self._poller = Poller()
+        self._links = MonitoredLinks(context, self._poller, heartbeat, nursery, self.put)
+        self._inbox: deque[NodeEvent] = deque()
+        self._ring_wanted: BuildRing | None = None
+        self._is_building = False
+        self._halt: Halt | None = None
+        for descriptor in (sockets.work.descriptor, sockets.gossip.descriptor):
+            self._poller.add(descriptor)
+        if pool is not None:
+            self._poller.add(pool.fileno())
+
+    def put(self, event: NodeEvent) -> None:
+        """Hands the node an event from another task of the same trio loop."""
+        self._inbox.append(event)
+        self._poller.kick()
+
+    def stop(self, problem: str) -> None:
+        """Ends `run` at once, without a departure; `problem` says why."""
+        self._halt = Halt(problem)
+        self._poller.kick()
+
+    async def run(self) -> Halt:
+        """Drives the node until it halts, and returns why."""
+        self._perform(self._node.start(time.monotonic_ns()))
+        try:
+            while self._halt is None:
+                self._turn()
+                await self._poller.wait(0 if self._has_more() else self._patience_s())
+            self._flush()
+            return self._halt
+        finally:
+            self._links.close()
+            self._poller.close()
+
+    # -- one turn ---------------------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        node, perform = self._node, self._perform
+        self._links.read(self._poller.poll())
+        while self._inbox:
+            perform(node.handle(time.monotonic_ns(), self._inbox.popleft()))
+        for frames in self._sockets.gossip.receive(_MOST_PER_TURN):
+            perform(node.handle(time.monotonic_ns(), PacketReceived(frames[0])))
+        for frames in self._sockets.work.receive(_MOST_PER_TURN):
+            perform(node.handle(time.monotonic_ns(), WorkFrame(frames[0], frames[1:])))
+        if self._pool is not None:
+            for event in self._pool.collect():
+                perform(node.handle(time.monotonic_ns(), event))
+        due_ns = node.next_deadline_ns()
+        now_ns = time.monotonic_ns()
+        if due_ns is not None and now_ns >= due_ns:
+            perform(node.handle(now_ns, DeadlineReached()))
+            self._inbox.extend(PeerRefused(frame) for frame in self._sockets.work_peers.refusals())
+        self._flush()
+
+    def _flush(self) -> None:
+        for address, frame in self._to_peers.frames():
+            self._sockets.work_peers.send(address, frame)
+        for route, frame in self._to_clients.frames():
+            self._sockets.work.answer(route, frame)
+        if self._pool is not None:
+            self._pool.flush()
+
+    def _has_more(self) -> bool:
+        return bool(self._inbox) or self._sockets.work.ready() or self._sockets.gossip.ready()
+
+    def _patience_s(self) -> float:
+        due_ns = self._node.next_deadline_ns()
+        if due_ns is None:
+            return _LONGEST_WAIT_S
+        return min(_LONGEST_WAIT_S, (due_ns - time.monotonic_ns()) / _NS_PER_S)
+
+    # -- effects ----------------------------------------------------------------------------------------
+
+    def _perform(self, effects: list[NodeEffect]) -> None:
+        for effect in effects:
+            match effect:
+                case SendWork(to=to, message=message):
+                    self._to_peers.add(to, message)
+                case ToClient(route=route, message=message):
+                    self._to_clients.add(route, message)
+                case GiveTask() | RecallTask() | SpawnWorker() | KillWorker() | MeasureMemory():
+                    if self._pool is not None:
+                        self._pool.perform(effect)
+                case SendPacket(to=to, packet=packet):
+                    self._sockets.gossip_peers.send(to, (packet,))
+                case _:
+                    self._perform_rare(effect)
+
+    def _perform_rare(self, effect: NodeEffect) -> None:
+        match effect:
+            case WatchLinks(peers=peers):
+                self._links.watch(peers)
+            case Persist(remembered=remembered):
+                if self._directory is not None:
+                    self._directory.remember(remembered.to_bytes())
+            case BuildRing():
+                self._ring_wanted = effect
+                self._build_ring()
+            case RefuseClient(route=route, text=text):
+                self._sockets.work.answer(route, encode_refusal(text))
+            case DropPeer(gossip=gossip, work=work):
+                self._sockets.gossip_peers.drop(gossip)
+                if work is not None:
+                    self._sockets.work_peers.drop(work)
+            case Log(level=level, text=text):
+                self._log(LogLine("node", level, text))
+            case Serving(agents=agents):
+                self._ready(agents)
+            case Halt():
+                self._halt = effect
+
+    def _build_ring(self) -> None:
+        """Small rings at once, large ones in a thread; of several wishes only the last is carried out."""
+        wanted = self._ring_wanted
+        if wanted is None or self._is_building:
+            return
+        self._ring_wanted = None
+        if len(wanted.members) <= _SMALL_RING:
+            self._inbox.append(RingBuilt(wanted.ring.changed(wanted.members)))
+        else:
+            self._is_building = True
+            self._nursery.start_soon(self._build_in_thread, wanted)
+
+    async def _build_in_thread(self, wanted: BuildRing) -> None:
+        ring: Ring = await trio.to_thread.run_sync(wanted.ring.changed, wanted.members)
+        self._is_building = False
+        self.put(RingBuilt(ring))
+        self._build_ring()
