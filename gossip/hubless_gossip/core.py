@@ -178,17 +178,16 @@ class Gossip:
         """When `handle` must be called with DeadlineReached if nothing happens before."""
         if self._first_ns is not None:
             return self._first_ns
-        due = min(self._prober.next_ns(), self._push_pull.next_ns())
-        for other in (
-            self._view.next_ns(),
-            self._relays.next_ns(),
-            self._healer.next_ns(),
-            self._joiner.next_ns(),
-            self._gossip_ns,
-        ):
-            if other is not None and other < due:
-                due = other
-        return self._clock.to_driver(due)
+        wishes = [self._view.next_ns(), self._relays.next_ns(), self._gossip_ns]
+        if not self._view.leaving:
+            wishes += (
+                self._prober.next_ns(),
+                self._push_pull.next_ns(),
+                self._healer.next_ns(),
+                self._joiner.next_ns(),
+            )
+        due = min((wish for wish in wishes if wish is not None), default=None)
+        return None if due is None else self._clock.to_driver(due)
 
     def members(self) -> tuple[Member, ...]:
         """Everybody known by node id, this node and the remembered dead included."""
