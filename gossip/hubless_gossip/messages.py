@@ -18,7 +18,8 @@ SIGNATURE_MAX_BYTES = 64
 BLOB_MAX_BYTES = 1200
 
 Sequence = Annotated[int, Meta(ge=0, le=2**32 - 1)]
-Hash = Annotated[int, Meta(ge=0, le=2**64 - 1)]
+Hash = Annotated[int, Meta(ge=0)]
+"""64 bits: MessagePack carries no larger integer, and msgspec takes no bound beyond 63 bits."""
 Blob = Annotated[bytes, Meta(max_length=BLOB_MAX_BYTES)]
 Signature = Annotated[bytes, Meta(max_length=SIGNATURE_MAX_BYTES)]
 
