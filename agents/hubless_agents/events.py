@@ -11,6 +11,40 @@ import msgspec
 from .contract import Contract
 from .failure import Failure
 
+__all__ = [
+    "AgentQuarantined",
+    "AgentReleased",
+    "AnswerKind",
+    "Assignment",
+    "DeadlineReached",
+    "Drain",
+    "Drained",
+    "ExitReason",
+    "Failed",
+    "GiveTask",
+    "KillWorker",
+    "MeasureMemory",
+    "MemoryMeasured",
+    "NodeEffect",
+    "Offered",
+    "OffersChanged",
+    "Outcome",
+    "PoolEffect",
+    "PoolEvent",
+    "RecallTask",
+    "Report",
+    "SpawnWorker",
+    "Succeeded",
+    "SupervisorEffect",
+    "SupervisorEvent",
+    "Withdrawn",
+    "WorkerAnswered",
+    "WorkerExited",
+    "WorkerMisbehaved",
+    "WorkerReady",
+    "WorkersFailing",
+]
+
 
 class Assignment(msgspec.Struct, frozen=True):
     """One attempt of one task, given to this node. `task` is 16 bytes; `payload` is JSON text.

@@ -1,0 +1,119 @@
+"""`@agent`: marks a function as an agent. The function itself is returned, so that tests call it plainly."""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal, TypeVar, get_args, overload
+
+import msgspec
+
+from .contract import DEFAULT_RUNGS, Breach, Contract, ContractError, OnBreach, Rung
+
+F = TypeVar("F", bound=Callable[..., object])
+_MARK = "__hubless_agent__"
+
+
+class AgentOptions(msgspec.Struct, frozen=True):
+    """What the decorator was given: a contract that lacks only its schemas."""
+
+    contract: Contract
+
+
+@overload
+def agent(function: F, /) -> F: ...
+@overload
+def agent(
+    *,
+    name: str | None = None,
+    version: str = "1",
+    deadline_s: float = 30.0,
+    retries: int = 2,
+    concurrency: int = 1,
+    memory_mb: int | None = None,
+    on_breach: Mapping[Breach, Rung] | None = None,
+    on_cancel: Literal["drop", "kill"] = "drop",
+    runtime: Literal["asyncio", "trio"] | None = None,
+) -> Callable[[F], F]: ...
+
+
+def agent(
+    function: F | None = None,
+    /,
+    *,
+    name: str | None = None,
+    version: str = "1",
+    deadline_s: float = 30.0,
+    retries: int = 2,
+    concurrency: int = 1,
+    memory_mb: int | None = None,
+    on_breach: Mapping[Breach, Rung] | None = None,
+    on_cancel: Literal["drop", "kill"] = "drop",
+    runtime: Literal["asyncio", "trio"] | None = None,
+) -> F | Callable[[F], F]:
+    """Mark a function, plain or `async`, as an agent; see README.md for the options and their defaults.
+
+    Options are checked here (ContractError), type hints when a worker loads the module.
+    """
+
+    def mark(marked: F) -> F:
+        if not inspect.isfunction(marked):
+            raise ContractError(f"@agent needs a function, not {marked!r}: put it on a `def` or `async def`")
+        if inspect.isgeneratorfunction(marked) or inspect.isasyncgenfunction(marked):
+            raise ContractError(f"agent {marked.__name__}: a generator has no answer; return a list instead")
+        contract = Contract(
+            name=marked.__name__ if name is None else name,
+            version=version,
+            deadline_ms=round(deadline_s * 1000),
+            retries=retries,
+            concurrency=concurrency,
+            memory_bytes=None if memory_mb is None else memory_mb * 1024 * 1024,
+            on_breach=_on_breach(marked.__name__, on_breach or {}),
+            on_cancel=on_cancel,
+            runtime=_runtime(marked, runtime),
+        )
+        setattr(marked, _MARK, AgentOptions(contract))
+        return marked
+
+    return mark if function is None else mark(function)
+
+
+def options_of(value: object) -> AgentOptions | None:
+    """The options of a marked function; None for anything else."""
+    options = getattr(value, _MARK, None) if inspect.isfunction(value) else None
+    return options if isinstance(options, AgentOptions) else None
+
+
+def marked_functions(values: Iterable[object]) -> list[Callable[..., object]]:
+    """The agents among a module's values, each once, in their order. Two of one name are a ContractError."""
+    found: dict[str, Callable[..., object]] = {}
+    for value in values:
+        options = options_of(value)
+        if options is None or not callable(value):
+            continue
+        name = options.contract.name
+        if found.setdefault(name, value) is not value:
+            raise ContractError(
+                f"two agents are called {name!r}: give one of them another name, @agent(name=...)"
+            )
+    return list(found.values())
+
+
+def _on_breach(function: str, chosen: Mapping[Breach, Rung]) -> OnBreach:
+    for breach, rung in chosen.items():
+        if breach not in DEFAULT_RUNGS or rung not in get_args(Rung):
+            raise ContractError(
+                f"agent {function}: on_breach {{{breach!r}: {rung!r}}}; keys are {', '.join(DEFAULT_RUNGS)}, "
+                f"values are {', '.join(get_args(Rung))}"
+            )
+    return OnBreach(**{**DEFAULT_RUNGS, **chosen})
+
+
+def _runtime(
+    function: Callable[..., object], wanted: Literal["asyncio", "trio"] | None
+) -> Literal["thread", "asyncio", "trio"]:
+    if inspect.iscoroutinefunction(function):
+        return wanted or "asyncio"
+    if wanted is not None:
+        raise ContractError(
+            f"agent {function.__name__}: runtime={wanted!r} is for `async def` functions; leave it out"
+        )
+    return "thread"

@@ -1,0 +1,442 @@
+"""The supervisor: every task that this node takes ends here exactly once, whatever its worker does.
+
+Three rungs (the contract chooses per breach): the same task again with what was wrong in `ctx.failures`;
+the process killed and its place taken by a warm spare; the agent set aside on this node for a while. Only
+the last two count for restart intensity. After a death nothing is repeated here: the task's owner learns
+whether the effect may have happened, and decides. Tasks that had certainly not started go to another worker.
+"""
+
+import random
+from typing import assert_never
+
+from .admission import Admission
+from .catalogue import Agent, AgentLoad, Catalogue, Held
+from .config import SupervisorConfig
+from .contract import Breach, Contract
+from .crew import Condition, Crew, Worker
+from .desk import Counters, Desk
+from .events import (
+    AgentQuarantined,
+    AgentReleased,
+    Assignment,
+    DeadlineReached,
+    Drain,
+    Drained,
+    Failed,
+    MeasureMemory,
+    MemoryMeasured,
+    Offered,
+    OffersChanged,
+    Report,
+    SupervisorEffect,
+    SupervisorEvent,
+    Withdrawn,
+    WorkerAnswered,
+    WorkerExited,
+    WorkerMisbehaved,
+    WorkerReady,
+    WorkersFailing,
+)
+from .failure import Code, Effect, Failure, failure
+from .rungs import MS, Standing
+from .timers import Due, Timers
+
+
+class Supervisor:
+    """The core of a node's agents: `handle` events, perform the effects (the pool does, on real processes).
+
+    The first deadline is due at once and starts the first worker.
+    """
+
+    def __init__(self, *, config: SupervisorConfig, node: str, rng: random.Random, now_ns: int) -> None:
+        self._config = config
+        self._node = node
+        self._timers: Timers[Held | Due] = Timers()
+        self._catalogue = Catalogue(config, random.Random(f"{rng.getrandbits(64)}:quarantine"))
+        self._crew = Crew(config, random.Random(f"{rng.getrandbits(64)}:backoff"), self._timers)
+        self._gate = Admission(config, self._catalogue, self._crew.backoff, node=node)
+        self._desk = Desk(config, self._catalogue, self._crew, self._timers, node=node)
+        self._told: tuple[Contract, ...] = ()
+        self._drained = False
+        self._timers.arm(Due("spawn"), now_ns)
+
+    @property
+    def counters(self) -> Counters:
+        return self._desk.counters
+
+    def handle(self, now_ns: int, event: SupervisorEvent) -> list[SupervisorEffect]:
+        """Apply one event; effects in the order in which they must be performed."""
+        out: list[SupervisorEffect] = []
+        self._desk.out = out
+        match event:
+            case WorkerAnswered():
+                self._answered(now_ns, event)
+            case Offered(assignment):
+                self._offered(now_ns, assignment)
+            case Withdrawn(task):
+                self._withdrawn(now_ns, task, "nobody waits for this task any more")
+            case WorkerReady():
+                self._ready(now_ns, event)
+            case WorkerExited():
+                self._exited(now_ns, event.worker, event)
+            case WorkerMisbehaved(number, message):
+                self._misbehaved(now_ns, number, message)
+            case MemoryMeasured(number, resident):
+                self._measured(now_ns, number, resident)
+            case DeadlineReached():
+                self._deadlines(now_ns)
+            case Drain():
+                self._gate.draining = True
+            case _:
+                assert_never(event)
+        if self._gate.draining and not self._drained and not self._desk.held:
+            self._drained = True
+            out.append(Drained())
+        return out
+
+    def next_deadline_ns(self) -> int | None:
+        """When a `DeadlineReached` is wanted."""
+        return self._timers.next_ns()
+
+    def load(self) -> dict[str, AgentLoad]:
+        """Slots, queue and running tasks per agent, sorted by name."""
+        active = len(self._crew.having(Condition.ACTIVE))
+        return {
+            name: AgentLoad(
+                slots=0
+                if agent.intensity.standing is Standing.QUARANTINED
+                else active * agent.contract.concurrency,
+                queued=len(agent.queue),
+                running=agent.given,
+            )
+            for name, agent in self._catalogue.agents.items()
+        }
+
+    # ---- tasks ----------------------------------------------------------------------------------------
+
+    def _offered(self, now_ns: int, assignment: Assignment) -> None:
+        self.counters.offered += 1
+        older = self._desk.held.get(assignment.task)
+        if older is not None and assignment.attempt == older.assignment.attempt:
+            self.counters.duplicates += 1
+            return
+        if older is not None and assignment.attempt < older.assignment.attempt:
+            text = f"attempt {older.assignment.attempt} of this task is here already"
+            refusal = failure("cancelled", text, where=f"{self._node}/{assignment.agent}")
+        else:
+            if older is not None:
+                text = f"superseded by attempt {assignment.attempt}"
+                self._withdrawn(now_ns, assignment.task, text)
+            admitted = self._gate.refusal(now_ns, assignment)
+            if admitted is None:
+                self._desk.take(now_ns, assignment)
+                return
+            refusal = admitted
+        self.counters.refused += 1
+        self._desk.out.append(Report(Failed(assignment.task, assignment.attempt, refusal)))
+
+    def _withdrawn(self, now_ns: int, task: bytes, message: str) -> None:
+        held = self._desk.held.get(task)
+        if held is not None and self._desk.withdraw(held, message):
+            self._retire_of(now_ns, held, "one of its tasks was cancelled")
+
+    def _answered(self, now_ns: int, event: WorkerAnswered) -> None:
+        worker = self._crew.workers.get(event.worker)
+        if worker is None:
+            self.counters.late_answers += 1
+            return
+        held = self._desk.left_lane(now_ns, worker, event.give)
+        if held is None:
+            self._misbehaved(now_ns, event.worker, f"it answered give {event.give}, which it does not have")
+        elif event.kind == "dropped":
+            self._dropped(now_ns, worker, held)
+        else:
+            worker.answered += 1
+            worker.stalled = False
+            self._crew.backoff.worked()
+            held.agent.took(event.took_ns)
+            if held.ended:
+                self.counters.late_answers += 1
+                self._desk.forget(held)
+                self._unharmed(held.agent)
+            else:
+                self._conclude(now_ns, worker, held, event)
+        self._desk.pump(now_ns)
+
+    def _dropped(self, now_ns: int, worker: Worker, held: Held) -> None:
+        if held.ended:
+            self._desk.forget(held)
+            return
+        asked = held.recalled
+        self._requeue(now_ns, held)
+        if not asked:
+            self._misbehaved(now_ns, worker.number, "it gave back a task that was not recalled")
+
+    def _conclude(self, now_ns: int, worker: Worker, held: Held, event: WorkerAnswered) -> None:
+        """The worker has done with a task that somebody waits for."""
+        desk, limit = self._desk, self._config.max_payload_bytes
+        match event.kind:
+            case "returned" if len(event.payload) <= limit:
+                fault = held.agent.output.fault(event.payload)
+                if fault is None:
+                    desk.succeed(held, event.payload)
+                    self._unharmed(held.agent)
+                else:
+                    text = f"the answer does not fit the contract: {fault}"
+                    self._breach(now_ns, worker, held, "schema", "bad_output", text)
+            case "returned" | "too_large":
+                size = len(event.payload)
+                text = event.message or f"the answer has {size} bytes; the limit is {limit} bytes"
+                desk.fail(held, "payload_too_large", text, Effect.DONE)
+                self._unharmed(held.agent)
+            case "bad_input":
+                desk.fail(held, "bad_input", event.message, Effect.NONE)
+                self._unharmed(held.agent)
+            case "bad_output":
+                self._breach(now_ns, worker, held, "schema", "bad_output", event.message)
+            case "raised":
+                self._breach(now_ns, worker, held, "raised", "raised", event.message, event.detail)
+            case "out_of_memory":
+                self._breach(now_ns, worker, held, "memory", "out_of_memory", event.message, event.detail)
+            case _:
+                raise AssertionError("dropped tasks do not conclude")
+
+    def _breach(
+        self,
+        now_ns: int,
+        worker: Worker,
+        held: Held,
+        breach: Breach,
+        code: Code,
+        message: str,
+        detail: str = "",
+    ) -> None:
+        """The task has ended in its worker, but not well: take the rung that the contract chose."""
+        contract = held.agent.contract
+        effect = Effect.DONE if breach == "schema" else Effect.MAYBE
+        failed = self._desk.failure_of(held, code, message, effect, detail)
+        rung = getattr(contract.on_breach, breach)
+        if rung == "retry":
+            if len(held.failures) < contract.retries and now_ns < held.assignment.deadline_ns:
+                self.counters.repeated += 1
+                held.failures += (failed,)
+                self._requeue(now_ns, held)
+                self._unharmed(held.agent)
+                return
+            # Who cannot be corrected within the budget has broken its contract; an exception breaks nothing.
+            rung = "kill" if breach == "schema" else "fail"
+        self._desk.end(held, failed)
+        if rung == "fail":
+            self._unharmed(held.agent)
+        else:
+            self._punish(now_ns, worker, held.agent, message, at_once=rung == "quarantine")
+
+    # ---- processes ------------------------------------------------------------------------------------
+
+    def _ready(self, now_ns: int, event: WorkerReady) -> None:
+        worker = self._crew.workers.get(event.worker)
+        if worker is None or worker.condition is not Condition.STARTING:
+            return
+        fault = self._catalogue.adopt(event.contracts)
+        if fault is not None:
+            self._start_failed(now_ns, event.worker, fault, "")
+            self._desk.out.extend(self._crew.kill(now_ns, worker, fault))
+            return
+        self._crew.ready(event.worker)
+        self._gate.failing = False
+        self._tell_offers()
+        self._desk.out.extend(self._crew.fill(now_ns, first=False))
+        self._desk.pump(now_ns)
+
+    def _exited(self, now_ns: int, number: int, event: WorkerExited | None) -> None:
+        """Everything the process wrote has been handled: what it still has will not be answered.
+
+        `event` None: it was killed a while ago and cannot be seen to end; it is written off.
+        """
+        worker = self._crew.gone(number)
+        if worker is None:
+            return
+        self.counters.deaths += 1
+        message = event.message if event is not None else ""
+        detail = event.detail if event is not None else ""
+        dying = worker.condition is Condition.DYING
+        running = list(worker.lane.running.values())
+        waiting = list(worker.lane.waiting.values())
+        how = worker.death if dying else message
+        for held in running:
+            self._lost(held, worker, how, "" if dying else detail)
+        if running and not dying:
+            self._charge(now_ns, running[0].agent, f"worker-{number} died: {message}")
+        elif not dying:
+            self._start_failed(now_ns, number, message or "the process ended", detail)
+        for held in reversed(waiting):
+            held.agent.given -= 1
+            if held.ended:
+                self._desk.forget(held)
+            else:
+                self.counters.regiven += 1
+                self._requeue(now_ns, held)
+        self._desk.out.extend(self._crew.fill(now_ns, first=not self._catalogue.known))
+        self._desk.pump(now_ns)
+
+    def _lost(self, held: Held, worker: Worker, how: str, detail: str) -> None:
+        held.agent.given -= 1
+        if held.ended:
+            self._desk.forget(held)
+            return
+        code, message = worker.culprits.get(held.give, ("worker_died", f"its worker died: {how}"))
+        self._desk.fail(held, code, message, Effect.MAYBE, detail)
+
+    def _punish(
+        self, now_ns: int, worker: Worker, agent: Agent, reason: str, *, at_once: bool = False
+    ) -> None:
+        """Kill the process for what its agent did, and count it. The count comes first: an agent that is
+        set aside by it must not be handed to the spare."""
+        if worker.condition is not Condition.DYING:
+            self._charge(now_ns, agent, reason, at_once=at_once)
+            self._retire(now_ns, worker, reason)
+
+    def _retire(self, now_ns: int, worker: Worker, reason: str) -> None:
+        """Rung 2: kill the process; a spare takes its place now, its tasks are settled when it is gone."""
+        if worker.condition is not Condition.DYING:
+            self.counters.kills += 1
+            self._desk.out.extend(self._crew.kill(now_ns, worker, reason))
+            self._desk.pump(now_ns)
+
+    def _retire_of(self, now_ns: int, held: Held, reason: str) -> None:
+        assert held.worker is not None
+        self._retire(now_ns, self._crew.workers[held.worker], reason)
+
+    def _misbehaved(self, now_ns: int, number: int, message: str) -> None:
+        worker = self._crew.workers.get(number)
+        if worker is None or worker.condition is Condition.DYING:
+            return
+        running = list(worker.lane.running.values())
+        text = f"it broke the protocol: {message}"
+        if running:
+            self._punish(now_ns, worker, running[0].agent, text)
+            return
+        self._start_failed(now_ns, number, text, "")
+        self._retire(now_ns, worker, text)
+
+    def _start_failed(self, now_ns: int, number: int, message: str, detail: str) -> None:
+        """A process was lost without any task to blame: pause before the next, and say so."""
+        self.counters.failed_starts += 1
+        backoff = self._crew.backoff
+        backoff.failed(now_ns)
+        failed = failure("no_executor", message, where=f"{self._node}/worker-{number}", detail=detail)
+        self._desk.out.append(WorkersFailing(number, failed, backoff.consecutive, backoff.not_before_ns))
+        alive = self._crew.having(Condition.ACTIVE) + self._crew.having(Condition.SPARE)
+        if backoff.consecutive >= self._config.failing_after and not alive:
+            self._gate.failing = True
+            self._tell_offers()
+            for agent in self._catalogue.agents.values():
+                self._turn_away(agent, self._gate.unstartable(now_ns, agent.contract.name))
+
+    # ---- the third rung -------------------------------------------------------------------------------
+
+    def _charge(self, now_ns: int, agent: Agent, reason: str, *, at_once: bool = False) -> None:
+        """A process died of this agent: count it, and set the agent aside when it was one too many."""
+        if not agent.intensity.kill(now_ns, at_once=at_once):
+            return
+        name, until_ns = agent.contract.name, agent.intensity.until_ns
+        self.counters.quarantines += 1
+        self._timers.arm(Due("quarantine", agent=name), until_ns)
+        told = self._gate.quarantined(now_ns, agent)
+        last = failure(
+            "quarantined",
+            f"{told.message}; last: {reason}",
+            where=told.where,
+            retry_after_ms=told.retry_after_ms,
+        )
+        self._desk.out.append(AgentQuarantined(name, until_ns, last))
+        self._tell_offers()
+        self._turn_away(agent, told)
+
+    def _turn_away(self, agent: Agent, told: Failure) -> None:
+        while agent.queue:
+            self._desk.end(agent.queue.popitem(last=False)[1], told)
+
+    def _requeue(self, now_ns: int, held: Held) -> None:
+        self._desk.requeue(held)
+        if held.agent.intensity.standing is Standing.QUARANTINED:
+            self._turn_away(held.agent, self._gate.quarantined(now_ns, held.agent))
+
+    def _unharmed(self, agent: Agent) -> None:
+        if agent.intensity.survived():
+            self._desk.out.append(AgentReleased(agent.contract.name, trial=False))
+
+    def _tell_offers(self) -> None:
+        offers = () if self._gate.failing else self._catalogue.offers()
+        if offers != self._told:
+            self._told = offers
+            self._desk.out.append(OffersChanged(offers))
+
+    # ---- time and memory ------------------------------------------------------------------------------
+
+    def _deadlines(self, now_ns: int) -> None:
+        while (key := self._timers.pop_due(now_ns)) is not None:
+            match key:
+                case Held():
+                    self._overdue(now_ns, key)
+                case Due("spawn"):
+                    self._desk.out.extend(self._crew.fill(now_ns, first=not self._catalogue.known))
+                case Due("start", number):
+                    seconds = self._config.start_timeout_s
+                    text = f"the module was not imported within {seconds:g} s (start_timeout_s)"
+                    self._start_failed(now_ns, number, text, "")
+                    self._retire(now_ns, self._crew.workers[number], text)
+                case Due("bury", number):
+                    self._exited(now_ns, number, None)
+                case Due("recall", number):
+                    self._desk.recall(now_ns, self._crew.workers[number])
+                case Due("memory", number):
+                    self._desk.out.append(MeasureMemory(number))
+                case Due("quarantine", _, name):
+                    self._catalogue.agents[name].intensity.expired()
+                    self._desk.out.append(AgentReleased(name, trial=True))
+                    self._tell_offers()
+
+    def _overdue(self, now_ns: int, held: Held) -> None:
+        """The caller's deadline, or that of the contract, has passed."""
+        if held.worker is None:
+            del held.agent.queue[held.serial]
+            self._desk.fail(held, "expired", "its deadline passed while it waited for a worker", Effect.NONE)
+            return
+        if held.run_due_ns is not None and now_ns >= held.run_due_ns:
+            worker = self._crew.workers[held.worker]
+            seconds = held.agent.contract.deadline_ms / 1000
+            text = f"agent {held.lane_agent} ran over its deadline of {seconds:g} s and was killed"
+            worker.culprits[held.give] = ("deadline", text)
+            at_once = held.agent.contract.on_breach.deadline == "quarantine"
+            self._punish(now_ns, worker, held.agent, text, at_once=at_once)
+            return
+        if held.run_due_ns is None:
+            self._desk.fail(held, "expired", "its deadline passed in a worker's line", Effect.MAYBE)
+        else:
+            self._desk.fail(held, "deadline", "the caller's deadline passed while it ran", Effect.MAYBE)
+        if self._desk.abandon(held):
+            self._retire_of(now_ns, held, "the caller's deadline of one of its tasks passed")
+
+    def _measured(self, now_ns: int, number: int, resident_bytes: int | None) -> None:
+        worker = self._crew.workers.get(number)
+        if worker is None or worker.condition is Condition.DYING:
+            return
+        watched = [
+            held for held in worker.lane.running.values() if held.agent.contract.memory_bytes is not None
+        ]
+        if not watched or resident_bytes is None:
+            return
+        agent = watched[0].agent
+        limit = agent.contract.memory_bytes or 0
+        if resident_bytes <= limit:
+            self._timers.arm(Due("memory", number), now_ns + self._config.memory_check_ms * MS)
+            return
+        used_mb, limit_mb = resident_bytes >> 20, limit >> 20
+        text = (
+            f"agent {agent.contract.name} used {used_mb} MiB of memory (limit {limit_mb} MiB) and was killed"
+        )
+        for held in watched:
+            worker.culprits[held.give] = ("out_of_memory", text)
+        at_once = agent.contract.on_breach.memory == "quarantine"
+        self._punish(now_ns, worker, agent, text, at_once=at_once)
