@@ -431,6 +431,8 @@ class Gossip:
         view = self._view
         for node in view.arrived:
             self._prober.welcome(node)
+        if view.arrived:
+            self._push_pull.check_soon(now)
         for node in view.departed:
             self._paths.forget(node)
         doubted, view.doubted = view.doubted, []

@@ -90,6 +90,11 @@ class PushPull:
         soon = now_ns + int(self._config.catch_up_ms * _MS * (0.5 + self._rng.random()))
         self._due_ns = min(self._due_ns, soon)
 
+    def check_soon(self, now_ns: int) -> None:
+        """Newcomers were met: compare once their rumours have run out, as some rumour misses somebody."""
+        soon = now_ns + int(5 * self._config.catch_up_ms * _MS * (1 + self._rng.random()))
+        self._due_ns = min(self._due_ns, soon)
+
     # --- the steps ----------------------------------------------------------------------------
 
     def hear_digest(self, address: Address, message: Digest) -> None:
