@@ -1,0 +1,1 @@
+"""Measurements with bounds; see benchmarks/README.md."""

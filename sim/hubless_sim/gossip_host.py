@@ -1,0 +1,127 @@
+"""Hosts the gossip core in the world: numbers of nodes become names and addresses, and back."""
+
+import random
+
+from hubless_gossip import (
+    Address,
+    DeadlineReached,
+    Effect,
+    Event,
+    Gossip,
+    GossipConfig,
+    Identity,
+    JoinRequested,
+    LeaveRequested,
+    LoadChanged,
+    MetaChanged,
+    PacketReceived,
+    Persist,
+    Remembered,
+    SendPacket,
+    Tell,
+    WatchLinks,
+)
+from hubless_gossip import LinkDown as CoreLinkDown
+from hubless_gossip import LinkRefused as CoreLinkRefused
+from hubless_gossip import LinkUp as CoreLinkUp
+from hubless_sim.faults import index_of
+from hubless_sim.hosts import (
+    Birth,
+    Command,
+    Delivered,
+    Due,
+    HostEffect,
+    HostEvent,
+    Keep,
+    LinkDown,
+    LinkRefused,
+    LinkUp,
+    Note,
+    Send,
+    Watch,
+)
+
+FIRST_PORT = 10_000
+_DEADLINE = DeadlineReached()
+
+Order = JoinRequested | LeaveRequested | MetaChanged | LoadChanged
+
+
+def address_of(index: int) -> Address:
+    """Where the gossip socket of a node is bound in the simulated network."""
+    return Address(f"10.0.{index >> 8}.{index & 255}", FIRST_PORT + index)
+
+
+_ADDRESSES: list[Address] = []
+
+
+def _address(index: int) -> Address:
+    while len(_ADDRESSES) <= index:
+        _ADDRESSES.append(address_of(len(_ADDRESSES)))
+    return _ADDRESSES[index]
+
+
+def configured(preset: str, knobs: dict[str, int | float | bool]) -> GossipConfig:
+    """The configuration of a tape's ``gossip`` setting; raises ValueError on unknown names or bad values."""
+    presets = {"local": GossipConfig.local, "lan": GossipConfig.lan, "wan": GossipConfig.wan}
+    if preset not in presets:
+        raise ValueError(f"preset {preset!r} is unknown; presets are {', '.join(presets)}")
+    return presets[preset](**knobs)
+
+
+class GossipHost:
+    """One process of the mesh as far as membership goes: the core, and nothing around it."""
+
+    __slots__ = ("core",)
+
+    def __init__(self, birth: Birth, *, mesh: bytes, config: GossipConfig) -> None:
+        kept = Remembered.from_bytes(birth.kept) if birth.kept else Remembered(0)
+        self.core = Gossip(
+            Identity(mesh=mesh, node=birth.name, boot=birth.boot, address=_address(birth.node)),
+            config=config,
+            rng=random.Random(birth.seed),
+            now_ns=birth.now_ns,
+            incarnation=kept.incarnation,
+            peers=kept.peers,
+        )
+
+    def handle(self, now_ns: int, event: HostEvent) -> list[HostEffect]:
+        """Hand the event to the core and put its effects into the world's terms."""
+        effects = self.core.handle(now_ns, _inward(event))
+        if not effects:
+            return []
+        return [_outward(effect) for effect in effects]
+
+    def next_deadline_ns(self) -> int | None:
+        """The core's own deadline."""
+        return self.core.next_deadline_ns()
+
+
+def _inward(event: HostEvent) -> Event:
+    match event:
+        case Delivered(packet=packet, source=source):
+            return PacketReceived(packet, _address(source))
+        case Due():
+            return _DEADLINE
+        case LinkUp(peer=peer, boot=boot):
+            return CoreLinkUp(f"n{peer}", boot)
+        case LinkDown(peer=peer, boot=boot):
+            return CoreLinkDown(f"n{peer}", boot)
+        case LinkRefused(peer=peer, boot=boot):
+            return CoreLinkRefused(f"n{peer}", boot)
+        case Command(order=order):
+            if not isinstance(order, Order):
+                raise TypeError(f"{order!r} is no order to a gossip host; see Order")
+            return order
+
+
+def _outward(effect: Effect) -> HostEffect:
+    match effect:
+        case SendPacket(to=to, packet=packet):
+            return Send(to.port - FIRST_PORT, packet)
+        case WatchLinks(peers=peers):
+            return Watch(tuple(index_of(peer.node) for peer in peers))
+        case Persist(remembered=remembered):
+            return Keep(remembered.to_bytes())
+        case Tell(event=event):
+            return Note(event)
