@@ -32,21 +32,30 @@ class Admission:
         agent = self._catalogue.agents.get(assignment.agent)
         if agent is None:
             return self._refusal_of_unknown(assignment, where)
+        return self._refusal_of_state(now_ns, agent) or self._refusal_of_task(now_ns, agent, assignment)
+
+    def _refusal_of_state(self, now_ns: int, agent: Agent) -> Failure | None:
+        name = agent.contract.name
+        where = f"{self._node}/{name}"
         if self.draining:
             return failure("no_executor", "this node is leaving and takes no new tasks", where=where)
+        if agent.intensity.standing is Standing.QUARANTINED:
+            return self.quarantined(now_ns, agent)
+        if self.failing:
+            return self.unstartable(now_ns, name)
+        if len(agent.queue) >= self._config.queue_per_agent:
+            text = f"{len(agent.queue)} tasks of agent {name} wait on this node already"
+            return failure("overloaded", text, where=where, retry_after_ms=self._queue_wait_ms(agent))
+        return None
+
+    def _refusal_of_task(self, now_ns: int, agent: Agent, assignment: Assignment) -> Failure | None:
+        where = f"{self._node}/{assignment.agent}"
         if assignment.deadline_ns <= now_ns:
             return failure("expired", "the deadline had passed before the task could start", where=where)
         limit = self._config.max_payload_bytes
         if len(assignment.payload) > limit:
             text = f"the input has {len(assignment.payload)} bytes; the limit is {limit} bytes"
             return failure("payload_too_large", text, where=where)
-        if agent.intensity.standing is Standing.QUARANTINED:
-            return self.quarantined(now_ns, agent)
-        if self.failing:
-            return self.unstartable(now_ns, assignment.agent)
-        if len(agent.queue) >= self._config.queue_per_agent:
-            text = f"{len(agent.queue)} tasks of agent {assignment.agent} wait on this node already"
-            return failure("overloaded", text, where=where, retry_after_ms=self._queue_wait_ms(agent))
         fault = agent.input.fault(assignment.payload)
         if fault is not None:
             return failure("bad_input", f"the input does not fit the contract: {fault}", where=where)

@@ -96,13 +96,15 @@ class Desk:
 
     def abandon(self, held: Held) -> bool:
         """A given task has ended for its owner, but its worker still has it. True if that must be killed."""
-        assert held.worker is not None
-        runs = held.run_due_ns is not None
-        if runs and held.agent.contract.on_cancel == "kill":
+        if held.worker is None:
+            return False
+        if held.run_due_ns is None:
+            self.out.append(RecallTask(held.worker, held.give, stop=True))
+            return False
+        if held.agent.contract.on_cancel == "kill":
             return True
         self.out.append(RecallTask(held.worker, held.give, stop=True))
-        if held.run_due_ns is not None:
-            self._timers.arm(held, held.run_due_ns)
+        self._timers.arm(held, held.run_due_ns)
         return False
 
     # ---- to workers -----------------------------------------------------------------------------------
@@ -206,6 +208,9 @@ class Desk:
         self.end(held, self.failure_of(held, code, message, effect, detail))
 
     def end(self, held: Held, failed: Failure) -> None:
+        """Report a failure. A task that waits for a repetition has run: its effect is not "none"."""
+        if failed.effect is Effect.NONE and held.failures:
+            failed = msgspec.structs.replace(failed, effect=held.failures[-1].effect)
         self.counters.failed += 1
         self._finish(held, Failed(held.assignment.task, held.assignment.attempt, failed))
 

@@ -145,7 +145,13 @@ def encode_start_failed(message: str, detail: str) -> bytes:
 
 
 def encode_answer(
-    give: int, kind: AnswerKind, payload: bytes = b"", message: str = "", detail: str = "", took_ns: int = 0
+    give: int,
+    kind: AnswerKind,
+    payload: bytes = b"",
+    *,
+    message: str = "",
+    detail: str = "",
+    took_ns: int = 0,
 ) -> bytes:
     parts = (
         _ANSWER,

@@ -181,7 +181,7 @@ class Pool:
         command += ["--max-payload", str(self._max_payload_bytes)]
         try:
             with theirs:
-                popen = subprocess.Popen(
+                popen = subprocess.Popen(  # noqa: S603 - our own interpreter and module
                     command,
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
@@ -268,17 +268,18 @@ class Pool:
             self._break(process, f"it wrote junk to its socket: {error}")
 
     def _closed(self, process: _Process) -> bool:
-        if process.exit_fd is None:
-            return True
-        self._break(process, "it closed its socket", tell=process.popen.returncode is None)
-        return False
+        # It is ending, or it lives on without its socket and is of no use. Its exit follows either way, with
+        # its own code if it had ended by itself.
+        process.broken = True
+        self._selector.unregister(process.sock)
+        kill_group(process.popen.pid)
+        return process.exit_fd is None
 
-    def _break(self, process: _Process, message: str, *, tell: bool = True) -> None:
+    def _break(self, process: _Process, message: str) -> None:
         """Read nothing more from this worker. The supervisor decides; usually it has it killed."""
         process.broken = True
         self._selector.unregister(process.sock)
-        if tell:
-            self._tell(WorkerMisbehaved(process.number, message))
+        self._tell(WorkerMisbehaved(process.number, message))
 
     def _read_log(self, process: _Process, stream: Stream) -> None:
         try:

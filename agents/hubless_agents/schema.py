@@ -43,18 +43,14 @@ class Checker:
 
     def fault(self, payload: bytes) -> str | None:
         """What is wrong with the payload, as one sentence with the path to the place; None if nothing is."""
-        try:
-            value = _DECODER.decode(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            return f"not usable as JSON: {_first_line(error)}"
-        if _may_be_deep(payload) and _deeper_than(value, NESTING_LIMIT):
-            return f"nested deeper than {NESTING_LIMIT} levels"
+        fault, value = _decoded(payload)
+        if fault is not None:
+            return f"not usable as JSON: {fault}"
         if self._validator is None:
             return None
         try:
-            if self._validator.is_valid(value):
-                return None
-            self._validator.validate(value)
+            if not self._validator.is_valid(value):
+                self._validator.validate(value)
         except jsonschema_rs.ValidationError as error:
             return f"{_place(error.instance_path)}: {error.message}"
         except (ValueError, RecursionError) as error:

@@ -4,22 +4,25 @@ import random
 import select
 import time
 from collections.abc import Callable
+from typing import Self
 
 from .config import SupervisorConfig
 from .events import (
     DeadlineReached,
+    GiveTask,
+    KillWorker,
+    MeasureMemory,
     NodeEffect,
     Offered,
     Outcome,
-    PoolEffect,
+    RecallTask,
     Report,
+    SpawnWorker,
     SupervisorEffect,
     SupervisorEvent,
 )
 from .pool import OnLog, Pool
 from .supervisor import Supervisor
-
-_POOL_EFFECTS = PoolEffect.__args__
 
 
 class Standalone:
@@ -44,7 +47,7 @@ class Standalone:
         self.outcomes: dict[tuple[bytes, int], Outcome] = {}
         self.told: list[NodeEffect] = []
 
-    def __enter__(self) -> "Standalone":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -84,10 +87,10 @@ class Standalone:
 
     def _apply(self, effects: list[SupervisorEffect]) -> None:
         for effect in effects:
-            if isinstance(effect, Report):
-                outcome = effect.outcome
-                self.outcomes[outcome.task, outcome.attempt] = outcome
-            elif isinstance(effect, _POOL_EFFECTS):
-                self.pool.perform(effect)
-            else:
-                self.told.append(effect)
+            match effect:
+                case Report(outcome):
+                    self.outcomes[outcome.task, outcome.attempt] = outcome
+                case SpawnWorker() | GiveTask() | RecallTask() | KillWorker() | MeasureMemory():
+                    self.pool.perform(effect)
+                case _:
+                    self.told.append(effect)

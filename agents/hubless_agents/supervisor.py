@@ -7,7 +7,7 @@ whether the effect may have happened, and decides. Tasks that had certainly not 
 """
 
 import random
-from typing import assert_never
+from typing import Final, assert_never
 
 from .admission import Admission
 from .catalogue import Agent, AgentLoad, Catalogue, Held
@@ -40,6 +40,13 @@ from .events import (
 from .failure import Code, Effect, Failure, failure
 from .rungs import MS, Standing
 from .timers import Due, Timers
+
+_CODES: Final[dict[Breach, Code]] = {
+    "schema": "bad_output",
+    "raised": "raised",
+    "deadline": "deadline",
+    "memory": "out_of_memory",
+}
 
 
 class Supervisor:
@@ -183,7 +190,7 @@ class Supervisor:
                     self._unharmed(held.agent)
                 else:
                     text = f"the answer does not fit the contract: {fault}"
-                    self._breach(now_ns, worker, held, "schema", "bad_output", text)
+                    self._breach(now_ns, worker, held, "schema", text)
             case "returned" | "too_large":
                 size = len(event.payload)
                 text = event.message or f"the answer has {size} bytes; the limit is {limit} bytes"
@@ -193,31 +200,26 @@ class Supervisor:
                 desk.fail(held, "bad_input", event.message, Effect.NONE)
                 self._unharmed(held.agent)
             case "bad_output":
-                self._breach(now_ns, worker, held, "schema", "bad_output", event.message)
+                self._breach(now_ns, worker, held, "schema", event.message)
             case "raised":
-                self._breach(now_ns, worker, held, "raised", "raised", event.message, event.detail)
+                self._breach(now_ns, worker, held, "raised", event.message, detail=event.detail)
             case "out_of_memory":
-                self._breach(now_ns, worker, held, "memory", "out_of_memory", event.message, event.detail)
+                self._breach(now_ns, worker, held, "memory", event.message, detail=event.detail)
             case _:
                 raise AssertionError("dropped tasks do not conclude")
 
     def _breach(
-        self,
-        now_ns: int,
-        worker: Worker,
-        held: Held,
-        breach: Breach,
-        code: Code,
-        message: str,
-        detail: str = "",
+        self, now_ns: int, worker: Worker, held: Held, breach: Breach, message: str, *, detail: str = ""
     ) -> None:
         """The task has ended in its worker, but not well: take the rung that the contract chose."""
         contract = held.agent.contract
+        code = _CODES[breach]
         effect = Effect.DONE if breach == "schema" else Effect.MAYBE
         failed = self._desk.failure_of(held, code, message, effect, detail)
         rung = getattr(contract.on_breach, breach)
         if rung == "retry":
-            if len(held.failures) < contract.retries and now_ns < held.assignment.deadline_ns:
+            in_time = now_ns < held.assignment.deadline_ns
+            if len(held.failures) < contract.retries and in_time and worker.condition is Condition.ACTIVE:
                 self.counters.repeated += 1
                 held.failures += (failed,)
                 self._requeue(now_ns, held)
@@ -304,8 +306,9 @@ class Supervisor:
             self._desk.pump(now_ns)
 
     def _retire_of(self, now_ns: int, held: Held, reason: str) -> None:
-        assert held.worker is not None
-        self._retire(now_ns, self._crew.workers[held.worker], reason)
+        worker = None if held.worker is None else self._crew.workers.get(held.worker)
+        if worker is not None:
+            self._retire(now_ns, worker, reason)
 
     def _misbehaved(self, now_ns: int, number: int, message: str) -> None:
         worker = self._crew.workers.get(number)
@@ -376,26 +379,34 @@ class Supervisor:
 
     def _deadlines(self, now_ns: int) -> None:
         while (key := self._timers.pop_due(now_ns)) is not None:
-            match key:
-                case Held():
-                    self._overdue(now_ns, key)
-                case Due("spawn"):
-                    self._desk.out.extend(self._crew.fill(now_ns, first=not self._catalogue.known))
-                case Due("start", number):
-                    seconds = self._config.start_timeout_s
-                    text = f"the module was not imported within {seconds:g} s (start_timeout_s)"
-                    self._start_failed(now_ns, number, text, "")
-                    self._retire(now_ns, self._crew.workers[number], text)
-                case Due("bury", number):
-                    self._exited(now_ns, number, None)
-                case Due("recall", number):
-                    self._desk.recall(now_ns, self._crew.workers[number])
-                case Due("memory", number):
-                    self._desk.out.append(MeasureMemory(number))
-                case Due("quarantine", _, name):
-                    self._catalogue.agents[name].intensity.expired()
-                    self._desk.out.append(AgentReleased(name, trial=True))
-                    self._tell_offers()
+            if isinstance(key, Held):
+                self._overdue(now_ns, key)
+            else:
+                self._due(now_ns, key)
+
+    def _due(self, now_ns: int, due: Due) -> None:
+        out = self._desk.out
+        match due.what:
+            case "spawn":
+                out.extend(self._crew.fill(now_ns, first=not self._catalogue.known))
+            case "start":
+                text = (
+                    f"the module was not imported within {self._config.start_timeout_s:g} s (start_timeout_s)"
+                )
+                self._start_failed(now_ns, due.worker, text, "")
+                self._retire(now_ns, self._crew.workers[due.worker], text)
+            case "bury":
+                self._exited(now_ns, due.worker, None)
+            case "recall":
+                self._desk.recall(now_ns, self._crew.workers[due.worker])
+            case "memory":
+                out.append(MeasureMemory(due.worker))
+            case "quarantine":
+                self._catalogue.agents[due.agent].intensity.expired()
+                out.append(AgentReleased(due.agent, trial=True))
+                self._tell_offers()
+            case _:
+                assert_never(due.what)
 
     def _overdue(self, now_ns: int, held: Held) -> None:
         """The caller's deadline, or that of the contract, has passed."""

@@ -1,6 +1,7 @@
 """`@agent(runtime="trio")`: one trio run, a task with a cancel scope for each job."""
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import trio
@@ -13,8 +14,7 @@ class TrioRuntime:
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
-        self._token: trio.lowlevel.TrioToken | None = None
-        self._nursery: trio.Nursery | None = None
+        self._run: tuple[trio.lowlevel.TrioToken, trio.Nursery] | None = None
         self._scopes: dict[Any, trio.CancelScope] = {}
         self._running = threading.Event()
 
@@ -29,21 +29,20 @@ class TrioRuntime:
 
     async def _serve(self) -> None:
         async with trio.open_nursery() as nursery:
-            self._nursery = nursery
-            self._token = trio.lowlevel.current_trio_token()
+            self._run = (trio.lowlevel.current_trio_token(), nursery)
             self._running.set()
             await trio.sleep_forever()
 
-    def _soon(self, function: Any, job: Any) -> None:
+    def _soon(self, function: Callable[[trio.Nursery, Any], None], job: Any) -> None:
         self._running.wait()
-        assert self._token is not None
-        self._token.run_sync_soon(function, job)
+        if self._run is not None:
+            token, nursery = self._run
+            token.run_sync_soon(function, nursery, job)
 
-    def _start(self, job: Any) -> None:
-        assert self._nursery is not None
-        self._nursery.start_soon(self._run_job, job)
+    def _start(self, nursery: trio.Nursery, job: Any) -> None:
+        nursery.start_soon(self._run_job, job)
 
-    def _cancel(self, job: Any) -> None:
+    def _cancel(self, _: trio.Nursery, job: Any) -> None:
         scope = self._scopes.get(job)
         if scope is not None:
             scope.cancel()

@@ -171,7 +171,7 @@ class Server:
         self, job: Job, kind: AnswerKind, payload: bytes = b"", *, message: str = "", detail: str = ""
     ) -> None:
         took_ns = time.perf_counter_ns() - job.started_ns
-        frame = encode_answer(job.give, kind, payload, message, detail, took_ns)
+        frame = encode_answer(job.give, kind, payload, message=message, detail=detail, took_ns=took_ns)
         with self._lock:
             self._write(frame)
             self._advance(job.give)
