@@ -1,0 +1,29 @@
+"""The Python client: `connect` under trio or asyncio, `connect_blocking` anywhere."""
+
+from hubless.client.blocking import BlockingMesh, connect_blocking
+from hubless.client.errors import (
+    MeshError,
+    RefusedError,
+    TaskFailed,
+    TaskTimedOut,
+    UnreachableError,
+    WrongMeshError,
+    WrongVersionError,
+)
+from hubless.client.mesh import Mesh, connect
+from hubless.client.reply import Reply
+
+__all__ = [
+    "BlockingMesh",
+    "Mesh",
+    "MeshError",
+    "RefusedError",
+    "Reply",
+    "TaskFailed",
+    "TaskTimedOut",
+    "UnreachableError",
+    "WrongMeshError",
+    "WrongVersionError",
+    "connect",
+    "connect_blocking",
+]

@@ -1,0 +1,152 @@
+"""The nodes that a client knows: which are connected, which take the next task, and when to dial again."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from hubless.wire import Submit
+
+_MS = 1_000_000
+_FIRST_REDIAL_NS = 100 * _MS
+_LONGEST_REDIAL_NS = 2_000 * _MS
+_MOST_LEARNED = 64
+
+
+class Phase(enum.Enum):
+    """Where the connection to a gateway stands."""
+
+    DOWN = "down"
+    DIALLING = "dialling"
+    UP = "up"
+
+
+class TroubleKind(enum.Enum):
+    """Why a connection could not be made or was lost."""
+
+    GONE = "gone"
+    """Connection refused or reset, or heartbeats unanswered."""
+    STRANGER = "stranger"
+    """Somebody listens there and does not speak this protocol."""
+    SILENT = "silent"
+    """Connected, and no word."""
+    REFUSED = "refused"
+    VERSION = "version"
+    MESH = "mesh"
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What is wrong with an address; `text` is told to people and complete in itself."""
+
+    kind: TroubleKind
+    text: str
+
+
+@dataclass(slots=True, eq=False)
+class Gateway:
+    """One work address. `given` by the user, or learned from a node's welcome."""
+
+    address: str
+    given: bool
+    phase: Phase = Phase.DOWN
+    owned: tuple[int, ...] = ()
+    turn: int = 0
+    submits: dict[bytes, Submit] = field(default_factory=dict)
+    trouble: Trouble | None = None
+    redial_ns: int = 0
+    redial_after_ns: int = _FIRST_REDIAL_NS
+    heard_ns: int = 0
+    greeted_ns: int = 0
+
+    def next_owned_shard(self) -> int | None:
+        """One of the shards that this node owns, in turn; None when it owns none."""
+        if not self.owned:
+            return None
+        self.turn = (self.turn + 1) % len(self.owned)
+        return self.owned[self.turn]
+
+
+class Gateways:
+    """All known gateways, in the order in which the user gave them, then as learned.
+
+    New work goes to connected gateways that the user named; learned ones serve while none of those is connected.
+    """
+
+    def __init__(self, addresses: Sequence[str]) -> None:
+        self._all = {address: Gateway(address, given=True) for address in addresses}
+        self._serving: list[Gateway] = []
+        self._turn = 0
+
+    def __getitem__(self, address: str) -> Gateway:
+        return self._all[address]
+
+    def __iter__(self) -> Iterator[Gateway]:
+        return iter(self._all.values())
+
+    @property
+    def serving(self) -> Sequence[Gateway]:
+        """The gateways that take new work now."""
+        return self._serving
+
+    def learn(self, addresses: Sequence[str]) -> None:
+        """Remembers addresses of members, for fail-over; at most 64 beyond the user's own."""
+        for address in addresses:
+            if address not in self._all:
+                learned = sum(not gateway.given for gateway in self._all.values())
+                if learned >= _MOST_LEARNED:
+                    self._forget_one_learned()
+                self._all[address] = Gateway(address, given=False)
+
+    def moved(self, gateway: Gateway, phase: Phase, now_ns: int) -> None:
+        """Notes a change of phase, with its time, and sets the next dialling time of a lost gateway."""
+        gateway.phase = phase
+        gateway.heard_ns = gateway.greeted_ns = now_ns
+        if phase is Phase.UP:
+            gateway.redial_after_ns = _FIRST_REDIAL_NS
+            gateway.trouble = None
+        elif phase is Phase.DOWN:
+            gateway.redial_ns = now_ns + gateway.redial_after_ns
+            gateway.redial_after_ns = min(2 * gateway.redial_after_ns, _LONGEST_REDIAL_NS)
+        up = [known for known in self._all.values() if known.phase is Phase.UP]
+        self._serving = [known for known in up if known.given] or up
+
+    def choose(self) -> Gateway | None:
+        """The gateway for the next task: of the next two in turn, the one with less in flight."""
+        serving = self._serving
+        if not serving:
+            return None
+        self._turn = (self._turn + 1) % len(serving)
+        first, second = serving[self._turn - 1], serving[self._turn]
+        return first if len(first.submits) < len(second.submits) else second
+
+    def to_dial(self, now_ns: int) -> list[Gateway]:
+        """Gateways whose time to be dialled has come: the given ones, and all while none serves."""
+        return [known for known in self._wanted() if known.redial_ns <= now_ns]
+
+    def next_redial_ns(self) -> int | None:
+        """When `to_dial` next has something."""
+        return min((known.redial_ns for known in self._wanted()), default=None)
+
+    def superfluous(self) -> list[Gateway]:
+        """Learned gateways that are connected, idle and not needed, since a given one serves."""
+        if not any(known.given for known in self._serving):
+            return []
+        return [
+            known
+            for known in self._all.values()
+            if known.phase is not Phase.DOWN and not known.given and not known.submits
+        ]
+
+    def _wanted(self) -> list[Gateway]:
+        is_alone = not self._serving
+        return [
+            known for known in self._all.values() if known.phase is Phase.DOWN and (known.given or is_alone)
+        ]
+
+    def _forget_one_learned(self) -> None:
+        for address, gateway in self._all.items():
+            if not gateway.given and gateway.phase is Phase.DOWN:
+                del self._all[address]
+                return

@@ -1,0 +1,383 @@
+"""The asynchronous client, under trio and asyncio: `async with connect("127.0.0.1:7000") as mesh: ...`."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncIterable, Callable, Iterable
+from types import TracebackType
+from typing import Any
+
+import anyio
+import msgspec
+import zmq
+from anyio.abc import TaskGroup
+
+from hubless.client.errors import (
+    RefusedError,
+    UnreachableError,
+    WrongMeshError,
+    WrongVersionError,
+    failed,
+)
+from hubless.client.gateways import Phase, Trouble, TroubleKind
+from hubless.client.link import Link, diagnosis
+from hubless.client.reply import Reply
+from hubless.client.results import Replies, Results
+from hubless.client.session import Dial, HangUp, LinkEffect, Session
+from hubless.config import parse_address
+from hubless.wire import Envelope, Told
+from hubless_agents import Effect
+
+_NS_PER_S = 1_000_000_000
+_GRACE_S = 0.5
+_encode = msgspec.json.Encoder(order="deterministic").encode
+_REFUSALS = {
+    TroubleKind.MESH: WrongMeshError,
+    TroubleKind.VERSION: WrongVersionError,
+    TroubleKind.REFUSED: RefusedError,
+    TroubleKind.STRANGER: RefusedError,
+}
+
+
+def connect(
+    *addresses: str, mesh: str = "", connect_timeout: float = 5.0, patience: float = 10.0
+) -> Connection:
+    """Connects to a mesh by the work addresses ("host:port") of one or more of its nodes.
+
+    Unkeyed calls are spread over the given nodes; further members are learned, and used when none of those is left.
+
+    Args:
+        mesh: the mesh id (16 hex digits) that must answer; "" takes the one that does.
+        connect_timeout: seconds until a node must have answered.
+        patience: seconds that calls wait for any node once the last one is lost.
+
+    Returns:
+        An async context manager that gives a `Mesh`. Entering raises `UnreachableError` if no node answers,
+        `WrongMeshError`, `WrongVersionError` or `RefusedError` if one answers and cannot be used.
+
+    Raises:
+        ValueError: an address or the mesh id is not of its form.
+    """
+    for address in addresses:
+        parse_address(address)
+    if mesh and (len(mesh) != 16 or set(mesh) - set("0123456789abcdef")):
+        raise ValueError(f"mesh is {mesh!r}; a mesh id is 16 hex digits, see `mesh members`")
+    return Connection(list(dict.fromkeys(addresses)), bytes.fromhex(mesh), connect_timeout, patience)
+
+
+class Connection:
+    """What `connect` returns: enter it to get the `Mesh`, leave it to close all connections."""
+
+    def __init__(self, addresses: list[str], mesh: bytes, connect_timeout: float, patience: float) -> None:
+        self._connect_timeout = connect_timeout
+        self._session = Session(
+            addresses,
+            entropy=os.urandom,
+            now_ns=time.monotonic_ns(),
+            mesh=mesh,
+            patience_ns=round(patience * _NS_PER_S),
+        )
+
+    async def __aenter__(self) -> Mesh:
+        self._tasks = anyio.create_task_group()
+        await self._tasks.__aenter__()
+        self._mesh = Mesh(self._session, self._tasks)
+        try:
+            await self._mesh.opened(self._connect_timeout)
+        except BaseException as problem:
+            await self.__aexit__(type(problem), problem, problem.__traceback__)
+            raise
+        return self._mesh
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Ends the tasks behind the client. The body's exception stays outside their group, so it comes out bare."""
+        self._tasks.cancel_scope.cancel()
+        try:
+            await self._tasks.__aexit__(None, None, None)
+        finally:
+            self._mesh.closed()
+
+
+class Mesh:
+    """A connected client. Made by `connect`; all methods belong to the event loop that entered it."""
+
+    def __init__(self, session: Session, tasks: TaskGroup) -> None:
+        self._session = session
+        self._tasks = tasks
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._links: dict[str, Link] = {}
+        self._to_send = anyio.Event()
+        self._earlier = anyio.Event()
+        self._changed = anyio.Event()
+        self._wakes_ns = 0
+
+    # -- calls ----------------------------------------------------------------------------------------
+
+    async def call(
+        self, agent: str, payload: Any = None, *, key: str = "", timeout: float | None = None
+    ) -> Any:
+        """Calls an agent and returns its answer.
+
+        Args:
+            payload: anything that msgspec can encode as JSON: plain values, dataclasses, Structs.
+            key: calls with the same key go to the same shard of the mesh.
+            timeout: seconds of patience; None leaves the limit to the agent's own deadline.
+
+        Raises:
+            TaskFailed: the mesh answered with a failure; `TaskTimedOut` if that is a deadline.
+            UnreachableError: no node of the mesh answers any more.
+            TypeError: the payload cannot be encoded as JSON.
+        """
+        return msgspec.json.decode(await self.call_raw(agent, _encode(payload), key=key, timeout=timeout))
+
+    async def call_raw(
+        self, agent: str, payload: bytes, *, key: str = "", timeout: float | None = None
+    ) -> bytes:
+        """Like `call`, with payload and answer as JSON bytes."""
+        return (await self.reply(agent, payload, key=key, timeout=timeout)).answer()
+
+    async def reply(
+        self, agent: str, payload: bytes, *, key: str = "", timeout: float | None = None
+    ) -> Reply:
+        """Submits one task, with its payload as JSON bytes, and returns its reply; failures are values here."""
+        waiter = _Waiter()
+        call = self._submit(agent, payload, waiter.settle, key, timeout)
+        try:
+            await waiter.settled.wait()
+        except BaseException:
+            if call is not None:
+                self._cancel(call)
+            raise
+        return waiter.reply
+
+    def map(
+        self,
+        agent: str,
+        items: Iterable[Any] | AsyncIterable[Any],
+        *,
+        key: Callable[[Any], str] | None = None,
+        timeout: float | None = None,
+        in_flight: int = 256,
+        ordered: bool = True,
+    ) -> Results:
+        """Calls the agent with each item and iterates over the answers: `async for answer in mesh.map(...)`.
+
+        A failed task raises `TaskFailed` when its turn comes, and the rest is cancelled; use `stream` to get
+        failures as values and go on. Arguments are those of `stream`.
+        """
+        return Results(
+            self.stream(agent, items, key=key, timeout=timeout, in_flight=in_flight, ordered=ordered)
+        )
+
+    def stream(
+        self,
+        agent: str,
+        items: Iterable[Any] | AsyncIterable[Any],
+        *,
+        key: Callable[[Any], str] | None = None,
+        timeout: float | None = None,
+        in_flight: int = 256,
+        ordered: bool = True,
+        raw: bool = False,
+    ) -> Replies:
+        """Calls the agent with each item and iterates over `Reply` values; a failed task is a value too.
+
+        Args:
+            items: any iterable or async iterable; it is read only as fast as answers are taken.
+            key: gives the key of an item.
+            timeout: seconds of patience for each task.
+            in_flight: most tasks under way, and answers not yet taken, at one time.
+            ordered: replies come in the order of the items; otherwise as they arrive, see `Reply.index`.
+            raw: the items are JSON bytes already.
+
+        A task that the mesh refuses as overloaded is submitted again after the time that the mesh asks for,
+        until its own timeout, or one minute.
+        """
+        if in_flight < 1:
+            raise ValueError(f"in_flight is {in_flight}; it must be positive")
+        replies = Replies(
+            submit=lambda payload, item_key, settle: self._submit(agent, payload, settle, item_key, timeout),
+            cancel=self._cancel,
+            encode=(lambda item: item) if raw else _encode,
+            key=key,
+            in_flight=in_flight,
+            ordered=ordered,
+            retry_s=60.0 if timeout is None else timeout,
+        )
+        self._tasks.start_soon(replies.feed, items)
+        return replies
+
+    # -- questions ------------------------------------------------------------------------------------
+
+    @property
+    def mesh_id(self) -> str:
+        """The id of the mesh, as hex digits."""
+        return self._session.mesh.hex()
+
+    @property
+    def shards(self) -> int:
+        """How many shards the mesh has."""
+        return self._session.shards
+
+    def connected(self) -> list[str]:
+        """The addresses of the nodes that are connected now."""
+        return [known.address for known in self._session.gateways if known.phase is Phase.UP]
+
+    async def members(self) -> list[dict[str, Any]]:
+        """The members of the mesh, as the asked node believes them to be."""
+        members: list[dict[str, Any]] = (await self.ask("members"))["members"]
+        return members
+
+    async def ask(
+        self, what: str, argument: str = "", *, at: str | None = None, timeout: float = 5.0
+    ) -> dict[str, Any]:
+        """Asks a node an operator's question: "members", "ring", "breakers", "node" or "leave".
+
+        Args:
+            at: the address, among those given to `connect`, of the node to ask; None asks any.
+
+        Raises:
+            UnreachableError: the node is not connected, was lost, or did not answer in time.
+            TaskFailed: the node refused the question.
+        """
+        box: list[Told | Trouble] = []
+        told = anyio.Event()
+
+        def settle(answer: Told | Trouble) -> None:
+            box.append(answer)
+            told.set()
+
+        request = self._session.ask(what, argument, settle=settle, address=at)
+        self._to_send.set()
+        with anyio.move_on_after(timeout):
+            await told.wait()
+        effect = Effect.MAYBE if what == "leave" else Effect.NONE
+        if not box:
+            self._session.forget_question(request)
+            raise UnreachableError(f"the node did not say in {timeout} s what it knows", effect=effect)
+        answer = box[0]
+        if isinstance(answer, Trouble):
+            raise UnreachableError(answer.text, effect=effect)
+        if answer.failure is not None:
+            raise failed(answer.failure)
+        body: dict[str, Any] = msgspec.json.decode(answer.body)
+        return body
+
+    # -- the life behind it ---------------------------------------------------------------------------
+
+    async def opened(self, timeout: float) -> None:
+        """Dials, and returns when all given nodes are connected, or one is and the others had half a second."""
+        self._tasks.start_soon(self._send)
+        self._tasks.start_soon(self._keep_time)
+        self._perform(self._session.start(time.monotonic_ns()))
+        given = list(self._session.gateways)
+        ends = anyio.current_time() + timeout
+        while undecided := [
+            known for known in given if known.phase is not Phase.UP and known.trouble is None
+        ]:
+            if len(undecided) < len(given) and any(known.phase is Phase.UP for known in given):
+                ends = min(ends, anyio.current_time() + _GRACE_S)
+            with anyio.move_on_at(ends) as waiting:
+                await self._changed.wait()
+            if waiting.cancelled_caught:
+                break
+        for known in given:
+            if known.trouble is not None and known.trouble.kind in _REFUSALS:
+                raise _REFUSALS[known.trouble.kind](known.trouble.text)
+        if not any(known.phase is Phase.UP for known in given):
+            reasons = [f"{known.address} ({await diagnosis(known.address)})" for known in given]
+            raise UnreachableError(
+                f"no node answers at {', '.join(reasons)}: start one with `mesh dev` or `mesh up`, or give "
+                "the address of one that runs"
+            )
+
+    def closed(self) -> None:
+        """Gives the sockets back."""
+        self._context.destroy(linger=0)
+
+    def _submit(
+        self, agent: str, payload: bytes, settle: Callable[[Reply], None], key: str, timeout: float | None
+    ) -> Any:
+        now_ns = time.monotonic_ns()
+        timeout_ms = None if timeout is None else round(timeout * 1000)
+        call = self._session.submit(now_ns, agent, payload, settle=settle, key=key, timeout_ms=timeout_ms)
+        self._to_send.set()
+        if call is not None and (timeout is not None or call.gateway is None):
+            self._wake_by(self._session.next_deadline_ns())
+        return call
+
+    def _cancel(self, call: Any) -> None:
+        self._session.cancel(call)
+        self._to_send.set()
+
+    def _wake_by(self, due_ns: int) -> None:
+        if due_ns < self._wakes_ns:
+            self._earlier.set()
+
+    def _received(self, address: str, envelope: Envelope) -> None:
+        self._perform(self._session.received(time.monotonic_ns(), address, envelope))
+        if self._changed_phase(address):
+            self._note_change()
+
+    def _changed_phase(self, address: str) -> bool:
+        return not self._changed.is_set() and self._session.gateways[address].phase is not Phase.DIALLING
+
+    def _lost(self, address: str, trouble: Trouble) -> None:
+        self._links.pop(address, None)
+        self._perform(self._session.lost(time.monotonic_ns(), address, trouble))
+        self._to_send.set()
+        self._wake_by(self._session.next_deadline_ns())
+        self._note_change()
+
+    def _note_change(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    def _perform(self, effects: list[LinkEffect]) -> None:
+        for effect in effects:
+            match effect:
+                case Dial(address=address):
+                    link = Link(self._context, address, received=self._received, lost=self._lost)
+                    self._links[address] = link
+                    self._tasks.start_soon(link.run)
+                case HangUp(address=address):
+                    gone = self._links.pop(address, None)
+                    if gone is not None:
+                        gone.close()
+
+    async def _send(self) -> None:
+        """Sends what has gathered, one frame per node and turn of the event loop."""
+        while True:
+            await self._to_send.wait()
+            self._to_send = anyio.Event()
+            for address, parts in self._session.frames():
+                link = self._links.get(address)
+                if link is not None:
+                    link.send(parts)
+
+    async def _keep_time(self) -> None:
+        while True:
+            self._earlier = anyio.Event()
+            self._wakes_ns = self._session.next_deadline_ns()
+            wait_s = max(0, self._wakes_ns - time.monotonic_ns()) / _NS_PER_S
+            with anyio.move_on_after(wait_s):
+                await self._earlier.wait()
+            self._perform(self._session.due(time.monotonic_ns()))
+            self._to_send.set()
+
+
+class _Waiter:
+    """One caller waiting for one reply."""
+
+    __slots__ = ("reply", "settled")
+    reply: Reply
+
+    def __init__(self) -> None:
+        self.settled = anyio.Event()
+
+    def settle(self, reply: Reply) -> None:
+        self.reply = reply
+        self.settled.set()

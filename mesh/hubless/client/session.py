@@ -1,0 +1,376 @@
+"""The client's core: which task went to which node, and where it goes when that node is lost. No I/O, no clock.
+
+A task is with one gateway at a time. When that gateway is lost, every unanswered task of it is sent again, with the
+same id, to another: a mesh recognises the ids it has, so nothing is lost and nothing is answered twice (an answer
+to an id that is not waited for is dropped).
+
+The shell performs the returned effects, sends what `frames` yields, and calls `due` when `next_deadline_ns` says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from msgspec import Struct
+
+from hubless.client.gateways import Gateway, Gateways, Phase, Trouble, TroubleKind
+from hubless.client.reply import Reply, unreachable_reply
+from hubless.placement import mint_task_id, shard_of_key
+from hubless.tasks.wheel import Wheel
+from hubless.wire import Answer, Ask, Cancel, Envelope, Hello, Limits, Refused, Submit, Told, Welcome
+from hubless.wire.outbox import Outbox
+from hubless_agents import Effect, Failure
+
+_MS = 1_000_000
+_GIVE_UP_AFTER_NS = 500 * _MS
+_GREET_EVERY_NS = 5_000 * _MS
+_SILENCE_NS = 15_000 * _MS
+_WHEEL_WIDTH_NS = 20 * _MS
+_MOST_TASKS = 65_536
+_KEY_CHARS = 200
+
+
+class Dial(Struct, frozen=True):
+    """Open a connection to `address` and greet it; report `welcomed` or `lost`."""
+
+    address: str
+
+
+class HangUp(Struct, frozen=True):
+    """Close the connection to `address`, with whatever is queued for it."""
+
+    address: str
+
+
+LinkEffect = Dial | HangUp
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """A task that the caller waits for. `settle` is called once, with its one reply.
+
+    `due_ns` is when the caller's patience ends (None: the agent's own deadline rules); `gateway` is where the
+    task is now, None while nobody could be given it; `sent` whether any gateway ever was.
+    """
+
+    submit: Submit
+    settle: Callable[[Reply], None]
+    due_ns: int | None
+    gateway: Gateway | None = None
+    sent: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Question:
+    """An operator's question on its way. `settle` gets the answer, or why there is none."""
+
+    gateway: Gateway
+    settle: Callable[[Told | Trouble], None]
+
+
+class Session:
+    """All that one client has under way in one mesh.
+
+    Args:
+        addresses: work addresses that the user named, at least one.
+        entropy: returns n random bytes, for task ids.
+        mesh: the mesh that must answer; b"" takes the mesh of the first node that does.
+        patience_ns: how long unanswered tasks wait for any node while none is connected.
+    """
+
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        *,
+        entropy: Callable[[int], bytes],
+        now_ns: int,
+        mesh: bytes = b"",
+        patience_ns: int = 10_000 * _MS,
+    ) -> None:
+        if not addresses:
+            raise ValueError("addresses is empty; name at least one node as host:port")
+        self._entropy = entropy
+        self._patience_ns = patience_ns
+        self.mesh = mesh
+        self.shards = 0
+        self.payload_bytes = Limits().payload_bytes
+        self.gateways = Gateways(addresses)
+        self._calls: dict[bytes, Call] = {}
+        self._homeless: dict[bytes, Call] = {}
+        self._questions: dict[int, Question] = {}
+        self._requests = 0
+        self._wheel: Wheel[bytes] = Wheel(width_ns=_WHEEL_WIDTH_NS)
+        self._outbox: Outbox[str] | None = None
+        self._alone_since_ns = now_ns
+
+    # -- what the caller asks -------------------------------------------------------------------------
+
+    def submit(
+        self,
+        now_ns: int,
+        agent: str,
+        payload: bytes,
+        *,
+        settle: Callable[[Reply], None],
+        key: str = "",
+        timeout_ms: int | None = None,
+    ) -> Call | None:
+        """Takes a task; None when it was refused, and settled so, at once.
+
+        Raises:
+            ValueError: an argument that no mesh could accept.
+        """
+        if not agent:
+            raise ValueError("agent is empty; give the name of an agent")
+        if len(key) > _KEY_CHARS:
+            raise ValueError(f"key has {len(key)} characters; at most {_KEY_CHARS} are allowed")
+        if timeout_ms is not None and timeout_ms <= 0:
+            raise ValueError(f"timeout is {timeout_ms / 1000} s; it must be positive")
+        refusal = self._refusal(payload)
+        if refusal is not None:
+            settle(Reply(b"", refusal))
+            return None
+        gateway = self.gateways.choose()
+        task = mint_task_id(self._shard(gateway, key), self._entropy(14))
+        submit = Submit(task, agent, key, payload, timeout_ms or 0)
+        call = Call(submit, settle, None if timeout_ms is None else now_ns + timeout_ms * _MS)
+        self._calls[task] = call
+        if call.due_ns is not None:
+            self._wheel.add(call.due_ns + _GIVE_UP_AFTER_NS, task)
+        if gateway is None:
+            self._homeless[task] = call
+            self._wheel.add(max(now_ns, self._alone_since_ns + self._patience_ns), b"")
+        else:
+            self._give(call, submit, gateway)
+        return call
+
+    def cancel(self, call: Call) -> None:
+        """The caller no longer waits. The agent may run all the same."""
+        if self._forget(call) and call.gateway is not None:
+            self._post(call.gateway, Cancel(call.submit.task))
+
+    def ask(
+        self,
+        what: str,
+        argument: str,
+        *,
+        settle: Callable[[Told | Trouble], None],
+        address: str | None = None,
+    ) -> int:
+        """Sends an operator's question to the gateway at `address`, or to any; returns its number."""
+        gateway = self.gateways.choose() if address is None else self.gateways[address]
+        self._requests += 1
+        if gateway is None or gateway.phase is not Phase.UP:
+            settle(Trouble(TroubleKind.GONE, "no node is connected"))
+        else:
+            self._questions[self._requests] = Question(gateway, settle)
+            self._post(gateway, Ask(self._requests, what, argument))
+        return self._requests
+
+    def forget_question(self, request: int) -> None:
+        """Nobody waits for that answer any more."""
+        self._questions.pop(request, None)
+
+    def __len__(self) -> int:
+        """Tasks without a reply."""
+        return len(self._calls)
+
+    # -- what the connections report ------------------------------------------------------------------
+
+    def start(self, now_ns: int) -> list[LinkEffect]:
+        """Dials the given addresses."""
+        return self._dial(now_ns)
+
+    def received(self, now_ns: int, address: str, envelope: Envelope) -> list[LinkEffect]:
+        """Takes the messages of one frame from the gateway at `address`."""
+        gateway = self.gateways[address]
+        gateway.heard_ns = now_ns
+        calls = self._calls
+        for message in envelope.messages:
+            if type(message) is Answer:
+                call = calls.pop(message.task, None)
+                if call is not None:
+                    self._unhook(call)
+                    call.settle(Reply(message.payload or b"", message.failure, message.node, message.attempt))
+                continue
+            match message:
+                case Welcome():
+                    effects = self._welcomed(now_ns, gateway, message)
+                    if effects:
+                        return effects
+                case Told():
+                    question = self._questions.pop(message.request, None)
+                    if question is not None:
+                        question.settle(message)
+                case Refused():
+                    kind = TroubleKind.MESH if message.code == "mesh_mismatch" else TroubleKind.REFUSED
+                    return [HangUp(address), *self.lost(now_ns, address, Trouble(kind, message.message))]
+                case _:
+                    pass  # nothing else is meant for a client
+        return []
+
+    def lost(self, now_ns: int, address: str, trouble: Trouble) -> list[LinkEffect]:
+        """The connection is gone, or was never made: its tasks go to another gateway."""
+        gateway = self.gateways[address]
+        if gateway.phase is Phase.DOWN:
+            return []
+        was_serving = bool(self.gateways.serving)
+        self.gateways.moved(gateway, Phase.DOWN, now_ns)
+        gateway.trouble = trouble
+        if was_serving and not self.gateways.serving:
+            self._alone_since_ns = now_ns
+            self._wheel.add(now_ns + self._patience_ns, b"")
+        for task in list(gateway.submits):
+            self._homeless[task] = self._calls[task]
+            self._calls[task].gateway = None
+        gateway.submits.clear()
+        self._house(now_ns)
+        for request, question in list(self._questions.items()):
+            if question.gateway is gateway:
+                del self._questions[request]
+                question.settle(trouble)
+        return self._dial(now_ns)
+
+    # -- time -----------------------------------------------------------------------------------------
+
+    def due(self, now_ns: int) -> list[LinkEffect]:
+        """Gives up on what is overdue, dials again, greets."""
+        for task in self._wheel.take_due(now_ns):
+            call = self._calls.get(task)
+            if call is not None and call.due_ns is not None and now_ns >= call.due_ns:
+                self._expire(call)
+        if not self.gateways.serving and now_ns >= self._alone_since_ns + self._patience_ns:
+            self._despair()
+        effects: list[LinkEffect] = []
+        for gateway in self.gateways.superfluous():
+            self.gateways.moved(gateway, Phase.DOWN, now_ns)
+            effects.append(HangUp(gateway.address))
+        return effects + self._greet(now_ns) + self._dial(now_ns)
+
+    def next_deadline_ns(self) -> int:
+        """When `due` wants to be called; there is always a next time."""
+        times = [self._wheel.next_deadline_ns(), self.gateways.next_redial_ns()]
+        times += [
+            gateway.greeted_ns + _GREET_EVERY_NS
+            for gateway in self.gateways
+            if gateway.phase is not Phase.DOWN
+        ]
+        return min(time for time in times if time is not None)
+
+    def frames(self) -> Iterator[tuple[str, list[bytes]]]:
+        """Encodes and forgets what waits to be sent: (address, frame) pairs."""
+        return self._outbox.frames() if self._outbox is not None else iter(())
+
+    # -- inside ---------------------------------------------------------------------------------------
+
+    def _refusal(self, payload: bytes) -> Failure | None:
+        if len(payload) > self.payload_bytes:
+            text = (
+                f"the payload has {len(payload)} bytes, the limit is {self.payload_bytes}: "
+                "send a reference instead of the content"
+            )
+            return Failure(code="payload_too_large", message=text, where="client", effect=Effect.NONE)
+        if len(self._calls) >= _MOST_TASKS:
+            text = f"{_MOST_TASKS} calls of this client are in flight: wait for some, or use map"
+            return Failure(code="overloaded", message=text, where="client", retry_after_ms=100)
+        return None
+
+    def _shard(self, gateway: Gateway | None, key: str) -> int:
+        if key:
+            return shard_of_key(key, self.shards)
+        shard = gateway.next_owned_shard() if gateway is not None else None
+        return int.from_bytes(self._entropy(4)) % self.shards if shard is None else shard
+
+    def _give(self, call: Call, submit: Submit, gateway: Gateway) -> None:
+        gateway.submits[submit.task] = submit
+        call.gateway = gateway
+        call.sent = True
+        self._post(gateway, submit)
+
+    def _post(self, gateway: Gateway, message: Submit | Cancel | Ask | Hello) -> None:
+        if self._outbox is not None:
+            self._outbox.add(gateway.address, message)
+
+    def _house(self, now_ns: int) -> None:
+        """Finds a gateway for each task that has none, as long as one serves."""
+        for task, call in list(self._homeless.items()):
+            gateway = self.gateways.choose()
+            if gateway is None:
+                return
+            del self._homeless[task]
+            submit = call.submit
+            if call.due_ns is not None:
+                remaining_ms = max(1, (call.due_ns - now_ns) // _MS)
+                submit = Submit(task, submit.agent, submit.key, submit.payload, remaining_ms)
+            self._give(call, submit, gateway)
+
+    def _unhook(self, call: Call) -> None:
+        task = call.submit.task
+        if call.gateway is not None:
+            del call.gateway.submits[task]
+        else:
+            self._homeless.pop(task, None)
+
+    def _forget(self, call: Call) -> bool:
+        if self._calls.pop(call.submit.task, None) is None:
+            return False
+        self._unhook(call)
+        return True
+
+    def _expire(self, call: Call) -> None:
+        effect = Effect.MAYBE if call.sent else Effect.NONE
+        text = "no answer before the deadline of the call: allow more time, or see whether the mesh is well"
+        self.cancel(call)
+        call.settle(Reply(b"", Failure(code="expired", message=text, where="client", effect=effect)))
+
+    def _despair(self) -> None:
+        text = "no node of the mesh answers any more: see whether its nodes run"
+        for call in list(self._homeless.values()):
+            self._forget(call)
+            call.settle(unreachable_reply(text, effect=Effect.MAYBE if call.sent else Effect.NONE))
+
+    def _welcomed(self, now_ns: int, gateway: Gateway, welcome: Welcome) -> list[LinkEffect]:
+        if self.mesh and welcome.mesh != self.mesh:
+            text = (
+                f"{gateway.address} is of mesh {welcome.mesh.hex()}, and mesh {self.mesh.hex()} was asked for: "
+                "give addresses of one mesh"
+            )
+            effects = self.lost(now_ns, gateway.address, Trouble(TroubleKind.MESH, text))
+            return [HangUp(gateway.address), *effects]
+        gateway.owned = welcome.owned
+        self.gateways.learn(welcome.peers)
+        if self._outbox is None:
+            self.mesh = welcome.mesh
+            self.shards = welcome.shards
+            self._outbox = Outbox(mesh=welcome.mesh, sender="", boot=0, limits=Limits())
+        if gateway.phase is not Phase.UP:
+            self.gateways.moved(gateway, Phase.UP, now_ns)
+            self._house(now_ns)
+        return []
+
+    def _greet(self, now_ns: int) -> list[LinkEffect]:
+        """Asks connected gateways for news, and leaves those that have been silent while others serve."""
+        effects: list[LinkEffect] = []
+        for gateway in list(self.gateways):
+            if gateway.phase is Phase.DOWN or now_ns < gateway.greeted_ns + _GREET_EVERY_NS:
+                continue
+            is_needed = gateway.phase is Phase.UP and len(self.gateways.serving) < 2
+            if gateway.phase is Phase.DIALLING or (
+                now_ns - gateway.heard_ns >= _SILENCE_NS and not is_needed
+            ):
+                trouble = Trouble(
+                    TroubleKind.SILENT, f"{gateway.address} accepts connections and says nothing"
+                )
+                effects += [HangUp(gateway.address), *self.lost(now_ns, gateway.address, trouble)]
+                continue
+            gateway.greeted_ns = now_ns
+            self._post(gateway, Hello("client"))
+        return effects
+
+    def _dial(self, now_ns: int) -> list[LinkEffect]:
+        effects: list[LinkEffect] = []
+        for gateway in self.gateways.to_dial(now_ns):
+            self.gateways.moved(gateway, Phase.DIALLING, now_ns)
+            effects.append(Dial(gateway.address))
+        return effects
