@@ -38,6 +38,7 @@ _SEEN = (
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
 )
 _FAILED_HANDSHAKE = (zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL, zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
+_POLLIN, _POLLOUT, _NOBLOCK = int(zmq.POLLIN), int(zmq.POLLOUT), int(zmq.NOBLOCK)  # enum arithmetic is slow
 _serial = itertools.count()
 
 
@@ -62,6 +63,7 @@ class Link:
         self._lost = lost
         self._backlog: deque[list[bytes]] = deque()
         self._is_connected = False
+        self._is_over = False
         self._scope = anyio.CancelScope()
         self._socket = context.socket(zmq.DEALER)
         for option, number in (
@@ -81,7 +83,7 @@ class Link:
         self._monitor.setsockopt(zmq.LINGER, 0)
         self._monitor.connect(endpoint)
         self._socket.connect(f"tcp://{address}")
-        self._socket.send_multipart(encode(b"", "", 0, [Hello("client")]), zmq.NOBLOCK)
+        self._socket.send_multipart(encode(b"", "", 0, [Hello("client")]), _NOBLOCK)
 
     async def run(self) -> None:
         """Reads until the link is lost or closed."""
@@ -97,11 +99,12 @@ class Link:
 
     def close(self) -> None:
         """Ends `run`; whatever is queued is thrown away. Harmless when already closed."""
+        self._is_over = True
         self._scope.cancel()
 
     def send(self, parts: list[bytes]) -> None:
         """Sends a frame, or keeps it until the socket can take it."""
-        if self._socket.closed:
+        if self._is_over:
             return
         self._backlog.append(parts)
         if len(self._backlog) > _BACKLOG_FRAMES:
@@ -118,12 +121,12 @@ class Link:
     def _pump(self) -> None:
         """Sends and receives until neither is possible."""
         socket, backlog = self._socket, self._backlog
-        while not self._scope.cancel_called:
+        while not self._is_over:
             events = int(socket.getsockopt(zmq.EVENTS))
-            if events & zmq.POLLOUT and backlog:
-                socket.send_multipart(backlog.popleft(), zmq.NOBLOCK, copy=True)
-            elif events & zmq.POLLIN:
-                self._take(socket.recv_multipart(zmq.NOBLOCK))
+            if events & _POLLOUT and backlog:
+                socket.send_multipart(backlog.popleft(), _NOBLOCK)
+            elif events & _POLLIN:
+                self._take(socket.recv_multipart(_NOBLOCK))
             else:
                 return
 
@@ -143,8 +146,8 @@ class Link:
     async def _watch(self) -> None:
         descriptor = self._monitor.getsockopt(zmq.FD)
         while True:
-            while int(self._monitor.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
-                event, _ = struct.unpack("=hi", self._monitor.recv_multipart(zmq.NOBLOCK)[0])
+            while int(self._monitor.getsockopt(zmq.EVENTS)) & _POLLIN:
+                event, _ = struct.unpack("=hi", self._monitor.recv_multipart(_NOBLOCK)[0])
                 self._seen(event)
             await anyio.wait_readable(int(descriptor))
 
@@ -160,8 +163,8 @@ class Link:
             self._fail(TroubleKind.GONE, f"nothing answers at {self.address}")
 
     def _fail(self, kind: TroubleKind, text: str) -> None:
-        if not self._scope.cancel_called:
-            self._scope.cancel()
+        if not self._is_over:
+            self.close()
             self._lost(self.address, Trouble(kind, text))
 
 

@@ -304,7 +304,10 @@ class Mesh:
         now_ns = time.monotonic_ns()
         timeout_ms = None if timeout is None else round(timeout * 1000)
         call = self._session.submit(now_ns, agent, payload, settle=settle, key=key, timeout_ms=timeout_ms)
-        self._to_send.set()
+        if len(self._session) == 1:
+            self._flush()  # nobody to share a frame with
+        else:
+            self._to_send.set()
         if call is not None and (timeout is not None or call.gateway is None):
             self._wake_by(self._session.next_deadline_ns())
         return call
@@ -318,12 +321,10 @@ class Mesh:
             self._earlier.set()
 
     def _received(self, address: str, envelope: Envelope) -> None:
+        phase_before = self._session.gateways[address].phase
         self._perform(self._session.received(time.monotonic_ns(), address, envelope))
-        if self._changed_phase(address):
+        if self._session.gateways[address].phase is not phase_before:
             self._note_change()
-
-    def _changed_phase(self, address: str) -> bool:
-        return not self._changed.is_set() and self._session.gateways[address].phase is not Phase.DIALLING
 
     def _lost(self, address: str, trouble: Trouble) -> None:
         self._links.pop(address, None)
@@ -353,10 +354,13 @@ class Mesh:
         while True:
             await self._to_send.wait()
             self._to_send = anyio.Event()
-            for address, parts in self._session.frames():
-                link = self._links.get(address)
-                if link is not None:
-                    link.send(parts)
+            self._flush()
+
+    def _flush(self) -> None:
+        for address, parts in self._session.frames():
+            link = self._links.get(address)
+            if link is not None:
+                link.send(parts)
 
     async def _keep_time(self) -> None:
         while True:

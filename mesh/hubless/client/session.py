@@ -343,7 +343,9 @@ class Session:
         if self._outbox is None:
             self.mesh = welcome.mesh
             self.shards = welcome.shards
-            self._outbox = Outbox(mesh=welcome.mesh, sender="", boot=0, limits=Limits())
+            self.payload_bytes = welcome.payload_bytes
+            limits = Limits(frame_bytes=8 * welcome.payload_bytes, payload_bytes=welcome.payload_bytes)
+            self._outbox = Outbox(mesh=welcome.mesh, sender="", boot=0, limits=limits)
         if gateway.phase is not Phase.UP:
             self.gateways.moved(gateway, Phase.UP, now_ns)
             self._house(now_ns)

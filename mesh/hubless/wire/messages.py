@@ -31,7 +31,7 @@ class Welcome(Struct, frozen=True, array_like=True, gc=False, tag=2):
 
     `gossip` is "host:port" of the gossip socket. `peers` are work addresses of live members, this node's
     first, for fail-over. `owned` are the shards that this node owns just now: an id minted for one of
-    them saves a hop.
+    them saves a hop. `payload_bytes` is the largest payload that this node takes.
     """
 
     request: int
@@ -42,6 +42,7 @@ class Welcome(Struct, frozen=True, array_like=True, gc=False, tag=2):
     shards: int
     peers: tuple[str, ...]
     owned: tuple[int, ...]
+    payload_bytes: int = 1024 * 1024
 
 
 class Refused(Struct, frozen=True, array_like=True, gc=False, tag=3):
