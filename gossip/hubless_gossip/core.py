@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from hubless_gossip.claims import Claim, Rank
+from hubless_gossip.claims import Claim, Rank, Standing
 from hubless_gossip.codec import Envelope, Fault, tidy, unpack_packet, unpack_statement
 from hubless_gossip.config import GossipConfig
 from hubless_gossip.counters import Counters
@@ -326,7 +326,7 @@ class Gossip:
             case Says(blob):
                 self._says(now, blob)
             case Accuses(node, standing):
-                self._view.hear(now, Claim(node, tidy(standing), None))
+                self._accuses(now, sender, node, standing)
             case LinkReport():
                 self._paths.hear(message)
             case Join():
@@ -365,6 +365,15 @@ class Gossip:
             self.counters.malformed_messages += 1
         else:
             self._view.hear(now, claim)
+
+    def _accuses(self, now: int, sender: str, node: str, standing: Standing) -> None:
+        """An accusation. Whoever holds an old one against this node missed the refutation: tell it again."""
+        self._view.hear(now, Claim(node, tidy(standing), None))
+        own = self._view.own()
+        if node == self._identity.node and (standing.boot, standing.incarnation) < (own.boot, own.incarnation):
+            address = self._table.address(sender)
+            if address is not None:
+                self._outbox.send_packed(address, self._view.own_words())
 
     def _talk_of_itself(
         self, now: int, sender: str, boot: int, address: Address, load: int, busy: bool

@@ -19,7 +19,7 @@ from hubless_gossip.codec import claim_of, entry_of, pack_statement, unpack_stat
 from hubless_gossip.config import GossipConfig
 from hubless_gossip.counters import Counters
 from hubless_gossip.digest import bucket_of
-from hubless_gossip.member import Address
+from hubless_gossip.member import Address, Condition
 from hubless_gossip.messages import (
     Buckets,
     Digest,
@@ -68,17 +68,19 @@ class PushPull:
         return self._due_ns
 
     def run(self, now_ns: int) -> None:
-        """Compare with a random live member when it is time."""
+        """Compare with a random live member, one that is not suspect if there is any, when it is time."""
         if now_ns < self._due_ns:
             return
         live = len(self._view.table.ring)
         scale = 1 + max(0, math.ceil(math.log2(max(1, live) / 32)))
         jitter = 0.75 + 0.5 * self._rng.random()
         self._due_ns = now_ns + int(self._config.push_pull_interval_ms * scale * jitter * _MS)
-        for node in self._view.table.ring.draw(self._rng, 1, {self._me}):
-            address = self._view.table.address(node)
-            if address is not None:
-                self.begin(address)
+        table = self._view.table
+        drawn = table.ring.draw(self._rng, 3, {self._me})
+        drawn.sort(key=lambda node: table.condition(node) == Condition.SUSPECT)
+        address = table.address(drawn[0]) if drawn else None
+        if address is not None:
+            self.begin(address)
 
     def begin(self, address: Address) -> None:
         """Compare views with whoever is there."""
