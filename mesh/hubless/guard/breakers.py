@@ -72,7 +72,7 @@ class Breakers:
         self._timer_count = 0
         self.counters = BreakerCounters()
 
-    # -- what the node knows of its peers -------------------------------------------------------------------
+    # -- what the node knows of its peers --------------------------------------------------------------
 
     def watch(self, peers: Iterable[str], offers: Mapping[str, Iterable[str]]) -> None:
         """The pools of this view, replacing the last: `peers` without this node, offering nodes per agent.
@@ -96,7 +96,7 @@ class Breakers:
             raise ValueError(f"weight must be in [0, 1], got {weight}")
         self.counters.hints += self._pools.hint(peer, weight, now_ns)
 
-    # -- the hot path -----------------------------------------------------------------------------------------
+    # -- the hot path ----------------------------------------------------------------------------------
 
     def allows(self, peer: str, agent: str, now_ns: int) -> Permit | Refused:
         """A permit for one call of the agent on the peer, or which breaker refuses it until when."""
@@ -152,7 +152,7 @@ class Breakers:
                 moves += self._probe_told(breaker, True, now_ns, "")
         return moves
 
-    # -- other outcomes ---------------------------------------------------------------------------------------
+    # -- other outcomes --------------------------------------------------------------------------------
 
     def record_failure(self, permit: Permit, code: str, now_ns: int) -> Moves:
         """The call failed with a failure code; `CHARGES` says who pays for it."""
@@ -187,7 +187,7 @@ class Breakers:
         link.evidence_ns = now_ns
         return self._judge(link, now_ns)
 
-    # -- time -------------------------------------------------------------------------------------------------
+    # -- time ------------------------------------------------------------------------------------------
 
     def tick(self, now_ns: int) -> Moves:
         """Does what is due: waits that are over, leases that ended, old calls, held breakers to judge again."""
@@ -215,7 +215,7 @@ class Breakers:
         due_ns = self._timers[0][0]
         return due_ns if flights_ns is None else min(due_ns, flights_ns)
 
-    # -- what others see ----------------------------------------------------------------------------------------
+    # -- what others see -------------------------------------------------------------------------------
 
     def weights(self, agent: str, now_ns: int) -> Mapping[str, float]:
         """Weights in (0, 1] of the agent's pool for routing; nodes left out have 1. Empty in quiet times."""
@@ -230,7 +230,7 @@ class Breakers:
         """The pools, that of the links first."""
         return self._pools.views(now_ns)
 
-    # -- inside -------------------------------------------------------------------------------------------------
+    # -- inside ----------------------------------------------------------------------------------------
 
     def _guarded(self, gate: Gate, peer: str, agent: str, now_ns: int) -> Permit | Refused:
         """The slow path of `allows`: some breaker on the way is not closed."""

@@ -69,7 +69,7 @@ class Pools:
         self._version = 0
         self.distrust_reason = ""
 
-    # -- membership ---------------------------------------------------------------------------------------------
+    # -- membership ------------------------------------------------------------------------------------
 
     def replace(self, peers: Iterable[str], offers: Mapping[str, Iterable[str]]) -> None:
         """Another view; breakers of those who left stay only while they are open."""
@@ -115,7 +115,7 @@ class Pools:
                 self.forget(peer)
         return True
 
-    # -- breakers -----------------------------------------------------------------------------------------------
+    # -- breakers --------------------------------------------------------------------------------------
 
     def link(self, peer: str, now_ns: int) -> Breaker | None:
         """The breaker of a peer's link, made if it is new; None if there are too many."""
@@ -145,7 +145,7 @@ class Pools:
         for _, gate in sorted(self.gates.items()):
             yield gate.agent
 
-    # -- what the pool says ---------------------------------------------------------------------------------------
+    # -- what the pool says ----------------------------------------------------------------------------
 
     def pool_of(self, scope: Scope) -> Pool | None:
         """The pool that judges a scope; None if it is in none."""
@@ -208,7 +208,7 @@ class Pools:
         size = len(rates)
         return (rates[(size - 1) // 2] + rates[size // 2]) / 2 if size else 0.0
 
-    # -- weights ------------------------------------------------------------------------------------------------
+    # -- weights ---------------------------------------------------------------------------------------
 
     def distrust(self, reason: str) -> None:
         """Sets or, with "", lifts the doubt in this node itself."""

@@ -69,35 +69,25 @@ class Cause(enum.Enum):
     PROBE_SUCCEEDED = "probe_succeeded"
     PROBE_FAILED = "probe_failed"
     LEASE_EXPIRED = "lease_expired"
-    FORGIVEN = "forgiven"
 
 
-def _table() -> Mapping[State, Mapping[Cause, State]]:
-    return MappingProxyType(
-        {
-            State.CLOSED: MappingProxyType(
-                {
-                    Cause.RATE: State.OPEN,
-                    Cause.HARD: State.OPEN,
-                }
-            ),
-            State.OPEN: MappingProxyType(
-                {
-                    Cause.DUE: State.HALF_OPEN,
-                    Cause.FORGIVEN: State.CLOSED,
-                }
-            ),
-            State.HALF_OPEN: MappingProxyType(
-                {
-                    Cause.PROBE_SUCCEEDED: State.CLOSED,
-                    Cause.PROBE_FAILED: State.OPEN,
-                    Cause.LEASE_EXPIRED: State.OPEN,
-                    Cause.HARD: State.OPEN,
-                    Cause.FORGIVEN: State.CLOSED,
-                }
-            ),
-        }
-    )
-
-
-TRANSITIONS: Final = _table()
+_CLOSED: Final[Mapping[Cause, State]] = {
+    Cause.RATE: State.OPEN,
+    Cause.HARD: State.OPEN,
+}
+_OPEN: Final[Mapping[Cause, State]] = {
+    Cause.DUE: State.HALF_OPEN,
+}
+_HALF_OPEN: Final[Mapping[Cause, State]] = {
+    Cause.PROBE_SUCCEEDED: State.CLOSED,
+    Cause.PROBE_FAILED: State.OPEN,
+    Cause.LEASE_EXPIRED: State.OPEN,
+    Cause.HARD: State.OPEN,
+}
+TRANSITIONS: Final[Mapping[State, Mapping[Cause, State]]] = MappingProxyType(
+    {
+        State.CLOSED: MappingProxyType(_CLOSED),
+        State.OPEN: MappingProxyType(_OPEN),
+        State.HALF_OPEN: MappingProxyType(_HALF_OPEN),
+    }
+)
