@@ -59,6 +59,11 @@ class GossipConfig(Struct, frozen=True, kw_only=True):
     heal_interval_ms: int = 2000
     """One failed or remembered peer is tried per heal_interval, jittered by a half."""
 
+    # --- baseline ---
+    lifeguard: bool = True
+    """False: plain SWIM, to compare with. No buddy system, nacks, second opinions or eager refutations, and a
+    death is believed on one accuser's word. See GossipConfig.swim."""
+
     # --- evidence ---
     watched_neighbours: int = 3
     """Each node keeps a monitored link to its K successors on the ring of hashed node ids."""
@@ -121,12 +126,17 @@ class GossipConfig(Struct, frozen=True, kw_only=True):
         return _changed(GossipConfig(), changes)
 
     @classmethod
+    def swim(cls, **changes: float) -> GossipConfig:
+        """Plain SWIM as Lifeguard's paper compares itself with: the ``lan`` network, alpha = 5, beta = 1."""
+        return _changed(_SWIM, changes)
+
+    @classmethod
     def wan(cls, **changes: float) -> GossipConfig:
         """Several sites: round trips of hundreds of milliseconds, loss."""
         return _changed(_WAN, changes)
 
 
-_MAY_BE_ZERO = frozenset({"confirmations", "health_max", "flap_budget", "indirect_probes"})
+_MAY_BE_ZERO = frozenset({"lifeguard", "confirmations", "health_max", "flap_budget", "indirect_probes"})
 
 
 def _changed(base: GossipConfig, changes: dict[str, int | float]) -> GossipConfig:
@@ -153,6 +163,16 @@ _LOCAL = GossipConfig(
     watched_neighbours=4,
     lag_ms=50,
     persist_interval_ms=2000,
+)
+
+_SWIM = GossipConfig(
+    lifeguard=False,
+    health_max=0,
+    suspicion_mult=5.0,
+    suspicion_max_mult=1.0,
+    confirmations=0,
+    refutation_factor=1.0,
+    lag_ms=24 * 3600 * 1000,
 )
 
 _WAN = GossipConfig(

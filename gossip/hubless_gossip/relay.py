@@ -86,6 +86,7 @@ class Relays:
                 errand = self._errands[self._nacking.popleft()]
                 up = self._links.up(errand.target, errand.boot)
                 outcome = RelayOutcome.LINK_ALIVE if up else RelayOutcome.NACK
-                self._outbox.send(errand.origin, RelayAnswer(errand.origin_seq, outcome))
+                if self._config.lifeguard:
+                    self._outbox.send(errand.origin, RelayAnswer(errand.origin_seq, outcome))
             else:
                 del self._errands[self._expiring.popleft()]

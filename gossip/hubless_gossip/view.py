@@ -105,14 +105,15 @@ class View:
         if held is None:
             return self._hear_of_stranger(now_ns, claim, merged=merged, spread=spread)
         live = len(self.table.ring)
-        claim = evidence.admitted(
-            claim,
-            held,
-            merged=merged,
-            link_up=self._links.up(claim.node, claim.standing.boot),
-            live=live,
-            reachable=live - self.table.suspects + 1,
-        )
+        if self._config.lifeguard:
+            claim = evidence.admitted(
+                claim,
+                held,
+                merged=merged,
+                link_up=self._links.up(claim.node, claim.standing.boot),
+                live=live,
+                reachable=live - self.table.suspects + 1,
+            )
         new = join(held, claim)
         if new is held:
             return False
@@ -129,6 +130,7 @@ class View:
         gone = self._links.gone(node, boot)
         accusation = evidence.suspected_by(held.standing, self._me, gone=gone)
         self.hear(now_ns, Claim(node, accusation, None))
+        self._suspicions.own(node)
 
     def vouch(self, now_ns: int, node: str, boot: int) -> None:
         """The process is silent, but its I/O thread answers: it is busy."""
@@ -208,6 +210,8 @@ class View:
         self._counters.refutations += 1
         if said.rank in {Rank.SUSPECT, Rank.DEAD}:
             self._health.worse()
+            if not self._config.lifeguard:
+                return True
             told = list(said.accusers) + self.table.ring.draw(
                 self._rng, self._config.eager_fanout, {self._me}
             )
@@ -296,7 +300,8 @@ class View:
             standing.rank,
         )
         self._suspicions.hear(now_ns, node, standing, len(self.table.ring), confirming=not merged)
-        if fresh and self._me not in standing.accusers and self._links.watches(node):
+        asked = self._config.lifeguard and self._links.watches(node)
+        if fresh and asked and self._me not in standing.accusers:
             self.doubted.append(node)
 
     def _bury(self, now_ns: int, claim: Claim) -> None:
@@ -330,11 +335,15 @@ class View:
         return pack_message(Accuses(claim.node, claim.standing))
 
     def standing_words(self, node: str) -> bytes | None:
-        """What is held against a node, to be told to itself (Lifeguard's buddy system), or None."""
+        """What is held against a node, to be told to others, or None."""
         claim = self.table.get(node)
         if claim is None or claim.standing.rank == Rank.ALIVE:
             return None
         return self._accusation(claim)
+
+    def words_to(self, node: str) -> bytes | None:
+        """What is held against a node, to be told to itself (Lifeguard's buddy system), or None."""
+        return self.standing_words(node) if self._config.lifeguard else None
 
     def _shout(self, node: str) -> None:
         """Pass on what is held of a crashed node now, to its other watchers and a few more."""
@@ -373,6 +382,8 @@ class View:
             self._queue.add(event)
 
     def _expire(self, now_ns: int, node: str) -> None:
+        """A suspicion has run out. Death needs accusers enough, this node's own failed probe among the
+        evidence (what missed a refutation finds out by it), and a mesh that is not mostly silent at once."""
         held = self.table.get(node)
         if held is None or held.standing.rank != Rank.SUSPECT:
             self._suspicions.cancel(node)
@@ -380,16 +391,25 @@ class View:
         standing, live, suspects = held.standing, len(self.table.ring), self.table.suspects
         if self._links.up(node, standing.boot) and standing.round < 60_000:
             self.vouch(now_ns, node, standing.boot)
+        elif not self._config.lifeguard:
+            self._die(now_ns, held)
         elif self.leaving or len(standing.accusers) < evidence.accusers_needed(live - suspects + 1):
             self._counters.deaths_withheld += 1
             self._suspicions.prolong(now_ns, node)
+            self.doubted.append(node)
+        elif not self._suspicions.is_own(node):
+            wait_ms = self._config.probe_interval_ms * self._health.multiplier
+            self._suspicions.wait(now_ns, node, int(wait_ms * (1.1 + 0.4 * self._rng.random()) * 1_000_000))
             self.doubted.append(node)
         elif evidence.in_panic(suspects, live) and not self._suspicions.prolonged(node):
             self._counters.panics += 1
             self._suspicions.prolong(now_ns, node)
         else:
-            dead = Claim(node, evidence.dead_of(standing), held.statement)
-            self._adopt(now_ns, held, dead, merged=False, spread=True)
+            self._die(now_ns, held)
+
+    def _die(self, now_ns: int, held: Claim) -> None:
+        dead = Claim(held.node, evidence.dead_of(held.standing), held.statement)
+        self._adopt(now_ns, held, dead, merged=False, spread=True)
 
     def forget_old(self, now_ns: int) -> None:
         """Drop tombstones whose time is over."""
