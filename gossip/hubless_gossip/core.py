@@ -12,8 +12,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from hubless_gossip.claims import Claim, Rank, Standing
-from hubless_gossip.codec import Envelope, Fault, tidy, unpack_packet, unpack_statement
+from hubless_gossip.claims import Rank
 from hubless_gossip.config import GossipConfig
 from hubless_gossip.counters import Counters
 from hubless_gossip.damping import EventQueue
@@ -38,24 +37,9 @@ from hubless_gossip.events import (
 )
 from hubless_gossip.healing import Healer, Joiner
 from hubless_gossip.health import Health, WakingClock
+from hubless_gossip.inbox import Inbox
 from hubless_gossip.links import Links, LinkState
-from hubless_gossip.member import META_MAX_BYTES, NUMBER_MAX, Address, Identity, Member, Peer
-from hubless_gossip.messages import (
-    Accuses,
-    Ack,
-    Buckets,
-    Digest,
-    Entries,
-    IndirectPing,
-    Join,
-    JoinAnswer,
-    LinkReport,
-    Message,
-    Ping,
-    RelayAnswer,
-    Says,
-    Summaries,
-)
+from hubless_gossip.member import META_MAX_BYTES, NUMBER_MAX, Identity, Member, Peer
 from hubless_gossip.outbox import Outbox
 from hubless_gossip.paths import Paths
 from hubless_gossip.probe import Prober, Verdict
@@ -99,8 +83,6 @@ class Gossip:
         self._identity = identity
         self._config = config
         self._rng = chance
-        self._load, self._busy = 0, False
-        self._settling = True
         self._asked_ns: int | None = None
         self._gossip_ns: int | None = None
         self._persisted_ns = now_ns - config.persist_interval_ms * _MS
@@ -157,6 +139,18 @@ class Gossip:
         )
         self._joiner = Joiner(config, known, now_ns=now_ns, rng=chance)
         self._healer = Healer(config, known, now_ns=now_ns, table=self._table, rng=chance)
+        self._inbox = Inbox(
+            identity,
+            view=self._view,
+            prober=self._prober,
+            relays=self._relays,
+            links=self._links,
+            paths=self._paths,
+            push_pull=self._push_pull,
+            joiner=self._joiner,
+            outbox=self._outbox,
+            counters=self.counters,
+        )
         self._first_ns: int | None = now_ns
 
     # --- the interface ------------------------------------------------------------------------
@@ -215,17 +209,11 @@ class Gossip:
     def _apply(self, now: int, event: Event) -> None:
         match event:
             case PacketReceived(packet, source):
-                self._packet(now, packet, source)
+                self._inbox.receive(now, packet, source)
             case DeadlineReached():
                 pass
-            case LinkUp(node, boot):
-                self._link_up(node, boot)
-            case LinkDown(node, boot):
-                if self._links.hear(node, boot, LinkState.DOWN):
-                    self._view.doubted.append(node)
-            case LinkRefused(node, boot):
-                if self._links.hear(node, boot, LinkState.GONE):
-                    self._view.witness(now, node, boot)
+            case LinkUp() | LinkDown() | LinkRefused():
+                self._link(now, event)
             case JoinRequested(addresses):
                 own = self._identity.address
                 self._joiner.request(now, tuple(address for address in addresses if address != own))
@@ -238,15 +226,26 @@ class Gossip:
             case LoadChanged(load, busy):
                 if not 0 <= load <= 255:
                     raise ValueError(f"load must be 0..255, not {load}")
-                self._load, self._busy = load, busy
+                self._inbox.load, self._inbox.busy = load, busy
                 self._view.hear_load(now, self._identity.node, load, busy)
             case WatchRequested(nodes):
                 self._links.request(nodes)
 
+    def _link(self, now: int, event: LinkUp | LinkDown | LinkRefused) -> None:
+        node, boot = event.node, event.boot
+        match event:
+            case LinkUp():
+                if self._links.hear(node, boot, LinkState.UP):
+                    self._link_up(node, boot)
+            case LinkDown():
+                if self._links.hear(node, boot, LinkState.DOWN):
+                    self._view.doubted.append(node)
+            case LinkRefused():
+                if self._links.hear(node, boot, LinkState.GONE):
+                    self._view.witness(now, node, boot)
+
     def _link_up(self, node: str, boot: int) -> None:
         """A handshake with that process. If it is another life than the one held here, compare views."""
-        if not self._links.hear(node, boot, LinkState.UP):
-            return
         claim = self._table.get(node)
         if claim is None:
             return
@@ -259,143 +258,6 @@ class Gossip:
         address = self._table.address(node)
         if address is not None:
             self._push_pull.begin(address)
-
-    # --- packets ------------------------------------------------------------------------------
-
-    def _packet(self, now: int, packet: bytes, source: Address | None) -> None:
-        counters = self.counters
-        counters.packets_in += 1
-        envelope = unpack_packet(packet, self._identity.mesh)
-        match envelope:
-            case Fault.MALFORMED:
-                counters.malformed_packets += 1
-                return
-            case Fault.OTHER_VERSION:
-                counters.other_version += 1
-                return
-            case Fault.OTHER_MESH:
-                counters.other_mesh += 1
-                return
-            case Envelope(sender, boot, messages, unknown, malformed):
-                counters.unknown_messages += unknown
-                counters.malformed_messages += malformed
-        if sender == self._identity.node:
-            counters.own_echoes += 1
-            return
-        claim = self._table.get(sender)
-        if claim is not None and claim.standing.boot > boot:
-            counters.stale_boots += 1
-            return
-        for message in messages:
-            self._message(now, sender, boot, message, source)
-        self._greet(sender, boot, messages, source)
-
-    def _greet(self, sender: str, boot: int, messages: list[Message], source: Address | None) -> None:
-        """Tell a sender that is held dead so that it can refute; compare views with one that is not known."""
-        claim = self._table.get(sender)
-        if claim is not None and claim.standing.boot == boot:
-            if claim.standing.rank == Rank.DEAD:
-                words, address = self._view.standing_words(sender), self._table.address(sender)
-                if words is not None and address is not None:
-                    self._outbox.send_packed(address, words)
-            return
-        address = self._reply_address(sender, messages, source)
-        if address is None:
-            self.counters.unknown_senders += 1
-        elif not any(type(message) in _INTRODUCTIONS for message in messages):
-            self._push_pull.begin(address)
-
-    def _reply_address(
-        self, sender: str, messages: Sequence[Message], source: Address | None
-    ) -> Address | None:
-        """Where to answer: what the message says of its sender, else the table, else where it came from."""
-        for message in messages:
-            if isinstance(message, Ping | Digest):
-                return message.address
-        return self._table.address(sender) or source
-
-    def _message(self, now: int, sender: str, boot: int, message: Message, source: Address | None) -> None:
-        match message:
-            case Ping(seq, address, load, busy):
-                self._outbox.send(address, Ack(seq, self._load, self._busy))
-                self._talk_of_itself(now, sender, boot, address, load, busy)
-            case Ack(seq, load, busy):
-                self._ack(now, sender, boot, message)
-            case RelayAnswer(seq, outcome):
-                self._prober.hear_relay(seq, outcome)
-            case Says(blob):
-                self._says(now, blob)
-            case Accuses(node, standing):
-                self._accuses(now, sender, node, standing)
-            case LinkReport():
-                self._paths.hear(message)
-            case Join():
-                self._push_pull.hear_join(now, sender, message)
-            case JoinAnswer():
-                self._push_pull.hear_join_answer(now, message)
-                self._joiner.answered()
-            case IndirectPing() | Digest() | Buckets() | Summaries() | Entries():
-                address_ = self._reply_address(sender, (message,), source)
-                if address_ is not None:
-                    self._answerable(now, address_, message)
-
-    def _answerable(
-        self,
-        now: int,
-        address: Address,
-        message: IndirectPing | Digest | Buckets | Summaries | Entries,
-    ) -> None:
-        match message:
-            case IndirectPing():
-                seq = self._prober.sequence()
-                if self._relays.accept(now, seq, message, address):
-                    self._ping(seq, message.target, message.address)
-            case Digest():
-                self._push_pull.hear_digest(address, message)
-            case Buckets():
-                self._push_pull.hear_buckets(address, message)
-            case Summaries():
-                self._push_pull.hear_summaries(address, message)
-            case Entries():
-                self._push_pull.hear_entries(now, address, message)
-
-    def _says(self, now: int, blob: bytes) -> None:
-        claim = unpack_statement(blob)
-        if claim is None:
-            self.counters.malformed_messages += 1
-        else:
-            self._view.hear(now, claim)
-
-    def _accuses(self, now: int, sender: str, node: str, standing: Standing) -> None:
-        """An accusation. Whoever holds an old one against this node missed the refutation: tell it again."""
-        self._view.hear(now, Claim(node, tidy(standing), None))
-        own = self._view.own()
-        if node == self._identity.node and (standing.boot, standing.incarnation) < (own.boot, own.incarnation):
-            address = self._table.address(sender)
-            if address is not None:
-                self._outbox.send_packed(address, self._view.own_words())
-
-    def _talk_of_itself(
-        self, now: int, sender: str, boot: int, address: Address, load: int, busy: bool
-    ) -> None:
-        """What rides on a ping: load and busy; in turn the sender hears what is held against it."""
-        claim = self._table.get(sender)
-        if claim is None or claim.standing.boot != boot:
-            return
-        self._view.hear_load(now, sender, load, busy)
-        words = self._view.standing_words(sender)
-        if words is not None:
-            self._outbox.send_packed(address, words)
-
-    def _ack(self, now: int, sender: str, boot: int, ack: Ack) -> None:
-        if self._relays.hear_ack(ack.seq, sender, boot):
-            return
-        if self._prober.hear_ack(ack.seq, sender, boot):
-            self._paths.direct(sender)
-            self._links.answered(sender, boot)
-        claim = self._table.get(sender)
-        if claim is not None and claim.standing.boot == boot:
-            self._view.hear_load(now, sender, ack.load, ack.busy)
 
     # --- time ---------------------------------------------------------------------------------
 
@@ -453,14 +315,7 @@ class Gossip:
     def _probe(self, now: int, node: str, *, scheduled: bool) -> None:
         started = self._prober.start(now, node, scheduled=scheduled)
         if started is not None:
-            self._ping(started[0], node, started[1])
-
-    def _ping(self, seq: int, node: str, address: Address) -> None:
-        """A ping, and beside it what is held against its target (Lifeguard's buddy system)."""
-        self._outbox.send(address, Ping(seq, self._identity.address, self._load, self._busy))
-        words = self._view.standing_words(node)
-        if words is not None:
-            self._outbox.send_packed(address, words)
+            self._inbox.ping(started[0], node, started[1])
 
     def _gossip(self, now: int) -> None:
         """Rumours leave every gossip interval as long as there are any."""
@@ -527,9 +382,6 @@ class Gossip:
             (failed if claim.standing.final else live).append(peer)
         peers = (live + failed + self._healer.failed())[:REMEMBERED_PEERS_MAX]
         return Remembered(self._view.own().incarnation, tuple(peers))
-
-
-_INTRODUCTIONS = (Join, Digest, Buckets, Entries)
 
 
 def _check_meta(meta: bytes) -> None:

@@ -23,6 +23,8 @@ from hubless_gossip.relay import RelayOutcome
 from hubless_gossip.table import Table
 
 SECOND_OPINIONS_MAX = 32
+TROUBLED_SHARE = 0.25
+"""Share of the probes that goes to members held busy or suspect: whoever missed a refutation learns it so."""
 _MS = 1_000_000
 
 
@@ -136,6 +138,8 @@ class Prober:
         if now_ns < self._starts_ns:
             return None
         self._starts_ns = now_ns + self._config.probe_interval_ms * _MS * self._health.multiplier
+        if self._table.troubled and self._rng.random() < TROUBLED_SHARE:
+            return self._rng.choice(list(self._table.troubled))
         while self._again:
             node = self._again.pop(0)
             if self._table.is_live(node):

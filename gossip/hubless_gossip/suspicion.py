@@ -31,6 +31,7 @@ class Suspicion:
         "due_ns",
         "least_ns",
         "most_ns",
+        "own",
         "prolonged",
         "started_ns",
         "version",
@@ -46,6 +47,7 @@ class Suspicion:
         self.wanted = wanted
         self.confirmers: set[str] = set()
         self.prolonged = 0
+        self.own = False
         self.due_ns = 0
 
 
@@ -79,6 +81,20 @@ class Suspicions:
         if confirming:
             running.confirmers.update(standing.accusers)
         self._schedule(node, running)
+
+    def own(self, node: str) -> None:
+        """This node's own probe failed as well."""
+        if node in self._by_node:
+            self._by_node[node].own = True
+
+    def is_own(self, node: str) -> bool:
+        return self._by_node[node].own
+
+    def wait(self, now_ns: int, node: str, wait_ns: int) -> None:
+        """Decide an expired suspicion this much later."""
+        due = now_ns + wait_ns
+        self._by_node[node].due_ns = due
+        heapq.heappush(self._heap, (due, node))
 
     def cancel(self, node: str) -> None:
         self._by_node.pop(node, None)

@@ -16,7 +16,7 @@ class Table:
     """Claims by node, every one with its statement. Claims are shared, immutable values; what differs
     per observer (when, load) is kept beside them."""
 
-    __slots__ = ("_busy", "_claims", "_finals", "_loads", "_since", "digest", "ring", "suspects")
+    __slots__ = ("_busy", "_claims", "_finals", "_loads", "_since", "digest", "ring", "suspects", "troubled")
 
     def __init__(self) -> None:
         self._claims: dict[str, Claim] = {}
@@ -27,6 +27,8 @@ class Table:
         self.ring = Ring()
         self.digest = ViewHash()
         self.suspects = 0
+        self.troubled: dict[str, None] = {}
+        """Live members held busy or suspect, the longest first."""
 
     def __len__(self) -> int:
         return len(self._claims)
@@ -67,6 +69,8 @@ class Table:
         if new.rank < Rank.DEAD:
             self.digest.add(node, fingerprint(claim))
             self.suspects += new.rank == Rank.SUSPECT
+            if new.rank != Rank.ALIVE:
+                self.troubled.setdefault(node)
             self._finals.pop(node, None)
             if not was_live:
                 self.ring.add(node)
@@ -133,6 +137,7 @@ class Table:
         if held.standing.rank < Rank.DEAD:
             self.digest.remove(held.node, fingerprint(held))
             self.suspects -= held.standing.rank == Rank.SUSPECT
+            self.troubled.pop(held.node, None)
 
     def _forget_load(self, node: str) -> None:
         self._loads.pop(node, None)

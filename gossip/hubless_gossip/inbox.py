@@ -1,0 +1,224 @@
+"""What packets say, handed to those it concerns. The only way in; nothing in here decides anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hubless_gossip.claims import Claim, Rank, Standing
+from hubless_gossip.codec import Envelope, Fault, tidy, unpack_packet, unpack_statement
+from hubless_gossip.counters import Counters
+from hubless_gossip.healing import Joiner
+from hubless_gossip.links import Links
+from hubless_gossip.member import Address, Identity
+from hubless_gossip.messages import (
+    Accuses,
+    Ack,
+    Buckets,
+    Digest,
+    Entries,
+    IndirectPing,
+    Join,
+    JoinAnswer,
+    LinkReport,
+    Message,
+    Ping,
+    RelayAnswer,
+    Says,
+    Summaries,
+)
+from hubless_gossip.outbox import Outbox
+from hubless_gossip.paths import Paths
+from hubless_gossip.probe import Prober
+from hubless_gossip.pushpull import PushPull
+from hubless_gossip.relay import Relays
+from hubless_gossip.view import View
+
+_INTRODUCTIONS = (Join, Digest, Buckets, Entries)
+"""Messages whose own answer makes two strangers known to each other."""
+
+
+class Inbox:
+    """Decodes packets and dispatches their messages. `load` and `busy` ride on what it answers."""
+
+    __slots__ = (
+        "_counters",
+        "_identity",
+        "_joiner",
+        "_links",
+        "_me",
+        "_outbox",
+        "_paths",
+        "_prober",
+        "_push_pull",
+        "_relays",
+        "_table",
+        "_view",
+        "busy",
+        "load",
+    )
+
+    def __init__(
+        self,
+        identity: Identity,
+        *,
+        view: View,
+        prober: Prober,
+        relays: Relays,
+        links: Links,
+        paths: Paths,
+        push_pull: PushPull,
+        joiner: Joiner,
+        outbox: Outbox,
+        counters: Counters,
+    ) -> None:
+        self._identity = identity
+        self._me = identity.node
+        self._view = view
+        self._table = view.table
+        self._prober = prober
+        self._relays = relays
+        self._links = links
+        self._paths = paths
+        self._push_pull = push_pull
+        self._joiner = joiner
+        self._outbox = outbox
+        self._counters = counters
+        self.load = 0
+        self.busy = False
+
+    def receive(self, now: int, packet: bytes, source: Address | None) -> None:
+        """A packet of whatever quality from wherever."""
+        counters = self._counters
+        counters.packets_in += 1
+        envelope = unpack_packet(packet, self._identity.mesh)
+        match envelope:
+            case Fault.MALFORMED:
+                counters.malformed_packets += 1
+                return
+            case Fault.OTHER_VERSION:
+                counters.other_version += 1
+                return
+            case Fault.OTHER_MESH:
+                counters.other_mesh += 1
+                return
+            case Envelope(sender, boot, messages, unknown, malformed):
+                counters.unknown_messages += unknown
+                counters.malformed_messages += malformed
+        if sender == self._me:
+            counters.own_echoes += 1
+            return
+        claim = self._table.get(sender)
+        if claim is not None and claim.standing.boot > boot:
+            counters.stale_boots += 1
+            return
+        for message in messages:
+            self._message(now, sender, boot, message, source)
+        self._greet(sender, boot, messages, source)
+
+    def _greet(self, sender: str, boot: int, messages: list[Message], source: Address | None) -> None:
+        """Tell a sender that is held dead so that it can refute; compare views with one that is not known."""
+        claim = self._table.get(sender)
+        if claim is not None and claim.standing.boot == boot:
+            if claim.standing.rank == Rank.DEAD and claim.statement is not None:
+                self._tell(sender, claim.statement.address)
+            return
+        address = self._reply_address(sender, messages, source)
+        if address is None:
+            self._counters.unknown_senders += 1
+        elif not any(type(message) in _INTRODUCTIONS for message in messages):
+            self._push_pull.begin(address)
+
+    def _reply_address(
+        self, sender: str, messages: Sequence[Message], source: Address | None
+    ) -> Address | None:
+        """Where to answer: what the message says of its sender, else the table, else where it came from."""
+        for message in messages:
+            if isinstance(message, Ping | Digest):
+                return message.address
+        return self._table.address(sender) or source
+
+    def _message(self, now: int, sender: str, boot: int, message: Message, source: Address | None) -> None:
+        match message:
+            case Ping(seq, address):
+                self._outbox.send(address, Ack(seq, self.load, self.busy))
+                self._hear_load(now, sender, boot, message)
+                self._tell(sender, address)
+            case Ack():
+                self._ack(now, sender, boot, message)
+            case RelayAnswer(seq, outcome):
+                self._prober.hear_relay(seq, outcome)
+            case Says(blob):
+                self._says(now, blob)
+            case Accuses(node, standing):
+                self._accuses(now, sender, node, standing)
+            case LinkReport():
+                self._paths.hear(message)
+            case Join():
+                self._push_pull.hear_join(now, sender, message)
+            case JoinAnswer():
+                self._push_pull.hear_join_answer(now, message)
+                self._joiner.answered()
+            case IndirectPing() | Digest() | Buckets() | Summaries() | Entries():
+                address_ = self._reply_address(sender, (message,), source)
+                if address_ is not None:
+                    self._answerable(now, address_, message)
+
+    def _answerable(
+        self,
+        now: int,
+        address: Address,
+        message: IndirectPing | Digest | Buckets | Summaries | Entries,
+    ) -> None:
+        match message:
+            case IndirectPing():
+                seq = self._prober.sequence()
+                if self._relays.accept(now, seq, message, address):
+                    self.ping(seq, message.target, message.address)
+            case Digest():
+                self._push_pull.hear_digest(address, message)
+            case Buckets():
+                self._push_pull.hear_buckets(address, message)
+            case Summaries():
+                self._push_pull.hear_summaries(address, message)
+            case Entries():
+                self._push_pull.hear_entries(now, address, message)
+
+    def _says(self, now: int, blob: bytes) -> None:
+        claim = unpack_statement(blob)
+        if claim is None:
+            self._counters.malformed_messages += 1
+        else:
+            self._view.hear(now, claim)
+
+    def _accuses(self, now: int, sender: str, node: str, standing: Standing) -> None:
+        """An accusation. Whoever holds an old one against this node missed the refutation: tell it again."""
+        self._view.hear(now, Claim(node, tidy(standing), None))
+        own = self._view.own()
+        if node == self._me and (standing.boot, standing.incarnation) < (own.boot, own.incarnation):
+            address = self._table.address(sender)
+            if address is not None:
+                self._outbox.send_packed(address, self._view.own_words())
+
+    def _ack(self, now: int, sender: str, boot: int, ack: Ack) -> None:
+        if self._relays.hear_ack(ack.seq, sender, boot):
+            return
+        if self._prober.hear_ack(ack.seq, sender, boot):
+            self._paths.direct(sender)
+            self._links.answered(sender, boot)
+        self._hear_load(now, sender, boot, ack)
+
+    def _hear_load(self, now: int, sender: str, boot: int, told: Ping | Ack) -> None:
+        claim = self._table.get(sender)
+        if claim is not None and claim.standing.boot == boot:
+            self._view.hear_load(now, sender, told.load, told.busy)
+
+    def _tell(self, node: str, address: Address) -> None:
+        """What is held against a node, to itself, so that it can refute (Lifeguard's buddy system)."""
+        words = self._view.standing_words(node)
+        if words is not None:
+            self._outbox.send_packed(address, words)
+
+    def ping(self, seq: int, node: str, address: Address) -> None:
+        """Ping `node` under this number."""
+        self._outbox.send(address, Ping(seq, self._identity.address, self.load, self.busy))
+        self._tell(node, address)
