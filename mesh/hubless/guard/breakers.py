@@ -21,7 +21,7 @@ from typing import Final
 from hubless.guard.breaker import Breaker, BreakerView, Moved
 from hubless.guard.config import BreakerConfig
 from hubless.guard.flights import Flight, Flights
-from hubless.guard.permit import Permit, Refused, State
+from hubless.guard.permit import Link, Permit, Refused, State
 from hubless.guard.pools import Gate, Pool, Pools, PoolView
 from hubless.guard.states import CHARGES, Cause, Charge, Evidence
 
@@ -176,8 +176,13 @@ class Breakers:
         return self.record_failure(permit, "cancelled", now_ns)
 
     def record_hard(self, peer: str, evidence: Evidence, now_ns: int) -> Moves:
-        """One observation that is enough: the link opens, or starts its wait again if a probe was on its way."""
+        """One observation that is enough: the link opens, or starts its wait again if a probe was on its way.
+
+        Evidence against somebody who is not a peer is counted and forgotten.
+        """
         self.counters.hard_evidence += 1
+        if self._pools.pool_of(Link(peer)) is None:
+            return _NONE
         link = self._pools.link(peer, now_ns)
         if link is None or link.state is State.OPEN:
             return _NONE
@@ -288,8 +293,6 @@ class Breakers:
                 self.counters.leases_expired += 1
                 return self._move(breaker, Cause.LEASE_EXPIRED, now_ns, "probe's outcome never came")
             case State.CLOSED:
-                if now_ns - breaker.evidence_ns >= self._config.window_ns:
-                    breaker.evidence = None
                 return self._judge(breaker, now_ns)
 
     def _judge(self, breaker: Breaker, now_ns: int) -> Moves:
@@ -299,6 +302,7 @@ class Breakers:
         pool = self._pools.pool_of(breaker.scope)
         failing = pool is not None and self._is_failing(breaker, pool, now_ns)
         if pool is None or not failing:
+            breaker.evidence = None
             if breaker.held:
                 breaker.held = False
                 self._pools.refresh(breaker.scope.peer)
@@ -313,8 +317,9 @@ class Breakers:
         return self._move(breaker, Cause.RATE, now_ns, f"{failures} of {calls} calls failed")
 
     def _is_failing(self, breaker: Breaker, pool: Pool, now_ns: int) -> bool:
-        if breaker.evidence is not None:
+        if breaker.evidence is not None and now_ns - breaker.evidence_ns < self._config.window_ns:
             return True
+        breaker.evidence = None
         excess = breaker.excess(now_ns)
         return excess > 0.0 and self._pools.exceeds_median(pool, excess, now_ns)
 

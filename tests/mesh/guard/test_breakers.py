@@ -510,3 +510,44 @@ def test_the_snapshot_lists_links_first_and_tells_what_is_known() -> None:
     assert (view.state, view.calls, view.failures, view.failure_rate) == (State.OPEN, 5, 5, 1.0)
     assert (view.since_ns, view.next_probe_ns, view.reason) == (0, S, "5 of 5 calls failed")
     assert view.wilson_bound == pytest.approx(5 / (5 + 2.3263478740408408**2))
+
+
+def test_evidence_against_a_stranger_is_not_kept_for_later() -> None:
+    bench = Bench(peers=["b", "c", "d"])
+    assert bench.breakers.record_hard("a", Evidence.GONE, 0) == ()
+    bench.breakers.watch(PEERS, {"echo": PEERS})
+    assert bench.fail("a") == []
+    assert bench.view(Link("a")).state is State.CLOSED
+
+
+def test_a_peer_that_leaves_the_links_keeps_its_breakers_in_other_pools() -> None:
+    bench = opened_link()
+    bench.fail("b", 5, code="deadline")
+    bench.breakers.record_hard("b", Evidence.GONE, 0)
+    bench.breakers.watch(["c", "d"], {"echo": ["b", "c", "d"]})
+    bench.tick(S)
+    assert bench.view(PeerAgent("b", "echo")).state is State.HALF_OPEN
+    assert bench.pool("echo").out == ("b",)
+
+
+def test_forgetting_a_failing_peer_lowers_the_median_at_once() -> None:
+    bench = Bench(config=BreakerConfig(min_calls=2))
+    bench.fail("b", code="deadline")
+    bench.fail("c", code="deadline")
+    bench.fail("a", code="deadline")
+    assert bench.fail("d", 2, code="deadline") == []
+    for peer in ("b", "c"):
+        bench.breakers.forget(peer)
+    assert states(bench.fail("a", code="deadline")) == [(PeerAgent("a", "echo"), State.OPEN)]
+
+
+def test_in_a_large_pool_the_worst_opens_and_a_common_failure_does_not() -> None:
+    peers = [f"node-{i:03d}" for i in range(100)]
+    bench = Bench(peers=peers)
+    for peer in peers:
+        bench.succeed(peer, 4)
+        bench.fail(peer)
+    for peer in peers:
+        assert bench.fail(peer) == []
+    assert (Link(peers[0]), State.OPEN) in states(bench.fail(peers[0], 30))
+    assert bench.pool().out == (peers[0],)
