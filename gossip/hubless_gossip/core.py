@@ -165,23 +165,12 @@ class Gossip:
         self._apply(now, event)
         self._run(now)
         effects = self._effects(now)
-        self._asked_ns = self.next_deadline_ns()
+        self._asked_ns = self._due_ns()
         return effects
 
     def next_deadline_ns(self) -> int | None:
-        """When `handle` must be called with DeadlineReached if nothing happens before."""
-        if self._first_ns is not None:
-            return self._first_ns
-        wishes = [self._view.next_ns(), self._relays.next_ns(), self._gossip_ns]
-        if not self._view.leaving:
-            wishes += (
-                self._prober.next_ns(),
-                self._push_pull.next_ns(),
-                self._healer.next_ns(),
-                self._joiner.next_ns(),
-            )
-        due = min((wish for wish in wishes if wish is not None), default=None)
-        return None if due is None else self._clock.to_driver(due)
+        """When `handle` must be called with DeadlineReached if nothing happens before. Costs nothing."""
+        return self._asked_ns if self._first_ns is None else self._first_ns
 
     def members(self) -> tuple[Member, ...]:
         """Everybody known by node id, this node and the remembered dead included."""
@@ -274,6 +263,19 @@ class Gossip:
             if target is not None:
                 self._probe(now, target, scheduled=True)
         self._gossip(now)
+
+    def _due_ns(self) -> int | None:
+        """When the next of all timers rings, in the driver's clock."""
+        wishes = [self._view.next_ns(), self._relays.next_ns(), self._gossip_ns]
+        if not self._view.leaving:
+            wishes += (
+                self._prober.next_ns(),
+                self._push_pull.next_ns(),
+                self._healer.next_ns(),
+                self._joiner.next_ns(),
+            )
+        due = min((wish for wish in wishes if wish is not None), default=None)
+        return None if due is None else self._clock.to_driver(due)
 
     def _seek(self, now: int) -> None:
         """Join, heal, compare."""

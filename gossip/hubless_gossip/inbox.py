@@ -194,7 +194,8 @@ class Inbox:
         """An accusation. Whoever holds an old one against this node missed the refutation: tell it again."""
         self._view.hear(now, Claim(node, tidy(standing), None))
         own = self._view.own()
-        if node == self._me and (standing.boot, standing.incarnation) < (own.boot, own.incarnation):
+        stale = (standing.boot, standing.incarnation) < (own.boot, own.incarnation)
+        if node == self._me and stale and self._view.lifeguard:
             address = self._table.address(sender)
             if address is not None:
                 self._outbox.send_packed(address, self._view.own_words())
@@ -214,7 +215,7 @@ class Inbox:
 
     def _tell(self, node: str, address: Address) -> None:
         """What is held against a node, to itself, so that it can refute (Lifeguard's buddy system)."""
-        words = self._view.standing_words(node)
+        words = self._view.words_to(node)
         if words is not None:
             self._outbox.send_packed(address, words)
 

@@ -48,6 +48,7 @@ class View:
         "doubted",
         "incarnation_raised",
         "leaving",
+        "lifeguard",
         "peers_changed",
         "recent_dead",
         "table",
@@ -82,6 +83,8 @@ class View:
         self._suspicions = Suspicions(config)
         self._damper = Damper(config)
         self.table = table
+        self.lifeguard = config.lifeguard
+        """False: plain SWIM, see GossipConfig.lifeguard."""
         self.arrived: list[str] = []
         """Members that became live since the prober last looked."""
         self.departed: list[str] = []
@@ -105,7 +108,7 @@ class View:
         if held is None:
             return self._hear_of_stranger(now_ns, claim, merged=merged, spread=spread)
         live = len(self.table.ring)
-        if self._config.lifeguard:
+        if self.lifeguard:
             claim = evidence.admitted(
                 claim,
                 held,
@@ -210,7 +213,7 @@ class View:
         self._counters.refutations += 1
         if said.rank in {Rank.SUSPECT, Rank.DEAD}:
             self._health.worse()
-            if not self._config.lifeguard:
+            if not self.lifeguard:
                 return True
             told = list(said.accusers) + self.table.ring.draw(
                 self._rng, self._config.eager_fanout, {self._me}
@@ -300,7 +303,7 @@ class View:
             standing.rank,
         )
         self._suspicions.hear(now_ns, node, standing, len(self.table.ring), confirming=not merged)
-        asked = self._config.lifeguard and self._links.watches(node)
+        asked = self.lifeguard and self._links.watches(node)
         if fresh and asked and self._me not in standing.accusers:
             self.doubted.append(node)
 
@@ -343,7 +346,7 @@ class View:
 
     def words_to(self, node: str) -> bytes | None:
         """What is held against a node, to be told to itself (Lifeguard's buddy system), or None."""
-        return self.standing_words(node) if self._config.lifeguard else None
+        return self.standing_words(node) if self.lifeguard else None
 
     def _shout(self, node: str) -> None:
         """Pass on what is held of a crashed node now, to its other watchers and a few more."""
@@ -391,7 +394,7 @@ class View:
         standing, live, suspects = held.standing, len(self.table.ring), self.table.suspects
         if self._links.up(node, standing.boot) and standing.round < 60_000:
             self.vouch(now_ns, node, standing.boot)
-        elif not self._config.lifeguard:
+        elif not self.lifeguard:
             self._die(now_ns, held)
         elif self.leaving or len(standing.accusers) < evidence.accusers_needed(live - suspects + 1):
             self._counters.deaths_withheld += 1
