@@ -8,6 +8,7 @@ All of it happens in one thread, and nothing between two waits yields to another
 from __future__ import annotations
 
 import itertools
+import os
 import struct
 from collections import deque
 from collections.abc import Callable
@@ -183,4 +184,5 @@ async def diagnosis(address: str) -> str:
         return "no answer"
     except OSError as problem:
         cause = problem.__cause__ if isinstance(problem.__cause__, OSError) else problem
-        return (cause.strerror or str(cause)).lower()
+        number = cause.errno or 0
+        return (os.strerror(number) if number > 0 else cause.strerror or str(cause)).lower()

@@ -1,0 +1,107 @@
+"""The `mesh` command: which commands there are, the options of all, and how errors end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+from hubless.cli.exits import EXIT_CODES, Exit, leave, report, reraise_if_debugging, translated
+
+_COMMANDS = {
+    "demo": ("hubless.cli.demo", "Run five nodes over real documents, kill one, and check every answer."),
+    "dev": ("hubless.cli.dev", "Run a local mesh of your agents in the foreground."),
+    "up": ("hubless.cli.up", "Run one node."),
+    "call": ("hubless.cli.call", "Call an agent once."),
+    "submit": ("hubless.cli.submit", "Call an agent for each line of a JSON Lines file."),
+    "members": ("hubless.cli.members", "Show who is in the mesh, and how they are."),
+    "ring": ("hubless.cli.ring", "Show which nodes own which shards, or where a key lives."),
+    "breakers": ("hubless.cli.breakers", "Show the circuit breakers of a node."),
+    "leave": ("hubless.cli.leave", "Ask a node to leave the mesh in good order."),
+    "completion": ("hubless.cli.completion", "Print the completion script of a shell."),
+}
+
+_EPILOG = f"""\b
+Start:
+  mesh demo                         see it work
+  mesh dev agents.py                a local mesh of your agents
+  mesh call hello '"Ada"'           call one of them
+
+Options can also be set by environment (MESH_AT, MESH_UP_LISTEN, ...) or in a TOML file given with
+--config: top-level keys for every command, a table such as [up] for one.
+
+{EXIT_CODES}"""
+
+
+class MeshGroup(click.Group):
+    """Knows its commands by name and help, and loads the module of the one that is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        return _load(cmd_name) if cmd_name in _COMMANDS else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in _COMMANDS:
+            near = import_module("difflib").get_close_matches(args[0], _COMMANDS, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(_COMMANDS)}"
+            raise click.UsageError(f"no command {args[0]!r}: {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in _COMMANDS.items()])
+
+
+def _load(name: str) -> click.Command:
+    command: click.Command = import_module(_COMMANDS[name][0]).command
+    return command
+
+
+def _read_config(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        commands = {name: _load(name) for name in _COMMANDS}
+        ctx.default_map = import_module("hubless.cli.settings").read(value, commands)
+
+
+@click.group(
+    cls=MeshGroup,
+    epilog=_EPILOG,
+    context_settings={"auto_envvar_prefix": "MESH", "help_option_names": ["-h", "--help"]},
+)
+@click.option(
+    "--config",
+    metavar="FILE",
+    callback=_read_config,
+    is_eager=True,
+    expose_value=False,
+    help="Read options from a TOML file.",
+)
+@click.version_option(package_name="hubless", prog_name="hubless", message="%(prog)s %(version)s")
+def mesh() -> None:
+    """A mesh of agents with no hub: nodes find each other, share the work, and go on when one dies."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs `mesh` with the arguments of the process, and ends the process."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    code: Any = Exit.OK
+    try:
+        code = mesh.main(args=given, prog_name="mesh", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as problem:
+        click.echo(problem.format_message())
+        code = Exit.USAGE if given else Exit.OK
+    except BaseException as problem:
+        if isinstance(problem, SystemExit):
+            raise
+        reraise_if_debugging(problem)
+        error = translated(problem)
+        report(error, as_json="--json" in given)
+        code = error.code
+    leave(Exit(code) if isinstance(code, int) else Exit.OK)

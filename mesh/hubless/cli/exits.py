@@ -1,0 +1,151 @@
+"""What went wrong, as one line and an exit code."""
+
+from __future__ import annotations
+
+import enum
+import errno
+import json
+import os
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+if TYPE_CHECKING:
+    from hubless_agents import Failure
+
+
+class Exit(enum.IntEnum):
+    """Exit codes of `mesh`. They are an interface: scripts rely on them."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    UNREACHABLE = 3
+    REFUSED = 4
+    INTERRUPTED = 5
+    INTERNAL = 70
+
+
+EXIT_CODES = """\b
+Exit codes:
+  0  done
+  1  the agent failed, or the demo lost something
+  2  wrong usage, configuration or input
+  3  no node of the mesh could be reached
+  4  the mesh refused: nothing ran (unknown agent, bad input, overloaded, ...)
+  5  interrupted
+"""
+
+_NOTHING_RAN = (
+    "unknown_agent",
+    "bad_input",
+    "payload_too_large",
+    "overloaded",
+    "no_executor",
+    "quarantined",
+    "refused",
+)
+
+_KNOWN = {
+    "UnreachableError": (Exit.UNREACHABLE, "unreachable"),
+    "RefusedError": (Exit.REFUSED, "refused"),
+    "WrongMeshError": (Exit.REFUSED, "wrong_mesh"),
+    "WrongVersionError": (Exit.REFUSED, "wrong_version"),
+    "ConfigError": (Exit.USAGE, "configuration"),
+    "JoinError": (Exit.REFUSED, "join"),
+    "BindError": (Exit.USAGE, "port_in_use"),
+}
+"""Our own exceptions, by name: importing their modules would cost every command its quick start."""
+
+
+@dataclass
+class CommandError(Exception):
+    """An error for people: `message` is one line that ends with the remedy; `more` goes into JSON only."""
+
+    message: str
+    code: Exit = Exit.USAGE
+    kind: str = "usage"
+    more: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def exit_of_failure(failure: Failure) -> Exit:
+    """The exit code that goes with a task's failure."""
+    if failure.code in _NOTHING_RAN:
+        return Exit.REFUSED
+    return Exit.UNREACHABLE if failure.code == "unreachable" else Exit.FAILED
+
+
+def of_failure(failure: Failure) -> CommandError:
+    """The error that goes with a task's failure."""
+    more = {
+        "where": failure.where,
+        "effect": str(failure.effect),
+        "retry_after_ms": failure.retry_after_ms,
+        "detail": failure.detail,
+    }
+    remedy = ""
+    if failure.effect == "maybe":
+        remedy = " (it may have taken effect: think before you repeat it)"
+    elif failure.retry_after_ms is not None:
+        remedy = f" (try again in {failure.retry_after_ms} ms)"
+    text = f"{failure.code}: {failure.message}{remedy}"
+    return CommandError(text, exit_of_failure(failure), failure.code, more)
+
+
+def translated(problem: BaseException) -> CommandError:
+    """Any exception as an error for people."""
+    if isinstance(problem, BaseExceptionGroup) and len(problem.exceptions) == 1:
+        return translated(problem.exceptions[0])
+    if isinstance(problem, CommandError):
+        return problem
+    if isinstance(problem, click.ClickException):
+        hint = ""
+        if isinstance(problem, click.UsageError) and problem.ctx is not None:
+            hint = f" (see `{problem.ctx.command_path} --help`)"
+        return CommandError(" ".join(problem.format_message().split()) + hint)
+    if isinstance(problem, (KeyboardInterrupt, click.exceptions.Abort)):
+        return CommandError("interrupted", Exit.INTERRUPTED, "interrupted")
+    return _of_other(problem)
+
+
+def _of_other(problem: BaseException) -> CommandError:
+    failure = getattr(problem, "failure", None)
+    if failure is not None:
+        return of_failure(failure)
+    name = type(problem).__name__
+    if name in _KNOWN:
+        code, kind = _KNOWN[name]
+        effect = getattr(problem, "effect", None)
+        return CommandError(str(problem), code, kind, {"effect": str(effect)} if effect else {})
+    if isinstance(problem, OSError):
+        if problem.errno == errno.EPIPE:
+            return CommandError("the reader of the output has gone", Exit.INTERRUPTED, "interrupted")
+        what = f"{problem.filename}: " if problem.filename else ""
+        return CommandError(f"{what}{problem.strerror or problem}", Exit.USAGE, "file")
+    text = f"{name}: {problem} - this is a bug of hubless; set MESH_DEBUG=1 to see where"
+    return CommandError(" ".join(text.split()), Exit.INTERNAL, "internal")
+
+
+def report(error: CommandError, *, as_json: bool) -> None:
+    """Writes the error to stderr: one line for people, or one JSON object."""
+    if as_json:
+        body = {"kind": error.kind, "message": error.message, "exit": int(error.code)} | error.more
+        click.echo(json.dumps({"error": body}), err=True)
+        return
+    click.echo(click.style("error: ", fg="red", bold=True) + error.message, err=True)
+
+
+def reraise_if_debugging(problem: BaseException) -> None:
+    """With MESH_DEBUG set, a traceback says more than a line."""
+    if os.environ.get("MESH_DEBUG"):
+        raise problem
+
+
+def leave(code: Exit) -> NoReturn:
+    """Ends the process with an exit code."""
+    sys.exit(int(code))

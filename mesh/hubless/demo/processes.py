@@ -1,0 +1,184 @@
+"""Nodes of a local mesh as processes: started, heard, killed, and never left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import trio
+
+_LEAVE_S = 3.0
+_POLL_S = 0.01
+_LINE_BYTES = 1024 * 1024
+
+Heard = Callable[["LocalNode", dict[str, Any]], None]
+"""Called with each event of a node: {"event": "ready" | "log" | "stopped" | "exit", ...}."""
+
+
+class NodeFailedError(Exception):
+    """A node ended before it was ready. The text is its own error line."""
+
+
+@dataclass(eq=False)
+class LocalNode:
+    """One node of the local mesh, over all its processes: killed and started again it is the same node.
+
+    `ready` holds the fields of the last ready event, None before the first and after the process has ended.
+    """
+
+    name: str
+    target: str
+    data: Path
+    listen: str = "127.0.0.1:0"
+    options: tuple[str, ...] = ()
+    ready: dict[str, Any] | None = None
+    process: subprocess.Popen[bytes] | None = None
+    problem: str = ""
+    _became_ready: trio.Event = field(default_factory=trio.Event)
+
+    async def wait_ready(self) -> dict[str, Any]:
+        """Waits for the ready event.
+
+        Raises:
+            NodeFailedError: the process ended first.
+        """
+        await self._became_ready.wait()
+        if self.ready is None:
+            raise NodeFailedError(f"{self.name} did not start: {self.problem or 'it said nothing'}")
+        return self.ready
+
+    @property
+    def work(self) -> str:
+        """The work address, known once the node has been ready; it keeps it over restarts."""
+        return self.listen
+
+    def command(self, join: Sequence[str]) -> list[str]:
+        """The command line of the node's process."""
+        command = [sys.executable, "-m", "hubless.cli", "up", self.target, "--json", "--name", self.name]
+        command += ["--listen", self.listen, "--data", str(self.data), "--parent", str(os.getpid())]
+        for address in join:
+            command += ["--join", address]
+        return [*command, *self.options]
+
+    def kill(self) -> None:
+        """SIGKILL, as a crash would be. Its workers die with it."""
+        if self.process is not None:
+            self.process.kill()
+
+
+class LocalMesh:
+    """The nodes that this process has started. Made by `local_mesh`, which also ends them."""
+
+    def __init__(self, nursery: trio.Nursery, heard: Heard) -> None:
+        self._nursery = nursery
+        self._heard = heard
+        self.nodes: list[LocalNode] = []
+
+    def start(self, node: LocalNode, join: Sequence[str] = ()) -> None:
+        """Starts the node's process, for the first time or again; does not wait until it is ready."""
+        if node not in self.nodes:
+            self.nodes.append(node)
+        node.ready = None
+        node.problem = ""
+        node._became_ready = trio.Event()  # noqa: SLF001 - a node and its mesh are one thing in two classes
+        # Not trio's open_process: it forks in a thread of its own, and when that thread ends, the kernel takes it
+        # for the death of the parent.
+        process = subprocess.Popen(  # noqa: S603
+            node.command(join),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        node.process = process
+        self._nursery.start_soon(self._listen, node, process)
+
+    async def stop(self) -> None:
+        """Asks all nodes to leave, and kills after three seconds those that have not."""
+        running = [node.process for node in self.nodes if node.process is not None]
+        for process in running:
+            process.send_signal(signal.SIGTERM)
+        with trio.move_on_after(_LEAVE_S):
+            for process in running:
+                await _ended(process)
+        self.kill()
+        for process in running:
+            await _ended(process)
+
+    def kill(self) -> None:
+        """SIGKILL to all, with the process groups they lead."""
+        for node in self.nodes:
+            if node.process is not None and node.process.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(node.process.pid, signal.SIGKILL)
+
+    async def _listen(self, node: LocalNode, process: subprocess.Popen[bytes]) -> None:
+        async for line in _lines(process):
+            event = _event(line)
+            if event.get("event") == "ready":
+                node.ready = event
+                node.listen = event["work"]
+                node._became_ready.set()  # noqa: SLF001 - as above
+            elif "error" in event:
+                node.problem = str(event["error"].get("message", ""))
+                continue
+            self._heard(node, event)
+        code = await _ended(process)
+        if node.process is process:
+            node.ready = None
+            node._became_ready.set()  # noqa: SLF001 - as above
+        self._heard(node, {"event": "exit", "code": code, "problem": node.problem})
+
+
+@asynccontextmanager
+async def local_mesh(heard: Heard) -> AsyncIterator[LocalMesh]:
+    """A place for nodes: leaving it, in whatever way, ends them all."""
+    async with trio.open_nursery() as nursery:
+        mesh = LocalMesh(nursery, heard)
+        try:
+            yield mesh
+        finally:
+            with trio.CancelScope(shield=True):
+                await mesh.stop()
+            nursery.cancel_scope.cancel()
+
+
+async def _ended(process: subprocess.Popen[bytes]) -> int:
+    """Waits for the end of a process and returns its exit code."""
+    while (code := process.poll()) is None:  # noqa: ASYNC110 - not every system can wait for a process otherwise
+        await trio.sleep(_POLL_S)
+    return code
+
+
+async def _lines(process: subprocess.Popen[bytes]) -> AsyncIterator[bytes]:
+    buffered = b""
+    if process.stdout is None:
+        return
+    descriptor = os.dup(process.stdout.fileno())
+    process.stdout.close()
+    async with trio.lowlevel.FdStream(descriptor) as stream:
+        async for chunk in stream:
+            *lines, buffered = (buffered + chunk).split(b"\n")
+            for line in lines:
+                yield line
+            buffered = buffered[-_LINE_BYTES:]
+    if buffered:
+        yield buffered
+
+
+def _event(line: bytes) -> dict[str, Any]:
+    """A line of a node's JSON output; anything else becomes a log event."""
+    with contextlib.suppress(ValueError):
+        event = json.loads(line)
+        if isinstance(event, dict):
+            return event
+    return {"event": "log", "source": "stderr", "level": "warning", "text": line.decode(errors="replace")}
