@@ -79,8 +79,12 @@ class Inspection:
         }
 
     def _open_breakers(self, now_ns: int) -> dict[str, Any]:
-        snapshot = self._breakers.snapshot(now_ns)
-        return {"breakers": msgspec.to_builtins(snapshot)}
+        pools = self._breakers.pools(now_ns)
+        return {
+            "breakers": msgspec.to_builtins(self._breakers.snapshot(now_ns)),
+            "pools": msgspec.to_builtins(pools),
+            "panic": any(pool.panic for pool in pools),
+        }
 
     def _node(self, counters: dict[str, dict[str, int]]) -> dict[str, Any]:
         identity = self._station.identity

@@ -50,9 +50,14 @@ from hubless_agents import (
     Drain,
     Drained,
     Failure,
+    MemoryMeasured,
     OffersChanged,
     PoolEvent,
     Supervisor,
+    WorkerAnswered,
+    WorkerExited,
+    WorkerMisbehaved,
+    WorkerReady,
     WorkersFailing,
 )
 from hubless_gossip import (
@@ -166,6 +171,9 @@ class Node:
         match event:
             case WorkFrame(route=route, parts=parts):
                 self._reception.frame(now_ns, route, parts, out)
+            case WorkerAnswered() | WorkerReady() | WorkerExited() | WorkerMisbehaved() | MemoryMeasured():
+                if self._executor is not None:
+                    self._executor.handle(now_ns, event, out)
             case DeadlineReached():
                 self._tick(now_ns, out)
             case RingBuilt(ring=ring):
@@ -176,9 +184,6 @@ class Node:
                 self._reception.refusal(parts, out)
             case LeaveMesh():
                 self._leave(now_ns, out)
-            case _ if isinstance(event, PoolEvent):
-                if self._executor is not None:
-                    self._executor.handle(now_ns, event, out)
             case _:
                 if isinstance(event, LinkRefused):
                     self._breakers.record_hard(event.node, Evidence.REFUSED, now_ns)
@@ -274,6 +279,7 @@ class Node:
             shards=self._station.shards,
             peers=tuple(format_address(address) for address in self._view.work_addresses()),
             owned=self._view.owned(self._me),
+            payload_bytes=self._station.limits.payload_bytes,
         )
 
     def _counts(self) -> dict[str, dict[str, int]]:
@@ -313,6 +319,8 @@ class Node:
             self._look_whether_ready(outward)
         if self._view.ring_is_stale:
             outward.append(BuildRing(self._view.ring, self._view.ring_members()))
+        if self._view.pools_are_stale:
+            self._breakers.watch(*self._view.pools())
         return outward
 
     def _send(self, node: str, message: Message, outward: list[NodeEffect]) -> None:
@@ -344,6 +352,8 @@ class Node:
                 out += self._gossip.handle(now_ns, LeaveRequested())
             case Stage.GONE:
                 out.append(Halt())
+            case _:
+                pass
 
     # -- membership -------------------------------------------------------------------------------------
 

@@ -46,6 +46,7 @@ class View:
         self._agents: dict[str, dict[str, Offer]] = {}
         self._agent_rings: dict[str, AgentRing] = {}
         self.ring_is_stale = True
+        self.pools_are_stale = True
 
     def __len__(self) -> int:
         return len(self._known)
@@ -68,6 +69,8 @@ class View:
             self.ring_is_stale = True
         if before is None or _offers(before) != _offers(self._known[member.node]):
             self._index_offers()
+        if before is None or (before.member.condition in PRESENT) != (member.condition in PRESENT):
+            self.pools_are_stale = True
         self._owners.clear()
 
     def forget(self, node: str) -> None:
@@ -83,6 +86,12 @@ class View:
         self.ring_is_stale = False
         seats = (_seat(known) for _, known in sorted(self._known.items()))
         return tuple(seat for seat in seats if seat is not None)
+
+    def pools(self) -> tuple[list[str], dict[str, list[str]]]:
+        """The other present members, and per agent the nodes that offer it: among whom a breaker compares."""
+        self.pools_are_stale = False
+        peers = [node for node in sorted(self._known) if node != self._me and self.is_present(node)]
+        return peers, {agent: sorted(offers) for agent, offers in sorted(self._agents.items())}
 
     @property
     def ring(self) -> Ring:
@@ -210,6 +219,7 @@ class View:
                 agents.setdefault(offer.name, {})[node] = offer
         self._agents = agents
         self._agent_rings.clear()
+        self.pools_are_stale = True
 
 
 def _seat(known: Known) -> RingMember | None:

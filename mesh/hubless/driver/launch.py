@@ -75,7 +75,12 @@ async def serve(
         identity, shards = _identify(config, directory, welcome, sockets.gossip.address)
         pool = None
         if config.target is not None:
-            pool = Pool(config.target, node=identity.node, on_log=_worker_log(log))
+            pool = Pool(
+                config.target,
+                node=identity.node,
+                max_payload_bytes=config.payload_bytes,
+                on_log=_worker_log(log),
+            )
             stack.callback(pool.close)
         node = _node(config, identity, shards, sockets.work.address, _remembered(directory, log))
         async with trio.open_nursery() as nursery:
@@ -209,7 +214,12 @@ def _node(config: NodeConfig, identity: Identity, shards: int, work: Address, re
     supervisor = None
     if config.target is not None:
         supervisor = Supervisor(
-            config=SupervisorConfig(workers=config.workers, spares=config.spares, queue_limit=config.queue),
+            config=SupervisorConfig(
+                workers=config.workers,
+                spares=config.spares,
+                queue_per_agent=config.queue,
+                max_payload_bytes=config.payload_bytes,
+            ),
             node=identity.node,
             rng=random.Random(f"{seed}:supervisor"),
             now_ns=now_ns,
@@ -259,12 +269,13 @@ def _worker_log(log: Callable[[LogLine], None]) -> Callable[[int, str, str], Non
 
 
 async def _leave_on_signals(driver: Driver) -> None:
-    """The first SIGINT or SIGTERM asks for an orderly departure, the second ends the process."""
+    """The first SIGINT or SIGTERM asks for an orderly departure, a second one does not wait for it."""
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async for _ in signals:
             driver.put(LeaveMesh())
             break
-    # the handlers are the default ones again
+        async for _ in signals:
+            driver.stop("")
 
 
 async def _keep_joining(

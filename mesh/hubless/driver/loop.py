@@ -206,6 +206,8 @@ class Driver:
                 self._ready(agents)
             case Halt():
                 self._halt = effect
+            case _:
+                raise AssertionError(f"the node let {type(effect).__name__} out, which is for its own ears")
 
     def _build_ring(self) -> None:
         """Small rings at once, large ones in a thread; of several wishes only the last is carried out."""

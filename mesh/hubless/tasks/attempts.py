@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import Enum
 
-from hubless_agents import Code, Effect, Failure
+from hubless_agents import Effect, Failure
+from hubless_agents.failure import Code
 
 MAX_ATTEMPTS = 16
 """Attempts of one task, whatever ended them: a task that outlives this many nodes is the more likely cause."""

@@ -15,7 +15,8 @@ from hubless.placement import shard_of_key, shard_of_task
 from hubless.tasks.wheel import Wheel
 from hubless.view import View
 from hubless.wire import Answer, Place, Settled, Submit, Withdraw
-from hubless_agents import Code, Effect, Failure, failure
+from hubless_agents import Effect, Failure, failure
+from hubless_agents.failure import Code
 
 _MS = 1_000_000
 _FIRST_RESEND_NS = 1_000 * _MS

@@ -41,6 +41,10 @@ _KEPT_ROWS = 20_000
 _KEPT_BYTES = 16 * 1024 * 1024
 
 
+_DISMISSED = Failure(code="cancelled", message="nobody waits any more")
+"""What a breaker is told of an attempt that was given up: it is no fault of the executor's."""
+
+
 @dataclass(slots=True)
 class _Running:
     """What this owner knows of a running attempt beside the row: lost with the owner, and rightly so."""
@@ -184,6 +188,7 @@ class Owner:
             takes_work=self._view.takers,
             allows=lambda node: self._breakers.allows(node, agent, now_ns),
             visited=self._avoid.get(row.task, ()),
+            weights=self._breakers.weights(agent, now_ns),
             own_slots=self._view.own_slots(agent),
         )
         match choice:
@@ -201,6 +206,7 @@ class Owner:
         running = self._running[row.task]
         running.resend_ns = min(now_ns + running.resend_after_ns, row.deadline_ns)
         self._wheel.add(running.resend_ns, row.task)
+        self._breakers.started(running.permit, now_ns, row.deadline_ns)
         self._loads.started(row.agent, row.executor)
         self._by_executor.setdefault(row.executor, {})[row.task] = None
         out.append(ToPeer(row.executor, self._assign(now_ns, row)))
@@ -267,7 +273,7 @@ class Owner:
         """Tells the executor, if one is at work, that nobody waits any more. That is no fault of its."""
         if row.state is State.RUNNING:
             out.append(ToPeer(row.executor, Withdraw(row.task)))
-        self._release(now_ns, row, None)
+        self._release(now_ns, row, _DISMISSED)
 
     # -- outcomes ---------------------------------------------------------------------------------------
 

@@ -119,19 +119,21 @@ class MonitoredLinks:
                 link = _Link(self._context, peer, self._heartbeat, self._poller)
                 self._links[peer] = link
                 self._by_descriptor[link.descriptor] = link
-                link.changes()  # a descriptor signals only after its socket was once found empty
+                self._read(link)  # a descriptor signals only after its socket was once found empty
 
     def read(self, descriptors: list[int]) -> None:
         """Reports what the monitors among the readable `descriptors` have to say."""
         for descriptor in descriptors:
             link = self._by_descriptor.get(descriptor)
-            if link is None:
-                continue
-            for is_up in link.changes():
-                self._changed(link, is_up)
+            if link is not None:
+                self._read(link)
 
     def close(self) -> None:
         self.watch(())
+
+    def _read(self, link: _Link) -> None:
+        for is_up in link.changes():
+            self._changed(link, is_up)
 
     def _changed(self, link: _Link, is_up: bool) -> None:
         peer = link.peer
