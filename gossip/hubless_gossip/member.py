@@ -6,6 +6,7 @@ The rules about which claim wins live in `claims.py`.
 from __future__ import annotations
 
 import enum
+import re
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -14,9 +15,12 @@ NODE_MAX_CHARS = 64
 META_MAX_BYTES = 768
 NUMBER_MAX = 2**63 - 1
 
-NodeId = Annotated[str, Meta(min_length=1, max_length=NODE_MAX_CHARS)]
+VISIBLE_ASCII = r"^[!-~]+\Z"
+"""Names on the wire: one byte a character, so that sizes are known, and harmless in logs."""
+
+NodeId = Annotated[str, Meta(min_length=1, max_length=NODE_MAX_CHARS, pattern=VISIBLE_ASCII)]
 Count = Annotated[int, Meta(ge=0, le=NUMBER_MAX)]
-Host = Annotated[str, Meta(min_length=1, max_length=253)]
+Host = Annotated[str, Meta(min_length=1, max_length=253, pattern=VISIBLE_ASCII)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 MetaBytes = Annotated[bytes, Meta(max_length=META_MAX_BYTES)]
 Load = Annotated[int, Meta(ge=0, le=255)]
@@ -47,7 +51,7 @@ class Condition(enum.IntEnum):
 
 
 class Identity(Struct, frozen=True):
-    """This process: `mesh` (8 bytes), `node` (1..64 characters), `boot` (rises at each start), `address`."""
+    """This process: `mesh` (8 bytes), `node` (1..64 visible ASCII characters), `boot` (rises at each start), `address`."""
 
     mesh: bytes
     node: str
@@ -57,11 +61,12 @@ class Identity(Struct, frozen=True):
     def __post_init__(self) -> None:
         if len(self.mesh) != 8:
             raise ValueError(f"mesh must be 8 bytes, not {len(self.mesh)}: pass the id made at genesis")
-        if not 1 <= len(self.node) <= NODE_MAX_CHARS:
-            raise ValueError(f"node must have 1..{NODE_MAX_CHARS} characters, not {len(self.node)}")
+        if not (1 <= len(self.node) <= NODE_MAX_CHARS and re.search(VISIBLE_ASCII, self.node)):
+            raise ValueError(f"node must be 1..{NODE_MAX_CHARS} visible ASCII characters: {self.node!r}")
         if not 0 <= self.boot <= NUMBER_MAX:
             raise ValueError(f"boot must be 0..2**63-1, not {self.boot}: count the starts of the node")
-        if not (1 <= len(self.address.host) <= 253 and 1 <= self.address.port <= 65535):
+        host = self.address.host
+        if not (len(host) <= 253 and re.search(VISIBLE_ASCII, host) and 1 <= self.address.port <= 65535):
             raise ValueError(f"address must be host:port with a port in 1..65535, not {self.address}")
 
 
