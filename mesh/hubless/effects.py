@@ -56,10 +56,15 @@ class DropPeer(Struct, frozen=True, gc=False):
 
 
 class Log(Struct, frozen=True, gc=False):
-    """A line for people. `level` is "info", "warning" or "error"."""
+    """A line for people. `level` is "info", "warning" or "error".
+
+    A line about a member's condition names both for programs too.
+    """
 
     level: str
     text: str
+    member: str = ""
+    condition: str = ""
 
 
 class Serving(Struct, frozen=True):

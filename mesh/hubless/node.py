@@ -383,7 +383,9 @@ class Node:
             self._process_gone(now_ns, before, out)
         if before is None or is_new_process or before.condition is not member.condition:
             level = "info" if member.condition in (Condition.ALIVE, Condition.LEFT) else "warning"
-            out.append(Log(level, f"{self._view.label(member.node)} is {member.condition.name.lower()}"))
+            condition = member.condition.name.lower()
+            text = f"{self._view.label(member.node)} is {condition}"
+            out.append(Log(level, text, member.node, condition))
             self._owner.view_changed(now_ns, out)
 
     def _process_gone(self, now_ns: int, gone: Member, out: list[NodeEffect]) -> None:

@@ -43,11 +43,16 @@ _SMALL_RING = 64
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """A line for people: `source` is "node" or "worker N", `level` "info", "warning" or "error"."""
+    """A line for people: `source` is "node" or "worker N", `level` "info", "warning" or "error".
+
+    A line about a member's condition names the member and its new condition for programs too.
+    """
 
     source: str
     level: str
     text: str
+    member: str = ""
+    condition: str = ""
 
 
 @dataclass(slots=True)
@@ -200,8 +205,8 @@ class Driver:
                 self._sockets.gossip_peers.drop(gossip)
                 if work is not None:
                     self._sockets.work_peers.drop(work)
-            case Log(level=level, text=text):
-                self._log(LogLine("node", level, text))
+            case Log(level=level, text=text, member=member, condition=condition):
+                self._log(LogLine("node", level, text, member, condition))
             case Serving(agents=agents):
                 self._ready(agents)
             case Halt():
