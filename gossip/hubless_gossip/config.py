@@ -68,7 +68,8 @@ class GossipConfig(Struct, frozen=True, kw_only=True):
     watched_neighbours: int = 3
     """Each node keeps a monitored link to its K successors on the ring of hashed node ids."""
     degraded_after: int = 3
-    """That many probes in a row answered only through relays make a link degraded."""
+    """That many probes in a row answered only through relays make a link degraded. Its reporter says so
+    again every push_pull_interval."""
     lag_ms: int = 250
     """handle() called this long after the asked deadline: this node was blocked. About probe_timeout / 2."""
 

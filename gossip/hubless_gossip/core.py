@@ -112,6 +112,7 @@ class Gossip:
         self._paths = Paths(
             identity,
             after=config.degraded_after,
+            renew_ns=config.push_pull_interval_ms * _MS,
             rumours=self._rumours,
             queue=self._queue,
             counters=self.counters,
@@ -273,6 +274,7 @@ class Gossip:
                 self._push_pull.next_ns(),
                 self._healer.next_ns(),
                 self._joiner.next_ns(),
+                self._paths.next_ns(),
             )
         due = min((wish for wish in wishes if wish is not None), default=None)
         return None if due is None else self._clock.to_driver(due)
@@ -286,6 +288,7 @@ class Gossip:
             self._push_pull.begin(failed)
             self._view.forget_old(now)
         self._push_pull.run(now)
+        self._paths.run(now)
 
     def _conclude(self, now: int, node: str, boot: int, verdict: Verdict) -> None:
         match verdict:
@@ -294,7 +297,7 @@ class Gossip:
             case Verdict.BUSY:
                 self._view.vouch(now, node, boot)
             case Verdict.RELAYED:
-                if self._paths.relayed(node):
+                if self._paths.relayed(now, node):
                     self._prober.probe_again(node)
             case Verdict.DIRECT:
                 pass

@@ -152,7 +152,7 @@ class Inbox:
             case Accuses(node, standing):
                 self._accuses(now, sender, node, standing)
             case LinkReport():
-                self._paths.hear(message)
+                self._paths.hear(now, message)
             case Join():
                 self._push_pull.hear_join(now, sender, message)
             case JoinAnswer():
@@ -204,7 +204,7 @@ class Inbox:
         if self._relays.hear_ack(ack.seq, sender, boot):
             return
         if self._prober.hear_ack(ack.seq, sender, boot):
-            self._paths.direct(sender)
+            self._paths.direct(now, sender)
             self._links.answered(sender, boot)
         self._hear_load(now, sender, boot, ack)
 

@@ -51,7 +51,8 @@ class Condition(enum.IntEnum):
 
 
 class Identity(Struct, frozen=True):
-    """This process: `mesh` (8 bytes), `node` (1..64 visible ASCII characters), `boot` (rises at each start), `address`."""
+    """This process: `mesh` (8 bytes), `node` (1..64 visible ASCII characters), `boot` (rises at each start)
+    and the `address` at which its peers reach it."""
 
     mesh: bytes
     node: str

@@ -34,8 +34,10 @@ MESH = b"testmesh"
 class Lockstep:
     """Virtual time in ms. `carries(a, b)` decides whether a packet gets through; `blocked` holds back events."""
 
-    def __init__(self, config: GossipConfig, *, seed: int = 0, latency_ms: float = 0.5) -> None:
-        self.config, self.latency_ms = config, latency_ms
+    def __init__(
+        self, config: GossipConfig, *, seed: int = 0, latency_ms: float = 0.5, monitored: bool = True
+    ) -> None:
+        self.config, self.latency_ms, self.monitored = config, latency_ms, monitored
         self.rng = random.Random(seed)
         self.now = 0
         self.cores: dict[str, Gossip] = {}
@@ -93,7 +95,7 @@ class Lockstep:
                     self._send(name, self._names[to], packet)
                 case WatchLinks(peers):
                     known, self.links[name] = self.links[name], {peer.node: peer.boot for peer in peers}
-                    for peer in peers:
+                    for peer in peers if self.monitored else ():
                         if known.get(peer.node) != peer.boot:
                             self.at(self.now + 2 * MS, lambda n=peer.node: self._link(name, n))
                 case Tell(event):
@@ -126,6 +128,17 @@ class Lockstep:
     def _link(self, watcher: str, name: str) -> None:
         if name in self.cores and name in self.links.get(watcher, {}) and self.carries(watcher, name):
             self.give(watcher, LinkUp(name, self._boots[name]))
+
+    def cut(self, carries: Callable[[str, str], bool]) -> None:
+        """Change what gets through; monitored links follow, down after 150 ms, up after 50 ms."""
+        before, self.carries = self.carries, carries
+        for watcher, links in sorted(self.links.items()):
+            for node, boot in sorted(links.items() if self.monitored else ()):
+                now_up = carries(watcher, node) and carries(node, watcher)
+                if now_up != (before(watcher, node) and before(node, watcher)):
+                    event, after_ms = (LinkUp, 50) if now_up else (LinkDown, 150)
+                    told = event(node, boot)
+                    self.at(self.now + after_ms * MS, lambda w=watcher, e=told: self.give(w, e))
 
     def kill(self, name: str, *, refused: bool = True) -> None:
         del self.cores[name]

@@ -104,7 +104,7 @@ def test_round_trip(sent: list[Message]) -> None:
 def test_arbitrary_bytes_never_raise(raw: bytes) -> None:
     assert isinstance(unpack_packet(raw, MESH), Fault)
     claim = unpack_statement(raw)
-    assert claim is None or claim.statement is not None and pack_statement(claim.statement) == raw
+    assert claim is None or (claim.statement is not None and pack_statement(claim.statement) == raw)
 
 
 plain = st.recursive(
