@@ -6,6 +6,7 @@ the last two count for restart intensity. After a death nothing is repeated here
 whether the effect may have happened, and decides. Tasks that had certainly not started go to another worker.
 """
 
+import math
 import random
 from typing import Final, assert_never
 
@@ -118,6 +119,11 @@ class Supervisor:
             )
             for name, agent in self._catalogue.agents.items()
         }
+
+    def mean_ns(self, agent: str) -> float:
+        """How long a task of an agent has taken lately; infinity while none has ended here."""
+        known = self._catalogue.agents.get(agent)
+        return math.inf if known is None else known.mean_ns
 
     # ---- tasks ----------------------------------------------------------------------------------------
 

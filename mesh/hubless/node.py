@@ -150,8 +150,8 @@ class Node:
             payload_bytes=station.limits.payload_bytes,
             admission=Admission(),
         )
-        self._owner = Owner(me=me, view=self._view, breakers=self._breakers)
         self._executor = None if supervisor is None else Executor(me=me, supervisor=supervisor)
+        self._owner = Owner(me=me, view=self._view, breakers=self._breakers, own_room=self._own_room)
         self._reception = Reception(mesh=station.identity.mesh, limits=station.limits, audience=self)
         self._inspection = Inspection(station=station, view=self._view, breakers=self._breakers)
         self._departure = Departure()
@@ -354,6 +354,9 @@ class Node:
                 out.append(Halt())
             case _:
                 pass
+
+    def _own_room(self, agent: str) -> int:
+        return 0 if self._executor is None else self._executor.room(agent, self._view.own_slots(agent))
 
     # -- membership -------------------------------------------------------------------------------------
 

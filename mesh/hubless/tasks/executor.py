@@ -21,6 +21,8 @@ from hubless_agents import (
 
 _MS = 1_000_000
 _KEPT_ANSWERS = 4_096
+_SHORT_WAIT_NS = 5 * _MS
+_MOST_HELD = 64
 _KEPT_BYTES = 16 * 1024 * 1024
 
 
@@ -90,6 +92,15 @@ class Executor:
                 self._report(effect.outcome, out)
             else:
                 out.append(effect)
+
+    def room(self, agent: str, slots: int) -> int:
+        """How many tasks of an agent this node may hold before others serve them sooner.
+
+        Handing a task to another node costs both of them more time than a short task takes. So tasks stay as long
+        as the wait for the ones before them stays below a few milliseconds.
+        """
+        mean_ns = max(1.0, self._supervisor.mean_ns(agent))
+        return slots * max(1, min(_MOST_HELD, int(_SHORT_WAIT_NS / mean_ns)))
 
     def next_deadline_ns(self) -> int | None:
         return self._supervisor.next_deadline_ns()

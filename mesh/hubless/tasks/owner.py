@@ -8,6 +8,7 @@ along, and the gateways, which still hold the submissions, place them with the n
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from hubless.effects import NodeEffect, ToPeer
@@ -41,6 +42,9 @@ _KEPT_ROWS = 20_000
 _KEPT_BYTES = 16 * 1024 * 1024
 
 
+_OWN = Permit(0, "", "")
+"""Leave to ask this node itself: nobody breaks the circuit to himself, the supervisor's quarantine does that."""
+
 _DISMISSED = Failure(code="cancelled", message="nobody waits any more")
 """What a breaker is told of an attempt that was given up: it is no fault of the executor's."""
 
@@ -66,10 +70,17 @@ class OwnerCounters:
 
 
 class Owner:
-    """The tasks whose shards this node owns."""
+    """The tasks whose shards this node owns.
 
-    def __init__(self, *, me: str, view: View, breakers: Breakers) -> None:
+    Args:
+        own_room: how many tasks of an agent this node itself should hold before others are asked.
+    """
+
+    def __init__(
+        self, *, me: str, view: View, breakers: Breakers, own_room: Callable[[str], int] = lambda _agent: 0
+    ) -> None:
         self._me = me
+        self._own_room = own_room
         self._view = view
         self._breakers = breakers
         self._loads = Loads()
@@ -180,16 +191,17 @@ class Owner:
     def _dispatch(self, now_ns: int, row: Row, out: list[NodeEffect]) -> None:
         """Finds an executor for the next attempt, or parks the task until there is one."""
         agent = row.agent
+        me, breakers = self._me, self._breakers
         choice = choose_executor(
             self._view.agent_ring(agent),
             row.key.encode() or row.task,
-            own=self._me,
+            own=me,
             loads=self._loads,
             takes_work=self._view.takers,
-            allows=lambda node: self._breakers.allows(node, agent, now_ns),
+            allows=lambda node: _OWN if node == me else breakers.allows(node, agent, now_ns),
             visited=self._avoid.get(row.task, ()),
-            weights=self._breakers.weights(agent, now_ns),
-            own_slots=self._view.own_slots(agent),
+            weights=breakers.weights(agent, now_ns),
+            own_slots=self._own_room(agent),
         )
         match choice:
             case Chosen(node=node, permit=permit):
@@ -206,7 +218,8 @@ class Owner:
         running = self._running[row.task]
         running.resend_ns = min(now_ns + running.resend_after_ns, row.deadline_ns)
         self._wheel.add(running.resend_ns, row.task)
-        self._breakers.started(running.permit, now_ns, row.deadline_ns)
+        if running.permit is not _OWN:
+            self._breakers.started(running.permit, now_ns, row.deadline_ns)
         self._loads.started(row.agent, row.executor)
         self._by_executor.setdefault(row.executor, {})[row.task] = None
         out.append(ToPeer(row.executor, self._assign(now_ns, row)))
@@ -253,6 +266,8 @@ class Owner:
         tasks = self._by_executor.get(row.executor)
         if tasks is not None:
             tasks.pop(row.task, None)
+        if running.permit is _OWN:
+            return
         if failure is None:
             self._breakers.record_success(running.permit, now_ns)
         else:
