@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from hubless_gossip.claims import Rank
+from hubless_gossip.claims import Rank, Statement
 from hubless_gossip.config import GossipConfig
 from hubless_gossip.counters import Counters
 from hubless_gossip.damping import EventQueue
@@ -41,6 +41,7 @@ from hubless_gossip.inbox import Inbox
 from hubless_gossip.links import Links, LinkState
 from hubless_gossip.member import META_MAX_BYTES, NUMBER_MAX, Identity, Member, Peer
 from hubless_gossip.outbox import Outbox
+from hubless_gossip.own import Own
 from hubless_gossip.paths import Paths
 from hubless_gossip.probe import Prober, Verdict
 from hubless_gossip.pushpull import PushPull
@@ -94,8 +95,22 @@ class Gossip:
         self._links = Links(me=me, table=self._table, neighbours=config.watched_neighbours)
         self._rumours = Rumours(most=config.rumours_max, retransmit_mult=config.retransmit_mult)
         self._outbox = Outbox(identity, config, self._rumours, self.counters)
-        self._view = View(
+        said = Statement(me, identity.boot, incarnation, identity.address, bytes(meta))
+        self._own = Own(
             identity,
+            config,
+            said,
+            now_ns=now_ns,
+            table=self._table,
+            rumours=self._rumours,
+            outbox=self._outbox,
+            health=self._health,
+            clock=self._clock,
+            counters=self.counters,
+            rng=chance,
+        )
+        self._view = View(
+            self._own,
             config,
             table=self._table,
             links=self._links,
@@ -107,7 +122,6 @@ class Gossip:
             counters=self.counters,
             rng=chance,
         )
-        self._view.start(now_ns, incarnation, meta)
         self._relays = Relays(config, self._links, self._outbox, self.counters)
         self._paths = Paths(
             identity,
@@ -211,8 +225,8 @@ class Gossip:
                 self._view.leave(now)
             case MetaChanged(meta):
                 _check_meta(meta)
-                if meta != self._view.own().meta and not self._view.leaving:
-                    self._view.state(now, meta=meta)
+                if meta != self._own.statement.meta and not self._own.leaving:
+                    self._own.state(now, meta=meta)
             case LoadChanged(load, busy):
                 if not 0 <= load <= 255:
                     raise ValueError(f"load must be 0..255, not {load}")
@@ -256,10 +270,10 @@ class Gossip:
             self._conclude(now, node, boot, verdict)
         self._relays.run(now)
         self._view.run(now)
-        if not self._view.leaving:
+        if not self._own.leaving:
             self._seek(now)
         self._listen_to_view(now)
-        if not self._view.leaving:
+        if not self._own.leaving:
             target = self._prober.next_target(now)
             if target is not None:
                 self._probe(now, target, scheduled=True)
@@ -268,7 +282,7 @@ class Gossip:
     def _due_ns(self) -> int | None:
         """When the next of all timers rings, in the driver's clock."""
         wishes = [self._view.next_ns(), self._relays.next_ns(), self._gossip_ns]
-        if not self._view.leaving:
+        if not self._own.leaving:
             wishes += (
                 self._prober.next_ns(),
                 self._push_pull.next_ns(),
@@ -313,7 +327,7 @@ class Gossip:
             self._paths.forget(node)
         doubted, view.doubted = view.doubted, []
         view.arrived, view.departed = [], []
-        if not view.leaving:
+        if not self._own.leaving:
             for node in sorted(set(doubted)):
                 self._probe(now, node, scheduled=False)
 
@@ -368,9 +382,9 @@ class Gossip:
     def _must_persist(self, now: int) -> bool:
         view = self._view
         rested = now - self._persisted_ns >= self._config.persist_interval_ms * _MS
-        if not view.incarnation_raised and not (view.peers_changed and rested):
+        if not self._own.raised and not (view.peers_changed and rested):
             return False
-        view.incarnation_raised = view.peers_changed = False
+        self._own.raised = view.peers_changed = False
         self._persisted_ns = now
         return True
 
@@ -386,7 +400,7 @@ class Gossip:
             peer = Peer(claim.node, claim.standing.boot, claim.statement.address)
             (failed if claim.standing.final else live).append(peer)
         peers = (live + failed + self._healer.failed())[:REMEMBERED_PEERS_MAX]
-        return Remembered(self._view.own().incarnation, tuple(peers))
+        return Remembered(self._own.statement.incarnation, tuple(peers))
 
 
 def _check_meta(meta: bytes) -> None:

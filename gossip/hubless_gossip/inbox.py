@@ -193,12 +193,12 @@ class Inbox:
     def _accuses(self, now: int, sender: str, node: str, standing: Standing) -> None:
         """An accusation. Whoever holds an old one against this node missed the refutation: tell it again."""
         self._view.hear(now, Claim(node, tidy(standing), None))
-        own = self._view.own()
+        own = self._view.own.statement
         stale = (standing.boot, standing.incarnation) < (own.boot, own.incarnation)
         if node == self._me and stale and self._view.lifeguard:
             address = self._table.address(sender)
             if address is not None:
-                self._outbox.send_packed(address, self._view.own_words())
+                self._outbox.send_packed(address, self._view.own.words)
 
     def _ack(self, now: int, sender: str, boot: int, ack: Ack) -> None:
         if self._relays.hear_ack(ack.seq, sender, boot):

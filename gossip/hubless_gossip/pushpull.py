@@ -213,7 +213,7 @@ class PushPull:
     # --- joining ------------------------------------------------------------------------------
 
     def ask_to_join(self, address: Address) -> None:
-        self._outbox.send(address, Join(pack_statement(self._view.own())))
+        self._outbox.send(address, Join(pack_statement(self._view.own.statement)))
 
     def hear_join(self, now_ns: int, sender: str, message: Join) -> None:
         """Let the sender in and show it everything, the remembered dead included."""

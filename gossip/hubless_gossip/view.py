@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 
 from hubless_gossip import evidence
-from hubless_gossip.claims import Claim, Rank, Standing, Statement, alive, join
+from hubless_gossip.claims import Claim, Rank, Standing, join
 from hubless_gossip.codec import pack_message, pack_statement
 from hubless_gossip.config import GossipConfig
 from hubless_gossip.counters import Counters
@@ -18,9 +18,10 @@ from hubless_gossip.damping import Damper, EventQueue
 from hubless_gossip.events import MetaUpdated
 from hubless_gossip.health import Health, WakingClock
 from hubless_gossip.links import Links
-from hubless_gossip.member import NUMBER_MAX, Condition, Identity
+from hubless_gossip.member import Condition
 from hubless_gossip.messages import Accuses, Says
 from hubless_gossip.outbox import Outbox
+from hubless_gossip.own import Own
 from hubless_gossip.rumours import Rumours
 from hubless_gossip.suspicion import Suspicions
 from hubless_gossip.table import Table
@@ -35,7 +36,6 @@ class View:
         "_counters",
         "_damper",
         "_health",
-        "_identity",
         "_links",
         "_me",
         "_outbox",
@@ -46,9 +46,8 @@ class View:
         "arrived",
         "departed",
         "doubted",
-        "incarnation_raised",
-        "leaving",
         "lifeguard",
+        "own",
         "peers_changed",
         "recent_dead",
         "table",
@@ -56,7 +55,7 @@ class View:
 
     def __init__(
         self,
-        identity: Identity,
+        own: Own,
         config: GossipConfig,
         *,
         table: Table,
@@ -69,8 +68,8 @@ class View:
         counters: Counters,
         rng: random.Random,
     ) -> None:
-        self._identity = identity
-        self._me = identity.node
+        self.own = own
+        self._me = own.statement.node
         self._config = config
         self._links = links
         self._rumours = rumours
@@ -93,9 +92,7 @@ class View:
         """Members that this node should probe at once, for a second opinion."""
         self.recent_dead: dict[str, int] = {}
         """The dead that are still gossiped to, and until when."""
-        self.incarnation_raised = False
         self.peers_changed = False
-        self.leaving = False
 
     # --- claims -------------------------------------------------------------------------------
 
@@ -103,7 +100,7 @@ class View:
         """Weigh and adopt a claim; returns whether it was news. `merged`: it came by push-pull, which confirms
         nothing. `spread` False: do not make rumours of it (it is one of very many)."""
         if claim.node == self._me:
-            return self._hear_of_me(now_ns, claim)
+            return self.own.hear(now_ns, claim)
         held = self.table.get(claim.node)
         if held is None:
             return self._hear_of_stranger(now_ns, claim, merged=merged, spread=spread)
@@ -128,7 +125,7 @@ class View:
     def accuse(self, now_ns: int, node: str, boot: int) -> None:
         """This node's probe of that process failed, and no relay and no link spoke for it."""
         held = self.table.get(node)
-        if held is None or held.standing.final or held.standing.boot != boot or self.leaving:
+        if held is None or held.standing.final or held.standing.boot != boot or self.own.leaving:
             return
         gone = self._links.gone(node, boot)
         accusation = evidence.suspected_by(held.standing, self._me, gone=gone)
@@ -146,81 +143,18 @@ class View:
     def witness(self, now_ns: int, node: str, boot: int) -> None:
         """This node's kernel saw that process gone: tell the other witnesses without delay."""
         held = self.table.get(node)
-        if held is None or held.standing.boot != boot or held.standing.final or self.leaving:
+        if held is None or held.standing.boot != boot or held.standing.final or self.own.leaving:
             return
         self.hear(now_ns, Claim(node, evidence.suspected_by(held.standing, self._me, gone=True), None))
         self._shout(node)
 
-    # --- this node itself ---------------------------------------------------------------------
-
-    def start(self, now_ns: int, incarnation: int, meta: bytes) -> None:
-        """Take the first seat in one's own table."""
-        identity = self._identity
-        claim = alive(Statement(identity.node, identity.boot, incarnation, identity.address, meta))
-        self.table.put(claim, self._clock.to_driver(now_ns))
-        self._rumours.add(("says", self._me), self.own_words())
-
-    def own(self) -> Statement:
-        """This node's present statement."""
-        claim = self.table.get(self._me)
-        if claim is None or claim.statement is None:
-            raise ValueError("View.start must be called first")
-        return claim.statement
-
-    def own_words(self) -> bytes:
-        return pack_message(Says(pack_statement(self.own())))
-
-    def state(
-        self, now_ns: int, *, meta: bytes | None = None, above: int = 0, rank: Rank = Rank.ALIVE
-    ) -> None:
-        """Say something new about oneself, in an incarnation above the last and above `above`."""
-        own, identity = self.own(), self._identity
-        incarnation = max(own.incarnation, above) + 1
-        said = Statement(
-            self._me, identity.boot, incarnation, identity.address, own.meta if meta is None else meta
-        )
-        before = self.table.condition(self._me)
-        claim = Claim(self._me, Standing(identity.boot, incarnation, 0, rank), said)
-        self.table.put(claim, self._clock.to_driver(now_ns))
-        self.incarnation_raised = True
-        factor = self._config.refutation_factor
-        self._rumours.add(("says", self._me), self.own_words(), factor)
-        if rank != Rank.ALIVE:
-            self._rumours.add(("accuses", self._me), self._accusation(claim), factor)
-            self._tell_change(now_ns, (identity.boot, before) if before is not None else None, certain=True)
-
     def leave(self, now_ns: int) -> None:
         """Say goodbye to everybody."""
-        if self.leaving:
-            return
-        self.leaving = True
-        self.state(now_ns, rank=Rank.LEFT)
-        for node in self.table.ring.draw(self._rng, 2 * self._config.eager_fanout, {self._me}):
-            self._gossip_to(node)
-
-    def _hear_of_me(self, now_ns: int, claim: Claim) -> bool:
-        """Refute what is wrong: only this node raises its own incarnation."""
-        said, own = claim.standing, self.own()
-        newest = max(said.incarnation, claim.statement.incarnation if claim.statement is not None else 0)
-        if said.boot > own.boot or newest >= NUMBER_MAX:
-            self._counters.displaced += 1
-            return False
-        if said.boot < own.boot or newest < own.incarnation or self.leaving:
-            return False
-        if newest == own.incarnation and said.rank == Rank.ALIVE:
-            return False
-        self.state(now_ns, above=newest)
-        self._counters.refutations += 1
-        if said.rank in {Rank.SUSPECT, Rank.DEAD}:
-            self._health.worse()
-            if not self.lifeguard:
-                return True
-            told = list(said.accusers) + self.table.ring.draw(
-                self._rng, self._config.eager_fanout, {self._me}
-            )
-            for node in sorted(set(told)):
-                self._gossip_to(node)
-        return True
+        if not self.own.leaving:
+            before = self.table.condition(self._me)
+            self.own.leave(now_ns)
+            boot = self.own.statement.boot
+            self._tell_change(now_ns, (boot, before or Condition.ALIVE), certain=True, node=self._me)
 
     # --- others -------------------------------------------------------------------------------
 
@@ -360,14 +294,6 @@ class View:
             if address is not None:
                 self._outbox.send_packed(address, words)
 
-    def _gossip_to(self, node: str) -> None:
-        address = self.table.address(node)
-        if address is not None:
-            self._outbox.send_packed(address, self.own_words())
-            words = self.standing_words(self._me)
-            if words is not None:
-                self._outbox.send_packed(address, words)
-
     # --- time ---------------------------------------------------------------------------------
 
     def next_ns(self) -> int | None:
@@ -396,7 +322,7 @@ class View:
             self.vouch(now_ns, node, standing.boot)
         elif not self.lifeguard:
             self._die(now_ns, held)
-        elif self.leaving or len(standing.accusers) < evidence.accusers_needed(live - suspects + 1):
+        elif self.own.leaving or len(standing.accusers) < evidence.accusers_needed(live - suspects + 1):
             self._counters.deaths_withheld += 1
             self._suspicions.prolong(now_ns, node)
             self.doubted.append(node)
@@ -438,8 +364,8 @@ class View:
         before: tuple[int, Condition] | None,
         *,
         certain: bool,
-        node: str | None = None,
+        node: str,
     ) -> None:
-        member = self.table.member(node or self._me)
+        member = self.table.member(node)
         if member is not None:
             self._queue.add(self._damper.changed(now_ns, member, before, certain=certain))
