@@ -25,6 +25,7 @@ from hubless_gossip import Address, LinkDown, LinkRefused, LinkUp, Peer
 LinkEvent = LinkUp | LinkDown | LinkRefused
 
 _CONNECT_CHECK_S = 1.0
+_CHECK_PAUSES_S = (0, 0.002, 0.005, 0.02, 0.1, 0.5)
 _EVENTS = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
 _serial = itertools.count()
 
@@ -143,12 +144,18 @@ class MonitoredLinks:
         elif not is_up and link.up:
             link.up = False
             self._report(LinkDown(peer.node, peer.boot))
-            self._nursery.start_soon(self._check_refused, peer)
+            self._nursery.start_soon(self._check_refused, link)
 
-    async def _check_refused(self, peer: Peer) -> None:
-        if await _is_refused(peer.address) and peer in self._links:
-            self._report(LinkRefused(peer.node, peer.boot))
-            self._poller.kick()
+    async def _check_refused(self, link: _Link) -> None:
+        """Asks the kernel a few times: a dying process may lose its connections before its listening socket."""
+        for pause_s in _CHECK_PAUSES_S:
+            await trio.sleep(pause_s)
+            if link.up or self._links.get(link.peer) is not link:
+                return
+            if await _is_refused(link.peer.address):
+                self._report(LinkRefused(link.peer.node, link.peer.boot))
+                self._poller.kick()
+                return
 
 
 async def _is_refused(address: Address) -> bool:
