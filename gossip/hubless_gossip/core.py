@@ -30,7 +30,6 @@ from hubless_gossip.events import (
     MetaChanged,
     PacketReceived,
     Persist,
-    Remembered,
     Tell,
     WatchLinks,
     WatchRequested,
@@ -40,6 +39,7 @@ from hubless_gossip.health import Health, WakingClock
 from hubless_gossip.inbox import Inbox
 from hubless_gossip.links import Links, LinkState
 from hubless_gossip.member import META_MAX_BYTES, NUMBER_MAX, Identity, Member, Peer
+from hubless_gossip.memory import Memory
 from hubless_gossip.outbox import Outbox
 from hubless_gossip.own import Own
 from hubless_gossip.paths import Paths
@@ -86,7 +86,6 @@ class Gossip:
         self._rng = chance
         self._asked_ns: int | None = None
         self._gossip_ns: int | None = None
-        self._persisted_ns = now_ns - config.persist_interval_ms * _MS
         self.counters = Counters()
         self._clock = WakingClock(tolerance_ns=config.lag_ms * _MS, grace_ns=config.probe_timeout_ms * _MS)
         self._health = Health(config.health_max)
@@ -166,6 +165,7 @@ class Gossip:
             outbox=self._outbox,
             counters=self.counters,
         )
+        self._memory = Memory(config, now_ns=now_ns, table=self._table, own=self._own, healer=self._healer)
         self._first_ns: int | None = now_ns
 
     # --- the interface ------------------------------------------------------------------------
@@ -366,8 +366,8 @@ class Gossip:
 
     def _effects(self, now: int) -> list[Effect]:
         effects: list[Effect] = []
-        if self._must_persist(now):
-            effects.append(Persist(self._remembered()))
+        if self._memory.is_due(now, self._view):
+            effects.append(Persist(self._memory.remembered()))
         if self._queue:
             effects.extend(Tell(event) for event in self._queue.drain())
             self.counters.events_lost = self._queue.lost_in_all
@@ -378,29 +378,6 @@ class Gossip:
         effects.extend(self._outbox.drain(len(self._table.ring)))
         self.counters.rumours_dropped = self._rumours.dropped
         return effects
-
-    def _must_persist(self, now: int) -> bool:
-        view = self._view
-        rested = now - self._persisted_ns >= self._config.persist_interval_ms * _MS
-        if not self._own.raised and not (view.peers_changed and rested):
-            return False
-        self._own.raised = view.peers_changed = False
-        self._persisted_ns = now
-        return True
-
-    def _remembered(self) -> Remembered:
-        """Own incarnation; live peers first, then the failed ones, then those not met yet."""
-        live: list[Peer] = []
-        failed: list[Peer] = []
-        for claim in self._table.claims():
-            if claim.node == self._identity.node or claim.statement is None:
-                continue
-            if claim.standing.rank == Rank.LEFT:
-                continue
-            peer = Peer(claim.node, claim.standing.boot, claim.statement.address)
-            (failed if claim.standing.final else live).append(peer)
-        peers = (live + failed + self._healer.failed())[:REMEMBERED_PEERS_MAX]
-        return Remembered(self._own.statement.incarnation, tuple(peers))
 
 
 def _check_meta(meta: bytes) -> None:
