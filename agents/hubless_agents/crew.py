@@ -127,9 +127,7 @@ class Crew:
         return worker
 
     def kill(self, now_ns: int, worker: Worker, reason: str) -> list[SupervisorEffect]:
-        """Send it to death, once; its place is free from now on."""
-        if worker.condition is Condition.DYING:
-            return []
+        """Send it to death (it is not dying yet); its place is free from now on."""
         self._timers.disarm(Due("start", worker.number))
         worker.condition = Condition.DYING
         worker.death = reason

@@ -75,7 +75,7 @@ def _may_be_deep(text: bytes) -> bool:
 
 def _deeper_than(value: object, limit: int) -> bool:
     level: list[object] = [value]
-    for _ in range(limit + 1):
+    for _ in range(limit):
         level = [
             child
             for item in level

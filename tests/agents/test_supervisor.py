@@ -74,6 +74,18 @@ def test_failed_start_pauses_before_the_next(stage):
     assert len(one.of(SpawnWorker)) == 2
 
 
+def test_answer_ends_the_row_of_failed_starts(stage):
+    one = stage(spares=0).start()
+    for worker in (1, 2):
+        one.exit(worker)
+        one.pass_time(SECOND)
+        one.handle(WorkerReady(worker + 1, 1, one.contracts))
+    assert one.last(WorkersFailing).consecutive == 2
+    one.answer(one.offer())
+    one.exit(3)
+    assert one.last(WorkersFailing).consecutive == 1
+
+
 def test_start_that_hangs_is_killed(stage):
     one = stage(start_timeout_s=5)
     one.pass_time(5 * SECOND)
@@ -256,6 +268,18 @@ def test_tasks_behind_a_slow_one_are_called_back_and_given_elsewhere(stage):
         assert one.succeeded(task)
 
 
+def test_task_recalled_once_may_not_be_given_back_again(stage):
+    one = stage(recall_after_ms=5).start()
+    warm(one, 10_000)
+    first, behind = one.offer(), one.offer()
+    one.pass_time(6 * MS)
+    one.answer(behind, "dropped")
+    one.answer(first)
+    assert not one.killed()
+    one.answer(behind, "dropped")
+    assert one.killed()
+
+
 def test_task_given_back_unasked_is_a_breach(stage):
     one = stage(spares=1).start()
     task = one.offer()
@@ -314,6 +338,16 @@ def test_callers_deadline_ends_the_task_but_spares_the_process_until_the_contrac
     assert one.killed()
 
 
+def test_cancelled_task_that_starts_all_the_same_is_watched(stage):
+    one = stage(Contract(name="echo", deadline_ms=1_000), recall_after_ms=10_000).start()
+    warm(one, 10_000)
+    first, second = one.offer(), one.offer(seconds=0.5)
+    one.handle(Withdrawn(second))
+    one.answer(first)  # the worker had not read the recall yet
+    one.pass_time(SECOND)
+    assert one.killed()
+
+
 def test_task_that_waits_too_long_expires_without_effect(stage):
     one = stage().start()
     one.offer()
@@ -361,7 +395,7 @@ def test_repetitions_used_up_lead_to_the_second_rung(stage):
 
 
 def test_waiting_repetition_does_not_claim_to_be_without_effect(stage):
-    contract = msgspec.structs.replace(INT, on_breach=OnBreach(schema="retry"), retries=5)
+    contract = msgspec.structs.replace(INT, on_breach=OnBreach(schema="retry"), retries=5, deadline_ms=500)
     one = stage(contract, Contract(name="other"), prefetch_max=0).start()
     task = one.offer("int")
     one.offer("other")
@@ -369,6 +403,8 @@ def test_waiting_repetition_does_not_claim_to_be_without_effect(stage):
         if not one.core.load()["int"].queued:
             one.answer(task, payload=b'"x"')
     assert one.core.load()["int"].queued
+    one.pass_time(SECOND)  # longer than one run may take: it is not running
+    assert one.outcome(task) is None
     one.handle(Withdrawn(task))
     assert one.failure(task).effect is Effect.DONE
 
@@ -471,6 +507,23 @@ def test_queue_of_a_quarantined_agent_is_turned_away(crashing):
     one.exit(one.give_of(task).worker)
     assert one.failure(task).code == "worker_died"
     assert (one.failure(waits).code, one.failure(waits).effect) == ("quarantined", Effect.NONE)
+
+
+def test_kill_that_quarantines_gives_the_spare_nothing_of_that_agent(stage):
+    one = stage(
+        Contract(name="echo", deadline_ms=1_000, on_breach=OnBreach(deadline="quarantine")),
+        recall_after_ms=9_000,
+    ).start()
+    warm(one, 10_000)
+    tasks = [one.offer() for _ in range(3)]
+    waits = [one.offer(payload=b'"' + b"x" * 70_000 + b'"') for _ in range(2)]  # too large to be prefetched
+    given = len(one.of(GiveTask))
+    one.pass_time(SECOND)
+    for task in waits:
+        assert one.failure(task).code == "quarantined"
+    one.exit(1)
+    assert len(one.of(GiveTask)) == given
+    assert [one.failure(task).code for task in tasks] == ["deadline", "quarantined", "quarantined"]
 
 
 def test_exceptions_do_not_count_for_intensity(stage):

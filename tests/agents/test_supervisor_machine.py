@@ -54,27 +54,34 @@ CONFIG = SupervisorConfig(
 )
 
 
+def running(line):
+    """The rule of the lane, as stated in words: one agent's tasks at the front, up to its limit."""
+    front = []
+    for give in line:
+        if give.assignment.agent != line[0].assignment.agent or len(front) == LIMITS[give.assignment.agent]:
+            break
+        front.append(give)
+    return front
+
+
 class Process:
-    """A worker as a list: tasks in the order of their arrival; the front of it runs."""
+    """A worker as a list: tasks in the order of their arrival; the front of it runs.
+
+    Answers that it has `written` are on their way: the supervisor still believes these tasks in its `view`.
+    """
 
     def __init__(self, number):
         self.number = number
         self.ready = False
         self.killed = False
         self.line: list[GiveTask] = []
+        self.view: list[GiveTask] = []
+        self.written: list[WorkerAnswered] = []
         self.recalled: set[int] = set()
 
-    def running(self):
-        """The rule of the lane, as stated in words: one agent's tasks at the front, up to its limit."""
-        if not self.line:
-            return []
-        first = self.line[0].assignment.agent
-        front = []
-        for give in self.line:
-            if give.assignment.agent != first or len(front) == LIMITS[first]:
-                break
-            front.append(give)
-        return front
+    def write(self, give, kind, *fields):
+        self.line.remove(give)
+        self.written.append(WorkerAnswered(self.number, give.give, kind, *fields))
 
 
 class SupervisorMachine(RuleBasedStateMachine):
@@ -111,10 +118,13 @@ class SupervisorMachine(RuleBasedStateMachine):
                     self.reported(outcome)
                 case _:
                     pass
-            for process in self.processes.values():
-                self.started |= {
-                    (give.assignment.task, give.assignment.attempt) for give in process.running()
-                }
+        self.note_starts()
+
+    def note_starts(self):
+        for process in self.processes.values():
+            self.started |= {
+                (give.assignment.task, give.assignment.attempt) for give in running(process.line)
+            }
 
     def given(self, effect, process, assignment):
         assert process.ready
@@ -123,10 +133,11 @@ class SupervisorMachine(RuleBasedStateMachine):
         assert key in self.offered
         assert key not in self.ended, "given after its end"
         for other in self.processes.values():
-            assert all((g.assignment.task, g.assignment.attempt) != key for g in other.line), "given twice"
+            assert all((g.assignment.task, g.assignment.attempt) != key for g in other.view), "given twice"
         process.line.append(effect)
+        process.view.append(effect)
         # Beyond the running ones never more than the prefetch limit.
-        assert len(process.line) - len(process.running()) <= CONFIG.prefetch_max
+        assert len(process.view) - len(running(process.view)) <= CONFIG.prefetch_max
 
     def reported(self, outcome):
         key = (outcome.task, outcome.attempt)
@@ -198,10 +209,9 @@ class SupervisorMachine(RuleBasedStateMachine):
     )
     def answer(self, data, kind, fits, took_ns):
         process = data.draw(st.sampled_from(self.having(lambda p: p.line)))
-        give = data.draw(st.sampled_from(process.running()))
-        process.line.remove(give)
-        payload = b"1" if fits else b'"no integer"'
-        self.handle(WorkerAnswered(process.number, give.give, kind, payload, "why", "", took_ns))
+        give = data.draw(st.sampled_from(running(process.line)))
+        process.write(give, kind, b"1" if fits else b'"no integer"', "why", "", took_ns)
+        self.note_starts()
 
     @precondition(lambda self: self.having(lambda p: p.recalled))
     @rule(data=st.data())
@@ -209,11 +219,22 @@ class SupervisorMachine(RuleBasedStateMachine):
         process = data.draw(st.sampled_from(self.having(lambda p: p.recalled)))
         number = data.draw(st.sampled_from(sorted(process.recalled)))
         process.recalled.discard(number)
-        for give in process.line[len(process.running()) :]:
+        for give in process.line[len(running(process.line)) :]:
             if give.give == number:
-                process.line.remove(give)
-                self.handle(WorkerAnswered(process.number, number, "dropped"))
-                return
+                process.write(give, "dropped")
+                self.note_starts()
+
+    @precondition(lambda self: self.having(lambda p: p.written))
+    @rule(data=st.data(), all_of_them=st.booleans())
+    def deliver(self, data, all_of_them):
+        process = data.draw(st.sampled_from(self.having(lambda p: p.written)))
+        self.deliver_from(process, len(process.written) if all_of_them else 1)
+
+    def deliver_from(self, process, count):
+        for _ in range(count):
+            answer = process.written.pop(0)
+            process.view = [give for give in process.view if give.give != answer.give]
+            self.handle(answer)
 
     @precondition(lambda self: self.having(lambda p: p.killed))
     @rule(data=st.data())
@@ -244,6 +265,7 @@ class SupervisorMachine(RuleBasedStateMachine):
         self.handle(Withdrawn(data.draw(st.integers(1, self.count)).to_bytes(16, "big")))
 
     def end(self, process, reason):
+        self.deliver_from(process, len(process.written))
         del self.processes[process.number]
         self.handle(WorkerExited(process.number, reason, "gone"))
 
@@ -257,7 +279,7 @@ class SupervisorMachine(RuleBasedStateMachine):
     @invariant()
     def load_agrees_with_the_processes(self):
         for name, load in self.core.load().items():
-            given = sum(g.assignment.agent == name for p in self.processes.values() for g in p.line)
+            given = sum(g.assignment.agent == name for p in self.processes.values() for g in p.view)
             if not self.having(lambda p: p.killed):  # those may have been written off already
                 assert load.running == given
 
@@ -270,9 +292,8 @@ class SupervisorMachine(RuleBasedStateMachine):
                 process.ready = True
                 self.handle(WorkerReady(process.number, process.number, CONTRACTS))
             for process in self.having(lambda p: p.line and not p.killed):
-                give = process.running()[0]
-                process.line.remove(give)
-                self.handle(WorkerAnswered(process.number, give.give, "returned", b"1"))
+                process.write(running(process.line)[0], "returned", b"1")
+                self.deliver_from(process, len(process.written))
             self.pass_time(1_000)
         assert set(self.ended) == self.offered
         ready = self.having(lambda p: p.ready and not p.killed)

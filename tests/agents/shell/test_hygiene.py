@@ -4,10 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from hubless_agents import Failed, Pool, SpawnWorker, Succeeded, WorkerExited
+from hubless_agents import Assignment, Failed, Offered, Pool, SpawnWorker, Succeeded, WorkerExited
+from hubless_agents.standalone import Standalone
 
 AGENTS = """
     import os, time
@@ -34,6 +36,10 @@ node.until(lambda: False)
 """
 
 
+def open_fds():
+    return {path.name for path in Path("/proc/self/fd").iterdir()}
+
+
 def test_workers_die_with_a_node_that_is_killed(user_file, ended):
     command = [sys.executable, "-c", NODE, str(user_file(AGENTS))]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
@@ -44,7 +50,7 @@ def test_workers_die_with_a_node_that_is_killed(user_file, ended):
 
 
 def test_close_ends_and_reaps_everything(node):
-    before = set(os.listdir("/proc/self/fd"))
+    before = open_fds()
     one = node(AGENTS).ready(2)
     one.ask("sleeps")
     pids = list(one.pool.pids().values())
@@ -52,7 +58,7 @@ def test_close_ends_and_reaps_everything(node):
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert open_fds() == before
     one.pool.close()  # a second time is fine
 
 
@@ -81,16 +87,12 @@ def test_missing_file_is_refused_where_the_pool_is_made(tmp_path):
 
 
 def test_module_can_be_given_by_name(tmp_path, monkeypatch):
-    from hubless_agents.standalone import Standalone
-
     (tmp_path / "corner_shop.py").write_text(
         "from hubless_agents import agent\n@agent\ndef one() -> int:\n    return 1\n", encoding="utf-8"
     )
     monkeypatch.chdir(tmp_path)
     with Standalone("corner_shop") as one:
         one.until(lambda: bool(one.supervisor.load()))
-        from hubless_agents import Assignment, Offered
-
         one.offer(Offered(Assignment(bytes(16), 1, "one", b"null", 1 << 62)))
         one.until(lambda: bool(one.outcomes))
         (outcome,) = one.outcomes.values()
