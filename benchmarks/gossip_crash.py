@@ -21,9 +21,17 @@ from pathlib import Path
 from typing import Any
 
 import trio
+
 from hubless.demo.processes import LocalMesh, LocalNode, local_mesh
 
-BOUNDS = {"p50_s": 0.3, "p99_s": 1.0, "false_deaths": 0, "silent_p99_s": 8.0, "blocked_deaths": 0, "join_s": 2.0}
+BOUNDS = {
+    "p50_s": 0.3,
+    "p99_s": 1.0,
+    "false_deaths": 0,
+    "silent_p99_s": 8.0,
+    "blocked_deaths": 0,
+    "join_s": 2.0,
+}
 BLOCKED_S = 10
 PATIENCE_S = 60
 
@@ -89,7 +97,9 @@ async def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         async with local_mesh(watch.heard) as mesh:
             nodes = [
-                BlockableNode(f"n{number}", "", Path(folder) / f"n{number}", options=("--profile", arguments.profile))
+                BlockableNode(
+                    f"n{number}", "", Path(folder) / f"n{number}", options=("--profile", arguments.profile)
+                )
                 for number in range(arguments.nodes)
             ]
             join_s = await _start(mesh, nodes, watch)
@@ -173,7 +183,9 @@ async def _until_dead(
 ) -> list[float]:
     watch.forget_deaths()
     others = [node for node in nodes if node is not victim]
-    await _until(lambda: all((node.name, subject) in watch.deaths for node in others), f"{victim.name} to be dead")
+    await _until(
+        lambda: all((node.name, subject) in watch.deaths for node in others), f"{victim.name} to be dead"
+    )
     return [watch.deaths[node.name, subject] - start for node in others]
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import trio
+
 from hubless import Mesh, connect
 from hubless.demo.processes import LocalNode, local_mesh
 
@@ -48,7 +49,9 @@ async def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         async with local_mesh(lambda _node, _event: None) as mesh:
             nodes = [
-                LocalNode(f"n{number}", str(ECHO), Path(folder) / f"n{number}", options=("--profile", "local"))
+                LocalNode(
+                    f"n{number}", str(ECHO), Path(folder) / f"n{number}", options=("--profile", "local")
+                )
                 for number in range(arguments.nodes)
             ]
             mesh.start(nodes[0])
@@ -106,7 +109,9 @@ async def _many(client: Mesh, payload: str, calls: int, arguments: argparse.Name
     """Calls per second."""
     start = time.perf_counter()
     answers = 0
-    async for answer in client.map(arguments.agent, (payload for _ in range(calls)), in_flight=arguments.in_flight):
+    async for answer in client.map(
+        arguments.agent, (payload for _ in range(calls)), in_flight=arguments.in_flight
+    ):
         if answer != payload:
             raise SystemExit("an answer is not the echo of its call")
         answers += 1

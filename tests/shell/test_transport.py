@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import trio
 import zmq
+
 from hubless.transport import BindError, Heartbeat, Inbound, LinkEvent, MonitoredLinks, Outbound, Poller
 from hubless_gossip import Address, LinkDown, LinkRefused, LinkUp, Peer
 
@@ -134,7 +135,10 @@ class Watched:
 
     def __init__(self, context: zmq.Context, poller: Poller, nursery: trio.Nursery, mode: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", PEER_PROCESS, mode], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True
+            [sys.executable, "-c", PEER_PROCESS, mode],
+            stdout=subprocess.PIPE,
+            stdin=subprocess.PIPE,
+            text=True,
         )
         assert self.process.stdout is not None
         self.address = Address("127.0.0.1", int(self.process.stdout.readline()))

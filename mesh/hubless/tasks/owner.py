@@ -225,7 +225,7 @@ class Owner:
         out.append(ToPeer(row.executor, self._assign(now_ns, row)))
 
     def _repeat_order(self, now_ns: int, row: Row, out: list[NodeEffect]) -> None:
-        """The executor has been silent for long: the order may be lost, or the answer. It runs the attempt, or knows it."""
+        """A long silence: the order may be lost, or the answer. The executor runs the attempt, or knows its end."""
         running = self._running[row.task]
         if now_ns < running.resend_ns:
             return

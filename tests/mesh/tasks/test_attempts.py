@@ -1,6 +1,7 @@
 """What follows a failed attempt."""
 
 import pytest
+
 from hubless.tasks.attempts import MAX_ATTEMPTS, Verdict, judge, node_gone
 from hubless_agents import Effect, Failure
 

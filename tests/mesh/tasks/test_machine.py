@@ -1,6 +1,9 @@
 """The task's state machine: one terminal outcome per id, whatever order entries come in."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from hubless.tasks.machine import (
     TERMINAL,
     AttemptEnded,
@@ -14,8 +17,6 @@ from hubless.tasks.machine import (
     apply,
 )
 from hubless_agents import Failure
-from hypothesis import given
-from hypothesis import strategies as st
 
 TASKS = [bytes([number]) * 16 for number in range(3)]
 FAILURE = Failure(code="worker_died", message="gone")

@@ -1,9 +1,10 @@
 """The wheel against a list of all that was added."""
 
 import pytest
-from hubless.tasks.wheel import Wheel
 from hypothesis import given
 from hypothesis import strategies as st
+
+from hubless.tasks.wheel import Wheel
 
 WIDTH = 10
 

@@ -2,6 +2,9 @@
 
 import msgpack
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from hubless.wire import (
     PROTOCOL_VERSION,
     Answer,
@@ -20,8 +23,6 @@ from hubless.wire import (
     encode_refusal,
 )
 from hubless_agents import Effect, Failure
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 MESH = b"8 bytes!"
 TASK = bytes(range(16))
