@@ -70,7 +70,7 @@ class Breaker:
         "window",
     )
 
-    def __init__(self, scope: Scope, config: BreakerConfig, now_ns: int) -> None:
+    def __init__(self, scope: Scope, config: BreakerConfig, now_ns: int, serial: int) -> None:
         self._config = config
         self._streak = 0
         self._closed_ns: int | None = None
@@ -84,8 +84,8 @@ class Breaker:
         """Its peer was forgotten or left: outcomes still find it, but it moves no more."""
         self.held = False
         self.overdue = 0
-        self.fresh_serial = 0
-        """Only permits above this serial count: calls from before it last closed belong to its past."""
+        self.fresh_serial = serial
+        """Only permits above this serial count: calls from before it was made or last closed are its past."""
         self.next_probe_ns = 0
         self.lease_serial = 0
         """Serial of the permit that is the probe; 0 if none is out."""

@@ -21,7 +21,7 @@ from typing import Final
 from hubless.guard.breaker import Breaker, BreakerView, Moved
 from hubless.guard.config import BreakerConfig
 from hubless.guard.flights import Flight, Flights
-from hubless.guard.permit import Link, Permit, Refused, State
+from hubless.guard.permit import Permit, Refused, State
 from hubless.guard.pools import Gate, Pool, Pools, PoolView
 from hubless.guard.states import CHARGES, Cause, Charge, Evidence
 
@@ -102,7 +102,7 @@ class Breakers:
         """A permit for one call of the agent on the peer, or which breaker refuses it until when."""
         gate = self._pools.gates.get((peer, agent))
         if gate is None:
-            gate = self._pools.gate(peer, agent, now_ns)
+            gate = self._pools.gate(peer, agent, now_ns, self._serial)
         self._serial += 1
         if gate is None:
             self.counters.unjudged_calls += 1
@@ -176,14 +176,9 @@ class Breakers:
         return self.record_failure(permit, "cancelled", now_ns)
 
     def record_hard(self, peer: str, evidence: Evidence, now_ns: int) -> Moves:
-        """One observation that is enough: the link opens, or starts its wait again if a probe was on its way.
-
-        Evidence against somebody who is not a peer is counted and forgotten.
-        """
+        """One observation that is enough: the link opens, or starts its wait again if a probe was on its way."""
         self.counters.hard_evidence += 1
-        if self._pools.pool_of(Link(peer)) is None:
-            return _NONE
-        link = self._pools.link(peer, now_ns)
+        link = self._pools.link(peer, now_ns, self._serial)
         if link is None or link.state is State.OPEN:
             return _NONE
         if link.state is State.HALF_OPEN:

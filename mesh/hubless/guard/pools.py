@@ -118,22 +118,22 @@ class Pools:
 
     # -- breakers --------------------------------------------------------------------------------------
 
-    def link(self, peer: str, now_ns: int) -> Breaker | None:
-        """The breaker of a peer's link, made if it is new; None if there are too many."""
+    def link(self, peer: str, now_ns: int, serial: int) -> Breaker | None:
+        """The breaker of a peer's link, made if it is new; None if there are too many. `serial`: newest permit."""
         breaker = self._links.get(peer)
         if breaker is None and len(self._links) < self._config.max_scopes:
-            breaker = self._links[peer] = Breaker(Link(peer), self._config, now_ns)
+            breaker = self._links[peer] = Breaker(Link(peer), self._config, now_ns, serial)
         return breaker
 
-    def gate(self, peer: str, agent: str, now_ns: int) -> Gate | None:
+    def gate(self, peer: str, agent: str, now_ns: int, serial: int) -> Gate | None:
         """A new gate for (peer, agent), None if there are too many."""
-        link = self.link(peer, now_ns)
+        link = self.link(peer, now_ns, serial)
         if link is None or len(self.gates) >= self._config.max_scopes:
             return None
         config = self._config
         gate = Gate(
             link,
-            Breaker(PeerAgent(peer, agent), config, now_ns),
+            Breaker(PeerAgent(peer, agent), config, now_ns, serial),
             Latencies(factor=config.age_factor, floor_ns=config.age_floor_ns),
         )
         self.gates[peer, agent] = gate

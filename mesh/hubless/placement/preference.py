@@ -61,7 +61,7 @@ def preference_list(ring: Ring, key: str | bytes, count: int) -> tuple[str, ...]
     zones: set[str] = set()
     for node in ring.walk(key):
         zone = members[node].zone
-        if len(zones) < spread and zone not in zones:
+        if zone not in zones:
             zones.add(zone)
             chosen.append(node)
         elif len(passed_over) < wanted - spread:

@@ -217,6 +217,29 @@ def test_calls_from_before_a_breaker_closed_are_its_past() -> None:
     assert all(view.failures == 0 for view in bench.breakers.snapshot(bench.now))
 
 
+def test_a_breaker_that_closed_starts_from_nothing() -> None:
+    bench = Bench()
+    before = [bench.permit("a") for _ in range(20)]
+    bench.fail("a", 5)
+    bench.tick(S)
+    bench.succeed("a")
+    for permit in before:
+        assert bench.breakers.record_failure(permit, "unreachable", bench.now) == ()
+    assert bench.fail("a", 4) == []
+    assert [move.reason for move in bench.fail("a")] == ["5 of 5 calls failed"] * 2
+
+
+def test_calls_from_before_it_closed_may_grow_old() -> None:
+    bench = Bench()
+    for _ in range(20):
+        bench.breakers.started(bench.permit("a"), 0, 5 * S)
+    bench.fail("a", 5)
+    bench.tick(S)
+    bench.succeed("a")
+    assert bench.tick(9 * S) == []
+    assert bench.breakers.counters.overdue == 20
+
+
 # -- limits: share, last peer, panic ---------------------------------------------------------------
 
 
@@ -456,6 +479,38 @@ def test_an_open_breaker_of_a_peer_that_stays_away_is_dropped_after_its_wait() -
     assert bench.tick(S) == []
     assert bench.breakers.snapshot(bench.now) == ()
     assert bench.breakers.next_deadline_ns() is None
+
+
+def test_leaving_and_coming_back_keeps_an_open_agent_scope() -> None:
+    bench = Bench()
+    bench.fail("a", 5, code="deadline")
+    bench.breakers.watch(PEERS, {"echo": ["b", "c", "d"]})
+    bench.breakers.watch(PEERS, {"echo": PEERS})
+    assert bench.refusal("a").scope == PeerAgent("a", "echo")
+
+
+def test_the_probe_of_a_forgotten_peer_closes_nothing() -> None:
+    bench = opened_link()
+    bench.tick(S)
+    probe = bench.permit("a")
+    bench.breakers.started(probe, bench.now, bench.now + 9 * S)
+    bench.breakers.forget("a")
+    assert bench.breakers.record_success(probe, bench.now) == ()
+    assert bench.breakers.counters.closed == 0
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_calls_to_a_process_that_ended_are_not_charged_to_the_next(watched: bool) -> None:
+    bench = Bench()
+    calls = [bench.permit("a") for _ in range(10)]
+    for call in calls:
+        if watched:
+            bench.breakers.started(call, 0, 9 * S)
+    bench.breakers.forget("a")
+    bench.succeed("a")
+    for call in calls:
+        assert bench.breakers.record_failure(call, "unreachable", bench.now) == ()
+    assert bench.view(Link("a")).failures == 0
 
 
 def test_a_new_process_starts_with_a_clean_slate() -> None:

@@ -216,7 +216,7 @@ class BreakersMachine(RuleBasedStateMachine):
         moves = self.breakers.record_hard(peer, evidence, self.now)
         self.follow(moves, panics)
         assert len(moves) <= 1
-        if before is State.HALF_OPEN and peer in self.peers:
+        if before is State.HALF_OPEN:
             assert self.state(Link(peer)) is State.OPEN
 
     @rule(seconds=st.sampled_from([0.01, 0.3, 1, 1, 3, 12, 70]))

@@ -78,6 +78,32 @@ def test_own_slots_keep_work_at_home_beyond_the_bound() -> None:
     assert choose(3) != "node-0"
 
 
+def test_own_slots_raise_nobody_elses_bound() -> None:
+    others = [node for node in ORDER if node != "node-0"]
+    loads = loaded({"node-0": 9, others[0]: 4})
+    choice = choose_executor(
+        AGENT_RING, KEY, own="node-0", loads=loads, takes_work=set(NODES), allows=permit, own_slots=9
+    )
+    assert choice == Chosen(others[1], permit(others[1]))
+
+
+def test_beyond_the_listed_executors_those_below_their_bound_come_first() -> None:
+    """The first choice is at its bound of 2; the lighter one has none of its calls, though one would weigh more."""
+    pair = AgentRing(RING, "echo", ["node-1", "node-2"], limit=1)
+    (first,) = pair.order(KEY)
+    (other,) = pair.nodes - {first}
+    choice = choose_executor(
+        pair,
+        KEY,
+        own="stranger",
+        loads=loaded({first: 2}),
+        takes_work=set(NODES),
+        allows=permit,
+        weights={other: 0.2},
+    )
+    assert choice == Chosen(other, permit(other))
+
+
 def test_an_owner_that_does_not_offer_the_agent_is_no_executor() -> None:
     choice = choose_executor(
         AGENT_RING, KEY, own="stranger", loads=Loads(), takes_work={"stranger", *NODES}, allows=permit
