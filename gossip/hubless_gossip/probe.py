@@ -3,7 +3,8 @@
 SWIM section 3.1 and 4.3 (round robin over a shuffled list, newcomers at random places), Lifeguard section IV-A
 (interval and timeout grow with the local health score, nacks). A probe's life: ping; after the timeout indirect
 probes through relays, of which up to two watch the target through a monitored link; at the end of the interval
-the verdict. Beside the one round-robin probe per interval there are a bounded number of second opinions.
+the verdict. Beside the one round-robin probe per interval there are a bounded number of second opinions, which
+ask one relay only: whoever accused first has asked several.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from hubless_gossip.relay import RelayOutcome
 from hubless_gossip.table import Table
 
 SECOND_OPINIONS_MAX = 32
-TROUBLED_SHARE = 0.25
+TROUBLED_SHARE = 0.1
 """Share of the probes that goes to members held busy or suspect: whoever missed a refutation learns it so."""
 _MS = 1_000_000
 
@@ -220,16 +221,16 @@ class Prober:
         if target is None or target.statement is None or target.standing.boot != probe.boot:
             return
         request = IndirectPing(seq, probe.target, probe.boot, target.statement.address)
-        for relay in self._relays_for(probe.target):
+        wanted = self._config.indirect_probes if probe.scheduled else min(1, self._config.indirect_probes)
+        for relay in self._relays_for(probe.target, wanted):
             address = self._table.address(relay)
             if address is not None:
                 self._outbox.send(address, request)
                 probe.asked += 1
                 self._counters.indirect_probes += 1
 
-    def _relays_for(self, target: str) -> list[str]:
+    def _relays_for(self, target: str, wanted: int) -> list[str]:
         """Some that watch the target, the rest at random; members not known as alive only if there are no others."""
-        wanted = self._config.indirect_probes
         watching = [
             node for node in self._links.watchers_of(target) if node != self._me and self._sound(node)
         ]

@@ -34,6 +34,7 @@ class Suspicion:
         "own",
         "prolonged",
         "started_ns",
+        "stayed",
         "version",
         "wanted",
     )
@@ -48,6 +49,7 @@ class Suspicion:
         self.confirmers: set[str] = set()
         self.prolonged = 0
         self.own = False
+        self.stayed = 0
         self.due_ns = 0
 
 
@@ -90,11 +92,13 @@ class Suspicions:
     def is_own(self, node: str) -> bool:
         return self._by_node[node].own
 
-    def wait(self, now_ns: int, node: str, wait_ns: int) -> None:
-        """Decide an expired suspicion this much later."""
-        due = now_ns + wait_ns
-        self._by_node[node].due_ns = due
-        heapq.heappush(self._heap, (due, node))
+    def stay(self, now_ns: int, node: str, stay_ns: int) -> int:
+        """Decide an expired suspicion this much later. Returns how often that happened."""
+        running = self._by_node[node]
+        running.stayed += 1
+        running.due_ns = now_ns + stay_ns
+        heapq.heappush(self._heap, (running.due_ns, node))
+        return running.stayed
 
     def cancel(self, node: str) -> None:
         self._by_node.pop(node, None)

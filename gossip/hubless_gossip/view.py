@@ -7,6 +7,7 @@ All times are waking time (`health.WakingClock`).
 
 from __future__ import annotations
 
+import math
 import random
 
 from hubless_gossip import evidence
@@ -327,14 +328,20 @@ class View:
             self._suspicions.prolong(now_ns, node)
             self.doubted.append(node)
         elif not self._suspicions.is_own(node):
-            wait_ms = self._config.probe_interval_ms * self._health.multiplier
-            self._suspicions.wait(now_ns, node, int(wait_ms * (1.1 + 0.4 * self._rng.random()) * 1_000_000))
-            self.doubted.append(node)
+            self._await_proof(now_ns, node)
         elif evidence.in_panic(suspects, live) and not self._suspicions.prolonged(node):
             self._counters.panics += 1
             self._suspicions.prolong(now_ns, node)
         else:
             self._die(now_ns, held)
+
+    def _await_proof(self, now_ns: int, node: str) -> None:
+        """Everybody's timers end at about the same time: leave the word to those whose own probes failed for as
+        long as a rumour needs to get around, then probe for oneself."""
+        stay_ms = self._config.gossip_interval_ms * 2 * math.log2(len(self.table.ring) + 1)
+        stay_ms += self._config.probe_interval_ms * self._health.multiplier * (1.1 + self._rng.random())
+        if self._suspicions.stay(now_ns, node, int(stay_ms * 1_000_000)) > 1:
+            self.doubted.append(node)
 
     def _die(self, now_ns: int, held: Claim) -> None:
         dead = Claim(held.node, evidence.dead_of(held.standing), held.statement)
