@@ -98,6 +98,7 @@ class Pool:
         self._python = python
         self._processes: dict[int, _Process] = {}
         self._dirty: dict[int, _Process] = {}
+        self._to_spawn: list[int] = []
         self._events: list[PoolEvent] = []
         self._buffer = memoryview(bytearray(_READ_BYTES))
         self._selector = selectors.DefaultSelector()
@@ -117,9 +118,10 @@ class Pool:
     # ---- effects --------------------------------------------------------------------------------------
 
     def perform(self, effect: PoolEffect) -> None:
-        """Do one effect. Frames wait for `flush()`; effects for a worker that is gone are ignored."""
+        """Do one effect. Frames and new processes wait for `flush()`; what is for a worker that is gone is
+        ignored."""
         if isinstance(effect, SpawnWorker):
-            self._spawn(effect.worker)
+            self._to_spawn.append(effect.worker)
             return
         process = self._processes.get(effect.worker)
         if process is None:
@@ -141,7 +143,8 @@ class Pool:
                 assert_never(effect)
 
     def flush(self) -> None:
-        """Send what was buffered since the last flush: one system call for each worker."""
+        """Send what was buffered since the last flush, one system call for each worker; then start processes,
+        so that a spare has its task before the start of its replacement takes time."""
         dirty, self._dirty = self._dirty, {}
         for process in dirty.values():
             chunk = b"".join(process.frames)
@@ -150,6 +153,9 @@ class Pool:
                 process.unsent += chunk
             else:
                 self._send(process, chunk)
+        to_spawn, self._to_spawn = self._to_spawn, []
+        for number in to_spawn:
+            self._spawn(number)
 
     def _buffer_frame(self, process: _Process, frame: bytes) -> None:
         if len(process.unsent) > _UNSENT_LIMIT_BYTES:

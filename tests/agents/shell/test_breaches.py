@@ -5,7 +5,7 @@ import pytest
 from hubless_agents import Effect, Failed, OffersChanged, Succeeded, WorkersFailing
 
 AGENTS = """
-    import ctypes, os, signal, stat, subprocess, sys, time
+    import ctypes, os, signal, socket, stat, subprocess, sys, time
     from hubless_agents import agent
 
     class Odd(BaseException):
@@ -51,7 +51,7 @@ AGENTS = """
             os.write(own_socket(), b"\\xff" * 4096)
             time.sleep(600)
         if how == "closed socket":
-            os.close(own_socket())
+            socket.socket(fileno=own_socket()).shutdown(socket.SHUT_WR)
             time.sleep(600)
 
     @agent

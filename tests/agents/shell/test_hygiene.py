@@ -74,6 +74,7 @@ def test_process_that_cannot_be_started_is_an_event(user_file):
     pool = Pool(str(user_file(AGENTS)), node="n", python="/no/such/python")
     try:
         pool.perform(SpawnWorker(1))
+        pool.flush()
         (event,) = pool.collect()
     finally:
         pool.close()
