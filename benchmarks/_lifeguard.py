@@ -4,7 +4,7 @@
 ms each, awake for I ms in between, for 120 s: a blocked node neither sends nor receives, its timers
 run on.  Counted are deaths of members that were never blocked, told by members that were never
 blocked (the paper's FP-), and all packets sent.  The baseline is the same core as plain SWIM with
-the paper's alpha = 5 and beta = 1; ours is the ``lan`` preset as shipped.
+the paper's alpha = 5 and beta = 1 (preset ``swim``); ours is the ``lan`` preset as shipped.
 """
 
 import random
@@ -20,11 +20,6 @@ NODES = 128
 QUIET_S = 15
 BLOCKED_S = 120
 CALM_S = 10
-
-PLAIN_SWIM: dict[str, int | float | bool] = {
-    "suspicion_mult": 5.0,
-    "suspicion_max_mult": 1.0,
-}
 
 Cell = tuple[int, int, int]
 """How many nodes are blocked, for how many ms, and how many ms they are awake in between."""
@@ -73,9 +68,9 @@ def lifeguard(size: Size) -> Report:
     plain, ours, linked = _Count(), _Count(), _Count()
     for seed in seeds:
         for cell in CELLS[size]:
-            _cell(seed, cell, PLAIN_SWIM, None, plain)
-            _cell(seed, cell, {}, None, ours)
-            _cell(seed, cell, {}, LAN_LINKS, linked)
+            _cell(seed, cell, "swim", None, plain)
+            _cell(seed, cell, "lan", None, ours)
+            _cell(seed, cell, "lan", LAN_LINKS, linked)
     return Report(
         name="lifeguard",
         figures=_figures(plain, ours, linked),
@@ -105,9 +100,7 @@ def _figures(plain: _Count, ours: _Count, linked: _Count) -> list[Figure]:
     ]
 
 
-def _cell(
-    seed: int, cell: Cell, knobs: dict[str, int | float | bool], monitored: Monitored | None, count: _Count
-) -> None:
+def _cell(seed: int, cell: Cell, preset: str, monitored: Monitored | None, count: _Count) -> None:
     how_many, blocked_ms, awake_ms = cell
     chance = random.Random(f"{seed}:{cell}")
     blocked = sorted(chance.sample([f"n{index}" for index in range(NODES)], how_many))
@@ -115,7 +108,7 @@ def _cell(
         seed=seed,
         nodes=NODES,
         duration_s=QUIET_S + BLOCKED_S + CALM_S,
-        knobs=knobs,
+        preset=preset,
         monitored=monitored,
         faults=(
             Starve(

@@ -63,7 +63,12 @@ def _address(index: int) -> Address:
 
 def configured(preset: str, knobs: dict[str, int | float | bool]) -> GossipConfig:
     """The configuration of a tape's ``gossip`` setting; raises ValueError on unknown names or bad values."""
-    presets = {"local": GossipConfig.local, "lan": GossipConfig.lan, "wan": GossipConfig.wan}
+    presets = {
+        "local": GossipConfig.local,
+        "lan": GossipConfig.lan,
+        "wan": GossipConfig.wan,
+        "swim": GossipConfig.swim,
+    }
     if preset not in presets:
         raise ValueError(f"preset {preset!r} is unknown; presets are {', '.join(presets)}")
     return presets[preset](**knobs)

@@ -2,7 +2,12 @@
 
 import math
 
-from hubless_gossip import Condition, MemberChanged
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hubless_gossip import Condition, GossipConfig, JoinRequested, MemberChanged, MetaChanged
+from hubless_gossip.codec import Envelope, unpack_packet
+from hubless_gossip.member import META_MAX_BYTES
 from hubless_sim.faults import (
     Crash,
     Fault,
@@ -14,10 +19,12 @@ from hubless_sim.faults import (
     Restart,
     Starve,
 )
+from hubless_sim.gossip_host import GossipHost, address_of
+from hubless_sim.hosts import Birth, HostEffect, HostEvent, Send
+from hubless_sim.network import Layer
 from hubless_sim.run import GossipRun
 from hubless_sim.tape import Conditions, Tape
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hubless_sim.world import World
 
 PERIOD_MS = 250
 HEAL_PERIODS = 60
@@ -117,7 +124,9 @@ def passing_faults(draw: st.DrawFn) -> Tape:
         seed=draw(seeds),
         nodes=count,
         duration_ms=15_000 + HEAL_PERIODS * PERIOD_MS,
-        links=Conditions(loss=draw(st.sampled_from([0.0, 0.02])), duplicate=draw(st.sampled_from([0.0, 0.1]))),
+        links=Conditions(
+            loss=draw(st.sampled_from([0.0, 0.02])), duplicate=draw(st.sampled_from([0.0, 0.1]))
+        ),
         faults=tuple(draw(st.lists(passing_fault(count), min_size=1, max_size=4))),
     )
 
@@ -209,3 +218,42 @@ def test_flapping_costs_few_events(seed: int, down_ms: int) -> None:
             if told.node == name and isinstance(told.event, MemberChanged) and told.event.member.node == "n1"
         ]
         assert len(events) <= budget
+
+
+class Measured(GossipHost):
+    """A host that notes the size of every packet it sends and which kinds of messages are in it."""
+
+    sizes: list[tuple[int, frozenset[str]]]
+
+    def __init__(self, birth: Birth) -> None:
+        super().__init__(birth, mesh=b"measured", config=GossipConfig.local())
+        self.sizes = []
+        self.core.handle(birth.now_ns, MetaChanged((birth.name * META_MAX_BYTES).encode()[:META_MAX_BYTES]))
+
+    def handle(self, now_ns: int, event: HostEvent) -> list[HostEffect]:
+        effects = super().handle(now_ns, event)
+        for effect in effects:
+            if isinstance(effect, Send):
+                envelope = unpack_packet(effect.packet, b"measured")
+                assert isinstance(envelope, Envelope)
+                assert (envelope.unknown, envelope.malformed) == (0, 0)
+                kinds = frozenset(type(message).__name__ for message in envelope.messages)
+                self.sizes.append((len(effect.packet), kinds))
+        return effects
+
+
+@given(seed=seeds, count=st.integers(2, 60))
+@settings(max_examples=8, deadline=None)
+def test_packets_fit_even_with_the_largest_metadata(seed: int, count: int) -> None:
+    world = World(nodes=count, seed=seed, make=Measured, base=Layer(base_ns=250_000, loss=0.05))
+    for index in range(count):
+        world.start(index)
+        world.command(index, JoinRequested((address_of(0),)))
+    world.run_until(3_000_000_000)
+    world.crash(count - 1)
+    world.run_until(6_000_000_000)
+    bulk = {"JoinAnswer", "Entries", "Summaries", "Buckets", "Digest"}
+    sizes = [entry for index in range(count - 1) for entry in world.host(index).sizes]
+    assert max(size for size, kinds in sizes if not kinds & bulk) <= 1400
+    assert max(size for size, _ in sizes) <= 64 * 1024
+    assert all(len(world.host(index).core.members()) == count for index in range(count - 1))

@@ -3,6 +3,7 @@
 import random
 
 import pytest
+
 from hubless_gossip import Condition
 from hubless_sim.faults import (
     Crash,
