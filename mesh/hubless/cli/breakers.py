@@ -37,7 +37,7 @@ def command(*, at: tuple[str, ...], show_all: bool, as_json: bool) -> Exit:
         return Exit.OK
     columns = ("peer", "node", "agent", "state", "calls", "failures", "failure rate", "reason")
     rows = [_row(breaker, names) for breaker in shown]
-    screen.print(table("", columns, rows, right=("calls", "failures", "failure rate")))
+    screen.print(table(columns, rows, right=("calls", "failures", "failure rate")))
     if not show_all:
         screen.print(f"and {len(closed)} closed: see them with --all", style="dim")
     return Exit.OK

@@ -21,6 +21,7 @@ from hubless.demo.processes import LocalMesh, LocalNode, NodeFailedError, local_
 _COLOURS = ("cyan", "magenta", "yellow", "blue", "green", "bright_cyan", "bright_magenta", "bright_yellow")
 _LEVEL_STYLES = {"warning": "yellow", "error": "red", "debug": "bright_black"}
 
+_LEAVE_S = 3.0
 _CONDITION = re.compile(r"(\S+ \(\w+\)) is (\w+)")
 
 
@@ -57,7 +58,7 @@ def command(*, agents: str, nodes: int, port: int, workers: int, data: Path | No
 
 async def _run(nodes: list[LocalNode], screen: _Screen) -> None:
     with trio.CancelScope() as scope:
-        async with local_mesh(screen.heard) as mesh, trio.open_nursery() as nursery:
+        async with local_mesh(screen.heard, leave_s=_LEAVE_S) as mesh, trio.open_nursery() as nursery:
             nursery.start_soon(_stop_on_signals, scope)
             await _start(mesh, nodes, screen)
             await trio.sleep_forever()

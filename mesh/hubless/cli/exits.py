@@ -121,7 +121,8 @@ def _of_other(problem: BaseException) -> CommandError:
     if name in _KNOWN:
         code, kind = _KNOWN[name]
         effect = getattr(problem, "effect", None)
-        return CommandError(str(problem), code, kind, {"effect": str(effect)} if effect else {})
+        text = (isinstance(problem, OSError) and problem.strerror) or str(problem)
+        return CommandError(text, code, kind, {"effect": str(effect)} if effect else {})
     if isinstance(problem, OSError):
         if problem.errno == errno.EPIPE:
             return CommandError("the reader of the output has gone", Exit.INTERRUPTED, "interrupted")

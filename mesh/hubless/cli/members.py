@@ -37,12 +37,13 @@ def command(*, at: tuple[str, ...], show_all: bool, as_json: bool) -> Exit:
             f"{member['load'] * 100 // 255} %",
             ", ".join(f"{agent['name']} ({agent['slots']})" for agent in member["agents"]) or "-",
         )
-        for member in shown
+        for member in sorted(shown, key=lambda member: (member["name"], member["node"]))
     ]
     title = f"mesh {told['mesh']}: {len(shown)} members"
     columns = ("name", "node", "condition", "for", "work address", "load", "agents (slots)")
     screen = console()
-    screen.print(table(title, columns, rows, right=("for", "load")))
+    screen.print(title, style="bold")
+    screen.print(table(columns, rows, right=("for", "load")))
     if gone and not show_all:
         screen.print(f"and {len(gone)} that left or are dead: see them with --all", style="dim")
     return Exit.OK

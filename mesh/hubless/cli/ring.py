@@ -39,7 +39,9 @@ def _print_key(told: dict[str, Any], names: dict[str, str]) -> None:
         for place, (node, role) in enumerate(zip(told["preference"], roles, strict=True))
     ]
     title = f"key {told['key']!r} is in shard {told['shard']}; its preference list:"
-    console().print(table(title, ("place", "name", "node", ""), rows, right=("place",)))
+    screen = console()
+    screen.print(title, style="bold")
+    screen.print(table(("place", "name", "node", ""), rows, right=("place",)))
 
 
 def _print_shards(told: dict[str, Any], names: dict[str, str]) -> None:
@@ -57,7 +59,9 @@ def _print_shards(told: dict[str, Any], names: dict[str, str]) -> None:
     ]
     title = f"{told['shards']} shards, each on {told['replicas']} nodes of its preference list"
     columns = ("name", "node", "first of", "on lists", "shards that it is first of")
-    console().print(table(title, columns, rows, right=("first of", "on lists")))
+    screen = console()
+    screen.print(title, style="bold")
+    screen.print(table(columns, rows, right=("first of", "on lists")))
 
 
 def _ranges(numbers: list[int]) -> str:

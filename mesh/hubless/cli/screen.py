@@ -34,18 +34,9 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2 if sys.stdout.isatty() else None, ensure_ascii=False))
 
 
-def table(
-    title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Iterable[str] = ()
-) -> Table:
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Iterable[str] = ()) -> Table:
     """A plain table; the columns named in `right` are aligned to the right. Conditions get their colour."""
-    made = Table(
-        title=title or None,
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        pad_edge=False,
-        padding=(0, 2, 0, 0),
-    )
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     to_the_right = set(right)
     for column in columns:
         made.add_column(column, justify="right" if column in to_the_right else "left", header_style="dim")

@@ -31,7 +31,7 @@ from hubless_agents import Effect
 
 _NS_PER_S = 1_000_000_000
 _GRACE_S = 0.5
-_encode = msgspec.json.Encoder(order="deterministic").encode
+_encode = msgspec.json.Encoder().encode
 _REFUSALS = {
     TroubleKind.MESH: WrongMeshError,
     TroubleKind.VERSION: WrongVersionError,

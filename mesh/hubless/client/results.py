@@ -117,9 +117,9 @@ class Replies:
         return next(iter(self._replies), None)
 
     async def _feed_one(self, item: Any) -> None:
-        payload, key = self._encode(item), self._key(item) if self._key else ""
         while self._fed - self._taken >= self._most:
             await self._wait_for_room()
+        payload, key = self._encode(item), self._key(item) if self._key else ""
         index, self._fed = self._fed, self._fed + 1
         self._try(_Again(0.0, index, payload, key, anyio.current_time() + self._retry_s))
 

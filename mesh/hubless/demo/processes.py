@@ -16,7 +16,6 @@ from typing import Any
 
 import trio
 
-_LEAVE_S = 3.0
 _POLL_S = 0.01
 _LINE_BYTES = 1024 * 1024
 
@@ -102,12 +101,13 @@ class LocalMesh:
         node.process = process
         self._nursery.start_soon(self._listen, node, process)
 
-    async def stop(self) -> None:
-        """Asks all nodes to leave, and kills after three seconds those that have not."""
+    async def stop(self, leave_s: float) -> None:
+        """Asks all nodes to leave, and kills after `leave_s` seconds those that have not."""
         running = [node.process for node in self.nodes if node.process is not None]
-        for process in running:
-            process.send_signal(signal.SIGTERM)
-        with trio.move_on_after(_LEAVE_S):
+        if leave_s > 0:
+            for process in running:
+                process.send_signal(signal.SIGTERM)
+        with trio.move_on_after(leave_s):
             for process in running:
                 await _ended(process)
         self.kill()
@@ -140,15 +140,19 @@ class LocalMesh:
 
 
 @asynccontextmanager
-async def local_mesh(heard: Heard) -> AsyncIterator[LocalMesh]:
-    """A place for nodes: leaving it, in whatever way, ends them all."""
+async def local_mesh(heard: Heard, *, leave_s: float = 0.0) -> AsyncIterator[LocalMesh]:
+    """A place for nodes: leaving it, in whatever way, ends them all.
+
+    Args:
+        leave_s: how long they may take to leave in good order; 0 kills them at once.
+    """
     async with trio.open_nursery() as nursery:
         mesh = LocalMesh(nursery, heard)
         try:
             yield mesh
         finally:
             with trio.CancelScope(shield=True):
-                await mesh.stop()
+                await mesh.stop(leave_s)
             nursery.cancel_scope.cancel()
 
 
