@@ -6,6 +6,7 @@ from enum import Enum
 
 _MS = 1_000_000
 PATIENCE_NS = 5_000 * _MS
+_GOODBYE_NS = 2_000 * _MS
 _LOOK_EVERY_NS = 20 * _MS
 
 
@@ -19,7 +20,9 @@ class Stage(Enum):
 
 
 class Departure:
-    """Where a node is on its way out. Work that is not done within five seconds is left to the others."""
+    """Where a node is on its way out. Work that is not done within five seconds is left to the others, and
+    whoever has not heard the goodbye after two more finds out by itself.
+    """
 
     def __init__(self) -> None:
         self.stage = Stage.STAYING
@@ -48,7 +51,7 @@ class Departure:
         is_late = now_ns >= self._patience_ends_ns
         if self.stage is Stage.DRAINING and (work_left == 0 or is_late):
             self.stage = Stage.GOODBYE
-            self._patience_ends_ns = now_ns + PATIENCE_NS
+            self._patience_ends_ns = now_ns + _GOODBYE_NS
             return self.stage
         if self.stage is Stage.GOODBYE and (goodbye_said or is_late):
             self.stage = Stage.GONE

@@ -331,6 +331,10 @@ class Node:
         else:
             outward.append(SendWork(address, message))
 
+    def _goodbye_is_said(self) -> bool:
+        """Whether everybody who could hear it has been told."""
+        return self._gossip.settled or not self._view.has_others()
+
     def _look_whether_ready(self, outward: list[NodeEffect]) -> None:
         """Ready is a node that is in the mesh and whose workers, if it has any, offer their agents."""
         has_peers = len(self._view) > 1 or not self._station.joins
@@ -347,7 +351,7 @@ class Node:
         self._gateway.tick(now_ns, out)
         self._breakers.tick(now_ns)
         work_left = len(self._gateway) + len(self._owner) + (len(self._executor) if self._executor else 0)
-        match self._departure.advance(now_ns, work_left=work_left, goodbye_said=self._gossip.settled):
+        match self._departure.advance(now_ns, work_left=work_left, goodbye_said=self._goodbye_is_said()):
             case Stage.GOODBYE:
                 out += self._gossip.handle(now_ns, LeaveRequested())
             case Stage.GONE:

@@ -136,6 +136,10 @@ class View:
         known = self._known.get(node)
         return known is not None and known.member.condition in PRESENT
 
+    def has_others(self) -> bool:
+        """Whether any other member is present."""
+        return any(node != self._me and self.is_present(node) for node in self._known)
+
     def work_address(self, node: str) -> Address | None:
         """Where a node takes work; None while that is unknown."""
         known = self._known.get(node)
