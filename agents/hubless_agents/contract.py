@@ -102,8 +102,8 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
                     f"agent {self.name}: on_breach[{breach!r}] is {chosen!r}; choose one of {', '.join(rungs)}"
                 )
 
-    def _check_range(self, option: str, value: int, low: int, high: int, unit: str) -> None:
-        if not low <= value <= high:
+    def _check_range(self, option: str, value: float, low: int, high: int, unit: str) -> None:
+        if not (isinstance(value, int) and low <= value <= high):
             raise ContractError(
-                f"agent {self.name}: {option} gives {value} {unit}; allowed are {low} to {high}"
+                f"agent {self.name}: {option} gives {value} {unit}; allowed are whole numbers from {low} to {high}"
             )

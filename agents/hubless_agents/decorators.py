@@ -1,6 +1,7 @@
 """`@agent`: marks a function as an agent. The function itself is returned, so that tests call it plainly."""
 
 import inspect
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, TypeVar, get_args, overload
 
@@ -62,7 +63,7 @@ def agent(
         contract = Contract(
             name=marked.__name__ if name is None else name,
             version=version,
-            deadline_ms=round(deadline_s * 1000),
+            deadline_ms=round(deadline_s * 1000) if math.isfinite(deadline_s) else 0,
             retries=retries,
             concurrency=concurrency,
             memory_bytes=None if memory_mb is None else memory_mb * 1024 * 1024,

@@ -81,7 +81,8 @@ class FrameReader:
 
 
 def _frame(parts: tuple[object, ...]) -> bytes:
-    body: bytes = msgpack.packb(parts, use_bin_type=True)
+    # Exceptions of users may have texts that are no Unicode: the frame must go out all the same.
+    body: bytes = msgpack.packb(parts, use_bin_type=True, unicode_errors="replace")
     return _LENGTH.pack(len(body)) + body
 
 

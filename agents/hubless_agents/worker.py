@@ -6,6 +6,7 @@ next task of the lane starts: after a death the supervisor knows what had certai
 """
 
 import argparse
+import faulthandler
 import gc
 import os
 import resource
@@ -21,7 +22,6 @@ from .events import AnswerKind, GiveTask, RecallTask
 from .failure import DETAIL_LIMIT_CHARS
 from .frames import (
     OVERHEAD_BYTES,
-    FrameError,
     FrameReader,
     decode_order,
     encode_answer,
@@ -108,9 +108,12 @@ class Server:
             while chunk := self._sock.recv(_READ_BYTES):
                 for frame in reader.feed(chunk):
                     self._order(decode_order(frame))
-        except (OSError, FrameError) as error:
-            sys.stderr.write(f"worker stops: {error}\n")
-        os._exit(0)  # the node is gone or cannot be understood: nobody waits for what runs here
+        except OSError:
+            os._exit(0)
+        except Exception as error:  # noqa: BLE001 - a reader that ended silently would leave a deaf worker
+            sys.stderr.write(f"worker stops, it does not understand its node: {describe(error)[1]}\n")
+            os._exit(70)
+        os._exit(0)  # the node is gone: nobody waits for what runs here
 
     def _order(self, order: GiveTask | RecallTask) -> None:
         with self._lock:
@@ -209,7 +212,8 @@ def main(arguments: list[str] | None = None) -> None:
     os.set_inheritable(options.fd, False)
     sock = socket.socket(fileno=options.fd)
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+        stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
+    faulthandler.enable()  # a segmentation fault then tells where, on stderr
     try:
         bounds = [Bound(function) for function in load(options.target)]
         server = Server(sock, bounds, max_payload_bytes=options.max_payload)

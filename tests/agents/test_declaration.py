@@ -75,6 +75,8 @@ def test_options_reach_the_contract():
     [
         ({"name": "with space"}, "name"),
         ({"deadline_s": 0}, "deadline_s"),
+        ({"deadline_s": float("inf")}, "deadline_s"),
+        ({"retries": 1.5}, "retries"),
         ({"retries": -1}, "retries"),
         ({"concurrency": 2}, "async def"),
         ({"memory_mb": 1}, "memory_mb"),

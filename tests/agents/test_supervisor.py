@@ -356,6 +356,17 @@ def test_task_that_waits_too_long_expires_without_effect(stage):
     assert (one.failure(waits).code, one.failure(waits).effect) == ("expired", Effect.NONE)
 
 
+def test_prefetched_task_that_expires_may_have_started(stage):
+    one = stage(recall_after_ms=10_000).start()
+    warm(one, 10_000)
+    one.offer()
+    behind = one.offer(seconds=1)
+    one.pass_time(SECOND)
+    # The answer of the task before it may be on its way: the worker knows, the supervisor does not.
+    assert (one.failure(behind).code, one.failure(behind).effect) == ("expired", Effect.MAYBE)
+    assert one.last(RecallTask).give == one.give_of(behind).give
+
+
 def test_killed_process_that_does_not_end_is_written_off(stage):
     one = stage(Contract(name="echo", deadline_ms=1_000), kill_grace_ms=500).start()
     task = one.offer()

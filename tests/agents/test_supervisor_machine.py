@@ -153,19 +153,30 @@ class SupervisorMachine(RuleBasedStateMachine):
 
     # ---- rules: what may happen -----------------------------------------------------------------------
 
-    @initialize(processes=st.integers(0, CONFIG.workers + CONFIG.spares))
-    def some_are_ready(self, processes):
+    @initialize(
+        processes=st.integers(0, CONFIG.workers + CONFIG.spares),
+        warm=st.sets(st.sampled_from(sorted(LIMITS))),
+    )
+    def some_are_ready(self, processes, warm):
         self.pass_time(0)
         for _ in range(processes):
             for process in self.having(lambda p: not p.ready)[:1]:
                 process.ready = True
                 self.handle(WorkerReady(process.number, process.number, CONTRACTS))
+        for agent in sorted(warm) if processes else ():
+            self.offer(agent, 5_000, 0)  # quick answers: from now on tasks are prefetched
+            (process,) = self.having(lambda p: p.line)
+            process.write(process.line[0], "returned", b"1", "", "", 1_000)
+            self.deliver_from(process, 1)
 
     @rule(
         agent=st.sampled_from(sorted(LIMITS)),
         wait_ms=st.sampled_from([0, 50, 600, 5_000]),
         again=st.integers(0, 12),
     )
+    def offer_one(self, agent, wait_ms, again):
+        self.offer(agent, wait_ms, again)
+
     def offer(self, agent, wait_ms, again):
         if again and again <= self.count:
             task, attempt = again.to_bytes(16, "big"), 2  # a further attempt of an earlier task

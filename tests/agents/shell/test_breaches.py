@@ -64,6 +64,9 @@ AGENTS = """
             raises(how)
         if how == "Odd":
             raise Odd
+        if how == "KeyError":
+            print("\\ud800")
+            raise KeyError("\\ud800")
         raise ValueError("a reason")
 
     @agent
@@ -140,7 +143,9 @@ def test_death_of_a_worker_names_its_kind(shop, how, text):
     assert isinstance(shop.call("pid"), Succeeded)
 
 
-@pytest.mark.parametrize("how", ["SystemExit", "KeyboardInterrupt", "RecursionError", "Odd", "ValueError"])
+@pytest.mark.parametrize(
+    "how", ["SystemExit", "KeyboardInterrupt", "RecursionError", "Odd", "KeyError", "ValueError"]
+)
 def test_any_exception_is_a_failure_and_the_worker_goes_on(shop, how):
     before = shop.call("pid").payload
     failed = failure_of(shop.call("raises", f'"{how}"'.encode()))
@@ -182,6 +187,10 @@ def test_flood_of_output_is_cut_and_the_task_answered(shop):
     assert len(shop.lines) < 30_000
     assert any("lines dropped" in line for _, _, line in shop.lines)
     assert all(len(line) < 5_000 for _, _, line in shop.lines)
+
+
+def test_segmentation_fault_tells_where(shop):
+    assert "in ends" in failure_of(shop.call("ends", b'"segfault"')).detail
 
 
 def test_children_of_a_dead_worker_die_with_it(shop, ended):

@@ -220,3 +220,19 @@ def test_pydantic_models_are_contracts_too(node):
     outcome = one.call("split", b'{"text":""}')
     assert isinstance(outcome, Failed)
     assert outcome.failure.code == "bad_input"
+
+
+def test_worker_imports_only_what_its_agents_need(node):
+    one = node(
+        """
+        import sys
+        from hubless import agent
+
+        @agent
+        def heavy() -> list[str]:
+            return [name for name in NAMES if name in sys.modules]
+
+        NAMES = ["anyio", "asyncio", "click", "jsonschema_rs", "pydantic", "rich", "subprocess", "trio", "zmq"]
+        """
+    ).ready()
+    assert payload_of(one.call("heavy")) == []
