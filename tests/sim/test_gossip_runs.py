@@ -136,3 +136,14 @@ def test_the_command_explains_what_is_wrong(tmp_path: Path) -> None:
         assert done.returncode == 1
         assert text in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_a_fault_changes_nothing_before_its_time() -> None:
+    calm = GossipRun(replace(BUSY_TAPE, faults=()))
+    faulty = GossipRun(replace(BUSY_TAPE, faults=(Crash(at_ms=3000, nodes=("n1",)),)))
+    for run_ in (calm, faulty):
+        run_.advance_to_ms(2999)
+    assert calm.world.digest() == faulty.world.digest()
+    for run_ in (calm, faulty):
+        run_.advance_to_ms(4000)
+    assert calm.world.digest() != faulty.world.digest()
