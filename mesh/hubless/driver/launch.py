@@ -71,6 +71,7 @@ async def serve(
         context = stack.enter_context(zmq.Context(io_threads=1))
         sockets = _bound(config, context)
         stack.callback(sockets.close)
+        log(LogLine("node", "info", _listening_text(sockets)))
         welcome = await _first_contact(config, directory, context, log)
         identity, shards = _identify(config, directory, welcome, sockets.gossip.address)
         pool = None
@@ -182,6 +183,10 @@ def _bound(config: NodeConfig, context: zmq.Context[zmq.Socket[bytes]]) -> Socke
         work_peers=Outbound(context, zmq.DEALER, queue=_WORK_QUEUE, connections=_PEER_CONNECTIONS),
         gossip_peers=Outbound(context, zmq.PUSH, queue=_GOSSIP_QUEUE, connections=_GOSSIP_CONNECTIONS),
     )
+
+
+def _listening_text(sockets: Sockets) -> str:
+    return f"listening on {format_address(sockets.work.address)}, gossip on {format_address(sockets.gossip.address)}"
 
 
 def _gossip_address(config: NodeConfig) -> Address:
