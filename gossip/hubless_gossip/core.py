@@ -338,7 +338,9 @@ class Gossip:
 
     def _gossip(self, now: int) -> None:
         """Rumours leave every gossip interval as long as there are any."""
-        myself = 0 if self._own.leaving else 1  # who leaves is no longer in the ring, and has a goodbye to spread
+        myself = (
+            0 if self._own.leaving else 1
+        )  # who leaves is no longer in the ring, and has a goodbye to spread
         if not self._rumours or len(self._table.ring) + len(self._view.recent_dead) <= myself:
             self._gossip_ns = None
             return

@@ -158,7 +158,9 @@ class Inbox:
             case JoinAnswer():
                 self._push_pull.hear_join_answer(now, message)
                 self._joiner.answered()
-            case IndirectPing() | Digest() | Buckets() | Summaries() | Entries():
+            case Entries():
+                self._push_pull.hear_entries(now, self._reply_address(sender, (), source), message)
+            case IndirectPing() | Digest() | Buckets() | Summaries():
                 address_ = self._reply_address(sender, (message,), source)
                 if address_ is not None:
                     self._answerable(now, address_, message)
@@ -167,7 +169,7 @@ class Inbox:
         self,
         now: int,
         address: Address,
-        message: IndirectPing | Digest | Buckets | Summaries | Entries,
+        message: IndirectPing | Digest | Buckets | Summaries,
     ) -> None:
         match message:
             case IndirectPing():
@@ -180,8 +182,6 @@ class Inbox:
                 self._push_pull.hear_buckets(address, message)
             case Summaries():
                 self._push_pull.hear_summaries(address, message)
-            case Entries():
-                self._push_pull.hear_entries(now, address, message)
 
     def _says(self, now: int, blob: bytes) -> None:
         claim = unpack_statement(blob)

@@ -150,16 +150,15 @@ class PushPull:
                 wants.append(node)
         self._give(address, gives, tuple(wants[:ENTRIES_MAX]))
 
-    def hear_entries(self, now_ns: int, address: Address | None, message: Entries) -> bool:
+    def hear_entries(self, now_ns: int, address: Address | None, message: Entries) -> None:
         """Merge, give what is wanted, and correct what is older than what is held here."""
         better = self._merge(now_ns, message.entries)
         if address is None:
-            return False
+            return
         found = (self._view.table.get(node) for node in message.wants)
         gives = {claim.node: claim for claim in (*better, *found) if claim is not None}
         if gives:
             self._give(address, list(gives.values()), ())
-        return True
 
     def _merge(self, now_ns: int, entries: tuple[Entry, ...]) -> list[Claim]:
         """Hear all entries. Returns the members of which this node holds something better."""
