@@ -70,7 +70,9 @@ def median(values: Sequence[float]) -> float:
 
 def lines(report: Report) -> list[str]:
     """The report as text for a terminal."""
-    cost = f"{report.wall_s:.0f} s of wall time, {report.cpu_s:.0f} s of processor"
+    cost = f"{report.wall_s:.0f} s of wall time"
+    if report.cpu_s:
+        cost += f", {report.cpu_s:.0f} s of processor"
     out = [f"{report.name}: {report.runs} runs, seeds {_seeds(report.seeds)}, {cost}"]
     for figure in report.figures:
         verdict = "" if figure.met is None else ("  met" if figure.met else "  NOT MET")
