@@ -51,7 +51,9 @@ AGENTS = """
             os.write(own_socket(), b"\\xff" * 4096)
             time.sleep(600)
         if how == "closed socket":
-            socket.socket(fileno=own_socket()).shutdown(socket.SHUT_WR)
+            sock = socket.socket(fileno=own_socket())
+            sock.shutdown(socket.SHUT_WR)
+            sock.detach()
             time.sleep(600)
 
     @agent
