@@ -179,24 +179,9 @@ class Pool:
             self._selector.modify(process.sock, interest, (process, "socket"))
 
     def _spawn(self, number: int) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        for end in (ours, theirs):
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER_BYTES)
-        command = [self._python, "-P", "-m", "hubless_agents.worker", self._target]
-        command += ["--fd", str(theirs.fileno()), "--parent", str(os.getpid())]
-        command += ["--max-payload", str(self._max_payload_bytes)]
         try:
-            with theirs:
-                popen = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    pass_fds=(theirs.fileno(),),
-                    start_new_session=True,
-                )
-        except OSError as error:
-            ours.close()
+            ours, popen = self._start_process()
+        except OSError as error:  # no interpreter, no more processes or descriptors
             self._tell(WorkerExited(number, "spawn_failed", f"the process cannot be started: {error}"))
             return
         ours.setblocking(False)
@@ -210,6 +195,28 @@ class Pool:
         process.exit_fd = open_exit_fd(popen.pid)
         if process.exit_fd is not None:
             self._selector.register(process.exit_fd, selectors.EVENT_READ, (process, "exit"))
+
+    def _start_process(self) -> tuple[socket.socket, subprocess.Popen[bytes]]:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with theirs:
+            for end in (ours, theirs):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER_BYTES)
+            command = [self._python, "-P", "-m", "hubless_agents.worker", self._target]
+            command += ["--fd", str(theirs.fileno()), "--parent", str(os.getpid())]
+            command += ["--max-payload", str(self._max_payload_bytes)]
+            try:
+                popen = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    pass_fds=(theirs.fileno(),),
+                    start_new_session=True,
+                )
+            except OSError:
+                ours.close()
+                raise
+        return ours, popen
 
     def _tell(self, event: PoolEvent) -> None:
         """An event that no descriptor announces: make ours readable."""

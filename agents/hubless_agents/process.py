@@ -33,12 +33,15 @@ def _watch_parent(parent: int) -> None:
 
 
 def open_exit_fd(pid: int) -> int | None:
-    """A descriptor that becomes readable when the process ends; None where the system has none."""
+    """A descriptor that becomes readable when the process ends; None where the system has none (left).
+
+    Without it the end of the worker's socket tells of its exit.
+    """
     opener = getattr(os, "pidfd_open", None)
-    if opener is None:
+    try:
+        return None if opener is None else int(opener(pid))
+    except OSError:
         return None
-    fd: int = opener(pid)
-    return fd
 
 
 def resident_bytes(pid: int) -> int | None:
