@@ -91,7 +91,8 @@ class Pools:
                 link.orphan = True
                 del self._links[peer]
         self._hints = {peer: hint for peer, hint in self._hints.items() if peer in self._members}
-        for peer in self._members:
+        self._version += 1
+        for peer in sorted({breaker.scope.peer for breaker in self.breakers() if breaker.suspect}):
             self.refresh(peer)
 
     def forget(self, peer: str) -> None:
