@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_left, insort
+from functools import lru_cache
 
 from hubless_gossip.claims import node_point
 
@@ -20,10 +21,10 @@ class Ring:
         return len(self._places)
 
     def add(self, node: str) -> None:
-        insort(self._places, (node_point(node), node))
+        insort(self._places, _place(node))
 
     def remove(self, node: str) -> None:
-        del self._places[bisect_left(self._places, (node_point(node), node))]
+        del self._places[bisect_left(self._places, _place(node))]
 
     def nodes(self) -> list[str]:
         return [node for _, node in self._places]
@@ -56,8 +57,14 @@ class Ring:
     def _walk(self, node: str, count: int, step: int) -> list[str]:
         places = self._places
         size = len(places)
-        at = bisect_left(places, (node_point(node), node))
+        at = bisect_left(places, _place(node))
         present = at < size and places[at][1] == node
         count = min(count, size - present)
         first = at + 1 if step > 0 and present else at if step > 0 else at - 1
         return [places[(first + step * k) % size][1] for k in range(count)]
+
+
+@lru_cache(maxsize=65_536)
+def _place(node: str) -> tuple[int, str]:
+    """Where a node stands; one tuple for all rings of a process."""
+    return node_point(node), node
