@@ -71,7 +71,7 @@ class GossipConfig(Struct, frozen=True, kw_only=True):
     """That many probes in a row answered only through relays make a link degraded. Its reporter says so
     again every push_pull_interval."""
     lag_ms: int = 250
-    """handle() called this long after the asked deadline: this node was blocked. About probe_timeout / 2."""
+    """handle() called this long after the asked deadline: this node was blocked. Half to one probe_timeout."""
 
     # --- what subscribers see ---
     flap_window_ms: int = 600_000
@@ -162,7 +162,7 @@ _LOCAL = GossipConfig(
     join_retry_max_ms=1000,
     heal_interval_ms=1000,
     watched_neighbours=4,
-    lag_ms=50,
+    lag_ms=100,
     persist_interval_ms=2000,
 )
 

@@ -47,7 +47,7 @@ class WakingClock:
         slept = 0
         if asked_ns is not None and now_ns - asked_ns > self._tolerance_ns:
             slept = now_ns - asked_ns
-            self.asleep_ns += slept + self._grace_ns
+            self.asleep_ns += slept + min(slept, self._grace_ns)
         return now_ns - self.asleep_ns, slept
 
     def to_driver(self, waking_ns: int) -> int:

@@ -31,3 +31,8 @@ def test_a_blocked_node_gets_its_time_back_and_a_grace() -> None:
     assert slept == 10_000 * MS
     assert waking == 900 * MS
     assert clock.to_driver(waking + 100 * MS) == 11_100 * MS
+
+
+def test_the_grace_is_no_longer_than_the_sleep() -> None:
+    clock = WakingClock(tolerance_ns=50 * MS, grace_ns=100 * MS)
+    assert clock.read(1060 * MS, 1000 * MS) == (940 * MS, 60 * MS)
