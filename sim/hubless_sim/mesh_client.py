@@ -1,0 +1,267 @@
+"""A client of the mesh by script: submits tasks at given times, goes elsewhere when its gateway fails it.
+
+It keeps nothing but its own calls.  A call that a gateway does not answer is submitted again under the same
+id: at once, to another gateway, when the link to the first one went down or it refused; after some patience
+when it merely says nothing.
+"""
+
+from heapq import heappop, heappush
+
+import msgspec
+
+from hubless.placement import mint_task_id, shard_of_key
+from hubless.wire import (
+    Answer,
+    Cancel,
+    FrameError,
+    Hello,
+    Limits,
+    Message,
+    Outbox,
+    Refused,
+    Submit,
+    Welcome,
+    decode,
+)
+from hubless_agents import Effect
+from hubless_sim.chance import draw, stream
+from hubless_sim.hosts import (
+    Birth,
+    Command,
+    Delivered,
+    Due,
+    HostEffect,
+    HostEvent,
+    LinkDown,
+    LinkUp,
+    Note,
+    Send,
+    Watch,
+)
+from hubless_sim.mesh_host import WORK, to_frame, to_packet
+from hubless_sim.scripted_pool import Script
+
+MS = 1_000_000
+_STREAM = 5
+_GRACE_NS = 3_000 * MS
+
+
+class Call(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One task of a workload: what is submitted, when, and through which node first.
+
+    ``own_shard`` mints an id of a shard that the gateway said it owns (as the client library does), otherwise any
+    shard will do.  ``cancel_after_ms`` gives the call up.
+    """
+
+    at_ms: int
+    agent: str
+    script: Script
+    gateway: int
+    key: str = ""
+    deadline_ms: int = 20_000
+    own_shard: bool = True
+    cancel_after_ms: int | None = None
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """An answer has reached its client; ``call`` is the call's number, ``code`` is "" for a success."""
+
+    call: int
+    task: bytes
+    gateway: int
+    payload: bytes
+    code: str
+    effect: Effect
+    executor: str
+    attempt: int
+
+
+class GaveUp(msgspec.Struct, frozen=True):
+    """The deadline of the call, and some grace, has passed without any answer."""
+
+    call: int
+    task: bytes
+
+
+class _Open:
+    """A call that waits for its answer."""
+
+    __slots__ = ("call", "deadline_ns", "gateway", "number", "resend_ns", "sent", "task")
+
+    def __init__(self, number: int, call: Call, task: bytes, deadline_ns: int) -> None:
+        self.number = number
+        self.call = call
+        self.task = task
+        self.deadline_ns = deadline_ns
+        self.gateway = call.gateway
+        self.resend_ns = 0
+        self.sent = False
+
+
+class MeshClient:
+    """One client process with the calls ``numbers`` of a workload."""
+
+    def __init__(
+        self,
+        birth: Birth,
+        *,
+        calls: tuple[tuple[int, Call], ...],
+        nodes: int,
+        mesh: bytes,
+        shards: int,
+        patience_ms: int,
+    ) -> None:
+        self._nodes = nodes
+        self._shards = shards
+        self._patience_ns = patience_ms * MS
+        self._chance = stream(birth.seed, _STREAM)
+        self._draws = 0
+        self._calls = dict(calls)
+        self._open: dict[bytes, _Open] = {}
+        self._owned: dict[int, tuple[int, ...]] = {}
+        self._down: set[int] = set()
+        self._leaving: set[int] = set()
+        self._outbox: Outbox[int] = Outbox(mesh=mesh, sender="", boot=0, limits=Limits())
+        self._times: list[tuple[int, int, bytes]] = []
+        for number, call in calls:
+            heappush(self._times, (call.at_ms * MS, number, b""))
+        self._out: list[HostEffect] = []
+        self._is_started = False
+
+    def handle(self, now_ns: int, event: HostEvent) -> list[HostEffect]:
+        """Apply one event; everything for one gateway leaves in one frame."""
+        self._out = []
+        match event:
+            case Delivered(packet=packet, source=source):
+                self._frame(now_ns, source, packet)
+            case Due():
+                self._due(now_ns)
+            case LinkUp(peer=peer):
+                self._down.discard(peer)
+                self._leaving.discard(peer)
+                self._outbox.add(peer, Hello("client"))
+            case LinkDown(peer=peer):
+                self._down.add(peer)
+                self._leave(now_ns, peer)
+            case Command():
+                self._out.append(Watch(tuple(range(self._nodes))))
+            case _:
+                pass
+        for gateway, frame in self._outbox.frames():
+            self._out.append(Send(gateway, to_packet(WORK, frame)))
+        return self._out
+
+    def next_deadline_ns(self) -> int | None:
+        """When the next call, repetition or end of patience is due."""
+        return self._times[0][0] if self._times else None
+
+    # What comes in
+
+    def _frame(self, now_ns: int, source: int, packet: bytes) -> None:
+        try:
+            envelope = decode(to_frame(packet), Limits())
+        except FrameError:
+            return
+        for message in envelope.messages:
+            self._message(now_ns, source, message)
+
+    def _message(self, now_ns: int, source: int, message: Message) -> None:
+        match message:
+            case Answer(task=task):
+                waiting = self._open.pop(task, None)
+                if waiting is not None:
+                    self._out.append(Note(_answered(waiting, source, message)))
+            case Welcome(owned=owned):
+                self._owned[source] = owned
+            case Refused(code="leaving"):
+                self._leaving.add(source)
+                self._leave(now_ns, source)
+            case _:
+                pass
+
+    # What goes out
+
+    def _due(self, now_ns: int) -> None:
+        while self._times and self._times[0][0] <= now_ns:
+            _, number, task = heappop(self._times)
+            waiting = self._open.get(task)
+            if not task:
+                self._begin(now_ns, number)
+            elif waiting is None:
+                continue
+            elif now_ns >= waiting.deadline_ns + _GRACE_NS:
+                del self._open[task]
+                self._out.append(Note(GaveUp(waiting.number, task)))
+            elif waiting.call.cancel_after_ms is not None and now_ns >= self._cancel_ns(waiting):
+                del self._open[task]
+                self._outbox.add(waiting.gateway, Cancel(task))
+            elif waiting.resend_ns <= now_ns < waiting.deadline_ns:
+                self._move_on(waiting)
+                self._submit(now_ns, waiting)
+
+    def _begin(self, now_ns: int, number: int) -> None:
+        call = self._calls[number]
+        task = mint_task_id(self._shard(call), self._entropy())
+        waiting = _Open(number, call, task, now_ns + call.deadline_ms * MS)
+        self._open[task] = waiting
+        heappush(self._times, (waiting.deadline_ns + _GRACE_NS, number, task))
+        if call.cancel_after_ms is not None:
+            heappush(self._times, (self._cancel_ns(waiting), number, task))
+        if not self._serves(waiting.gateway):
+            self._move_on(waiting)
+        self._submit(now_ns, waiting)
+
+    def _submit(self, now_ns: int, waiting: _Open) -> None:
+        call = waiting.call
+        remaining_ms = max(1, (waiting.deadline_ns - now_ns) // MS)
+        payload = call.script.to_payload()
+        self._outbox.add(waiting.gateway, Submit(waiting.task, call.agent, call.key, payload, remaining_ms))
+        waiting.sent = True
+        waiting.resend_ns = now_ns + self._patience_ns
+        heappush(self._times, (waiting.resend_ns, waiting.number, waiting.task))
+
+    def _leave(self, now_ns: int, gateway: int) -> None:
+        """Everything that waits at a gateway goes elsewhere."""
+        for waiting in [waiting for waiting in self._open.values() if waiting.gateway == gateway]:
+            self._move_on(waiting)
+            self._submit(now_ns, waiting)
+
+    def _move_on(self, waiting: _Open) -> None:
+        """The next node in turn that is connected and stays; any next one while there is none."""
+        others = [(waiting.gateway + step) % self._nodes for step in range(1, self._nodes)]
+        waiting.gateway = next((node for node in others if self._serves(node)), others[0] if others else 0)
+
+    def _serves(self, node: int) -> bool:
+        return node not in self._down and node not in self._leaving
+
+    def _cancel_ns(self, waiting: _Open) -> int:
+        after_ms = waiting.call.cancel_after_ms or 0
+        return waiting.deadline_ns - (waiting.call.deadline_ms - after_ms) * MS
+
+    def _shard(self, call: Call) -> int:
+        if call.key:
+            return shard_of_key(call.key, self._shards)
+        owned = self._owned.get(call.gateway, ()) if call.own_shard else ()
+        chance = self._draw()
+        return owned[chance % len(owned)] if owned else chance % self._shards
+
+    def _entropy(self) -> bytes:
+        return (self._draw().to_bytes(8, "big") + self._draw().to_bytes(8, "big"))[:14]
+
+    def _draw(self) -> int:
+        self._draws += 1
+        return draw(self._chance, self._draws)
+
+
+def _answered(waiting: _Open, gateway: int, answer: Answer) -> Answered:
+    failure = answer.failure
+    return Answered(
+        waiting.number,
+        answer.task,
+        gateway,
+        answer.payload or b"",
+        "" if failure is None else failure.code,
+        Effect.DONE if failure is None else failure.effect,
+        answer.node,
+        answer.attempt,
+    )

@@ -1,0 +1,283 @@
+"""Hosts a whole node in the world: the core of `hubless`, its frames coalesced and encoded as on a socket.
+
+The first byte of a packet says which socket it came to: gossip, work, or back over a work connection.  One
+event of the world is one tick: what it made the node say leaves afterwards, in one frame per receiver.
+"""
+
+import random
+from typing import NamedTuple
+
+import msgspec
+
+import hubless_gossip
+from hubless.effects import (
+    BuildRing,
+    DropPeer,
+    Halt,
+    Log,
+    NodeEffect,
+    RefuseClient,
+    SendWork,
+    Serving,
+    ToClient,
+)
+from hubless.meta import Meta
+from hubless.node import (
+    DeadlineReached,
+    LeaveMesh,
+    Node,
+    NodeEvent,
+    PeerRefused,
+    RingBuilt,
+    Station,
+    WorkFrame,
+)
+from hubless.wire import Limits, Outbox, encode_refusal
+from hubless_agents import (
+    Contract,
+    GiveTask,
+    KillWorker,
+    MeasureMemory,
+    RecallTask,
+    SpawnWorker,
+    Supervisor,
+    SupervisorConfig,
+)
+from hubless_gossip import (
+    Address,
+    Gossip,
+    GossipConfig,
+    Identity,
+    JoinRequested,
+    PacketReceived,
+    Persist,
+    Remembered,
+    SendPacket,
+    WatchLinks,
+)
+from hubless_sim.faults import index_of
+from hubless_sim.gossip_host import FIRST_PORT, address_of
+from hubless_sim.hosts import (
+    Birth,
+    Command,
+    Delivered,
+    Due,
+    HostEffect,
+    HostEvent,
+    Keep,
+    LinkDown,
+    LinkRefused,
+    LinkUp,
+    Note,
+    Send,
+    Watch,
+)
+from hubless_sim.scripted_pool import PoolProfile, ScriptedPool
+
+GOSSIP, WORK, BACK = b"\0", b"\1", b"\2"
+"""Which socket a packet is for: gossip, work, or a connection that the receiver made to somebody's work socket."""
+
+FIRST_WORK_PORT = 20_000
+_HEADER_BYTES = 6
+
+MeshOrder = JoinRequested | LeaveMesh
+
+
+class MeshSetting(msgspec.Struct, frozen=True, kw_only=True):
+    """What all nodes of a simulated mesh have in common.
+
+    ``ring_ms`` is how long a ring takes to build; 0 builds it within the tick, as a small one is in a real node.
+    """
+
+    mesh: bytes
+    gossip: GossipConfig
+    supervisor: SupervisorConfig
+    shards: int = 64
+    limits: Limits = Limits()
+    pool: PoolProfile = PoolProfile()
+    ring_ms: int = 0
+
+
+class Halted(msgspec.Struct, frozen=True):
+    """The node asked its driver to stop; ``problem`` is "" after an orderly departure."""
+
+    problem: str
+
+
+class _Ring(NamedTuple):
+    due_ns: int
+    wanted: BuildRing
+
+
+def work_address_of(index: int) -> Address:
+    """Where the work socket of a node is bound in the simulated network."""
+    return Address(address_of(index).host, FIRST_WORK_PORT + index)
+
+
+def to_packet(socket: bytes, frame: list[bytes]) -> bytes:
+    """One frame of a work connection as one packet."""
+    return socket + frame[0] + frame[1]
+
+
+def to_frame(packet: bytes) -> list[bytes]:
+    """The two parts of a frame; any bytes make some frame."""
+    return [packet[1 : 1 + _HEADER_BYTES], packet[1 + _HEADER_BYTES :]]
+
+
+class MeshHost:
+    """One process of the mesh: node, workers by script, and what the trio shell does for a real one."""
+
+    def __init__(
+        self, birth: Birth, *, setting: MeshSetting, contracts: tuple[Contract, ...], joins: bool, seed: int
+    ) -> None:
+        kept = Remembered.from_bytes(birth.kept) if birth.kept else Remembered(0)
+        me = address_of(birth.node)
+        identity = Identity(mesh=setting.mesh, node=birth.name, boot=birth.boot, address=me)
+        gossip = Gossip(
+            identity,
+            config=setting.gossip,
+            rng=random.Random(f"{birth.seed}:gossip"),
+            now_ns=birth.now_ns,
+            incarnation=kept.incarnation,
+            peers=kept.peers,
+        )
+        supervisor = None
+        if contracts:
+            supervisor = Supervisor(
+                config=setting.supervisor,
+                node=birth.name,
+                rng=random.Random(f"{birth.seed}:supervisor"),
+                now_ns=birth.now_ns,
+            )
+        station = Station(
+            identity=identity,
+            meta=Meta(birth.name, work_address_of(birth.node), "", 1, ()),
+            shards=setting.shards,
+            limits=setting.limits,
+            workers=setting.supervisor.workers,
+            joins=joins,
+        )
+        rng = random.Random(f"{birth.seed}:node")
+        self.node = Node(station, gossip=gossip, supervisor=supervisor, rng=rng)
+        self._pool = ScriptedPool(seed=seed, contracts=contracts, profile=setting.pool)
+        self._ring_ns = setting.ring_ms * 1_000_000
+        self._ring: _Ring | None = None
+        self._to_peers: Outbox[int] = Outbox(
+            mesh=setting.mesh, sender=birth.name, boot=birth.boot, limits=setting.limits
+        )
+        self._to_clients: Outbox[int] = Outbox(
+            mesh=setting.mesh, sender=birth.name, boot=birth.boot, limits=setting.limits
+        )
+        self._inbox: list[NodeEvent] = []
+        self._out: list[HostEffect] = []
+        self._is_started = False
+        self._has_halted = False
+
+    def handle(self, now_ns: int, event: HostEvent) -> list[HostEffect]:
+        """Hand the event to the node, then what follows from it within the same tick."""
+        self._out = []
+        if self._has_halted:
+            return []
+        if not self._is_started:
+            self._is_started = True
+            self._perform(now_ns, self.node.start(now_ns))
+        self._take(now_ns, event)
+        while self._inbox and not self._has_halted:
+            self._perform(now_ns, self.node.handle(now_ns, self._inbox.pop(0)))
+        self._flush()
+        return self._out
+
+    def next_deadline_ns(self) -> int | None:
+        """The node's deadline, its workers' or the ring's, whichever is first."""
+        if self._has_halted:
+            return None
+        ring_ns = None if self._ring is None else self._ring.due_ns
+        times = (self.node.next_deadline_ns(), self._pool.next_due_ns(), ring_ns)
+        return min((time for time in times if time is not None), default=None)
+
+    def _take(self, now_ns: int, event: HostEvent) -> None:
+        inbox = self._inbox
+        match event:
+            case Delivered(packet=packet, source=source):
+                self._packet(packet, source)
+            case Due():
+                inbox.extend(self._pool.due(now_ns))
+                if self._ring is not None and now_ns >= self._ring.due_ns:
+                    wanted, self._ring = self._ring.wanted, None
+                    inbox.append(RingBuilt(wanted.ring.changed(wanted.members)))
+                due_ns = self.node.next_deadline_ns()
+                if due_ns is not None and now_ns >= due_ns:
+                    inbox.append(DeadlineReached())
+                self._note_started()
+            case LinkUp(peer=peer, boot=boot):
+                inbox.append(hubless_gossip.LinkUp(f"n{peer}", boot))
+            case LinkDown(peer=peer, boot=boot):
+                inbox.append(hubless_gossip.LinkDown(f"n{peer}", boot))
+            case LinkRefused(peer=peer, boot=boot):
+                inbox.append(hubless_gossip.LinkRefused(f"n{peer}", boot))
+            case Command(order=order):
+                if not isinstance(order, MeshOrder):
+                    raise TypeError(f"{order!r} is no order to a mesh host; see MeshOrder")
+                inbox.append(order)
+
+    def _packet(self, packet: bytes, source: int) -> None:
+        match packet[:1]:
+            case b"\0":
+                self._inbox.append(PacketReceived(packet[1:], address_of(source)))
+            case b"\1":
+                self._inbox.append(WorkFrame(source.to_bytes(4, "big"), to_frame(packet)))
+            case _:
+                self._inbox.append(PeerRefused(to_frame(packet)))
+
+    def _perform(self, now_ns: int, effects: list[NodeEffect]) -> None:
+        out = self._out
+        for effect in effects:
+            match effect:
+                case SendWork(to=to, message=message):
+                    self._to_peers.add(to.port - FIRST_WORK_PORT, message)
+                case ToClient(route=route, message=message):
+                    self._to_clients.add(int.from_bytes(route, "big"), message)
+                case SendPacket(to=to, packet=packet):
+                    out.append(Send(to.port - FIRST_PORT, GOSSIP + packet))
+                case GiveTask() | RecallTask() | SpawnWorker() | KillWorker() | MeasureMemory():
+                    self._pool.perform(now_ns, effect)
+                    self._note_started()
+                case WatchLinks(peers=peers):
+                    out.append(Watch(tuple(index_of(peer.node) for peer in peers)))
+                case Persist(remembered=remembered):
+                    out.append(Keep(remembered.to_bytes()))
+                case BuildRing():
+                    self._build_ring(now_ns, effect)
+                case _:
+                    self._perform_rare(effect)
+
+    def _perform_rare(self, effect: NodeEffect) -> None:
+        match effect:
+            case RefuseClient(route=route, text=text):
+                back = to_packet(BACK, encode_refusal(text))
+                self._out.append(Send(int.from_bytes(route, "big"), back))
+            case Log() | Serving():
+                self._out.append(Note(effect))
+            case Halt(problem=problem):
+                self._has_halted = True
+                self._out.append(Note(Halted(problem)))
+            case DropPeer():
+                pass  # packets on their way to a process that is gone find nobody there
+            case _:
+                raise AssertionError(f"the node let {type(effect).__name__} out, which is for its own ears")
+
+    def _build_ring(self, now_ns: int, wanted: BuildRing) -> None:
+        if self._ring_ns:
+            due_ns = now_ns + self._ring_ns if self._ring is None else self._ring.due_ns
+            self._ring = _Ring(due_ns, wanted)
+        else:
+            self._inbox.append(RingBuilt(wanted.ring.changed(wanted.members)))
+
+    def _note_started(self) -> None:
+        self._out.extend(Note(started) for started in self._pool.take_started())
+
+    def _flush(self) -> None:
+        for index, frame in self._to_peers.frames():
+            self._out.append(Send(index, to_packet(WORK, frame)))
+        for index, frame in self._to_clients.frames():
+            self._out.append(Send(index, to_packet(BACK, frame)))
