@@ -87,7 +87,7 @@ def crashes(draw: st.DrawFn) -> Tape:
 
 
 @given(crashes())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=40, deadline=None, derandomize=True)
 def test_every_crash_becomes_known_at_every_live_node(tape: Tape) -> None:
     run = GossipRun(tape)
     run.advance_to_ms(tape.duration_ms)
@@ -132,7 +132,7 @@ def passing_faults(draw: st.DrawFn) -> Tape:
 
 
 @given(passing_faults())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=60, deadline=None, derandomize=True)
 def test_every_false_accusation_is_refuted_after_healing(tape: Tape) -> None:
     run = GossipRun(tape)
     run.advance_to_ms(tape.duration_ms)
@@ -144,7 +144,7 @@ def test_every_false_accusation_is_refuted_after_healing(tape: Tape) -> None:
     count=st.integers(2, 6),
     restarts=st.lists(st.integers(1500, 6000), min_size=1, max_size=4, unique=True),
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=30, deadline=None, derandomize=True)
 def test_incarnations_never_fall_across_restarts(seed: int, count: int, restarts: list[int]) -> None:
     # Isolation in between makes the others accuse n1, so that it has incarnations to remember.
     faults: list[Fault] = [Restart(at_ms=at_ms, nodes=("n1",)) for at_ms in sorted(restarts)]
@@ -171,7 +171,7 @@ def test_incarnations_never_fall_across_restarts(seed: int, count: int, restarts
     turns=st.sampled_from([(0, 0), (3000, 200), (700, 100), (9000, 50)]),
     loss=st.sampled_from([0.0, 0.03]),
 )
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=40, deadline=None, derandomize=True)
 def test_a_busy_node_is_never_dead_while_its_links_live(
     seed: int, count: int, data: st.DataObject, turns: tuple[int, int], loss: float
 ) -> None:
@@ -190,7 +190,7 @@ def test_a_busy_node_is_never_dead_while_its_links_live(
 
 
 @given(seed=seeds, count=st.integers(6, 12), data=st.data())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=30, deadline=None, derandomize=True)
 def test_one_way_cuts_remove_nobody(seed: int, count: int, data: st.DataObject) -> None:
     pairs = [(source, target) for source in names(count) for target in names(count) if source != target]
     cuts = data.draw(st.lists(st.sampled_from(pairs), min_size=1, max_size=count // 2, unique=True))
@@ -201,7 +201,7 @@ def test_one_way_cuts_remove_nobody(seed: int, count: int, data: st.DataObject) 
 
 
 @given(seed=seeds, down_ms=st.integers(3000, 9000))
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=6, deadline=None, derandomize=True)
 def test_flapping_costs_few_events(seed: int, down_ms: int) -> None:
     end_ms = 180_000
     flaps = tuple(
@@ -243,7 +243,7 @@ class Measured(GossipHost):
 
 
 @given(seed=seeds, count=st.integers(2, 60))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8, deadline=None, derandomize=True)
 def test_packets_fit_even_with_the_largest_metadata(seed: int, count: int) -> None:
     world = World(nodes=count, seed=seed, make=Measured, base=Layer(base_ns=250_000, loss=0.05))
     for index in range(count):

@@ -1,6 +1,8 @@
 """Tapes: strict parsing, errors that say where and what to do, and JSON that comes back equal."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -101,3 +103,9 @@ def test_every_fault_kind_is_known_to_the_parser() -> None:
     tape = parse(json.dumps(SMALL | {"faults": list(kinds.values())}))
     assert len({type(fault) for fault in tape.faults}) == len(FAULT_KINDS)
     check(replace(tape, faults=(Isolate(at_ms=1, nodes=("n2",)),)))
+
+
+def test_the_tape_of_the_readme_is_one() -> None:
+    text = (Path(__file__).parents[2] / "sim" / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
+    assert {fault.at_ms for fault in parse(example).faults} == {3000, 5000, 10_000}
