@@ -67,6 +67,12 @@ class Log(Struct, frozen=True, gc=False):
     condition: str = ""
 
 
+class DepartureAsked(Struct, frozen=True, gc=False):
+    """An operator asked, through another node, that this one leave. For the node's own ears."""
+
+    reason: str
+
+
 class Serving(Struct, frozen=True):
     """The node serves: it is in the mesh, and its workers, if it has any, offer these agents. Said once."""
 
@@ -88,6 +94,7 @@ NodeEffect = (
     | DropPeer
     | Log
     | Serving
+    | DepartureAsked
     | Halt
     | SendPacket
     | WatchLinks

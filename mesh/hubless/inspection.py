@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
 from hubless.config import format_address
 from hubless.guard import Breakers
 from hubless.placement import shard_of_key
+from hubless.station import Station
 from hubless.view import REPLICAS, Known, View
 from hubless.wire import Ask, Told
 from hubless_agents import Effect, Failure
-
-if TYPE_CHECKING:
-    from hubless.node import Station
 
 _NS_PER_S = 1_000_000_000
 
 
 class Inspection:
-    """Reads the node's cores and changes nothing."""
+    """Reads the node's cores and changes nothing.
 
-    def __init__(self, *, station: Station, view: View, breakers: Breakers) -> None:
+    Args:
+        counters: gives the counters of all cores, by name.
+    """
+
+    def __init__(
+        self, *, station: Station, view: View, breakers: Breakers, counters: Callable[[], dict[str, object]]
+    ) -> None:
         self._station = station
         self._view = view
         self._breakers = breakers
+        self._counters = counters
 
-    def told(self, now_ns: int, ask: Ask, counters: dict[str, dict[str, int]]) -> Told:
+    def told(self, now_ns: int, ask: Ask) -> Told:
         """The answer to a question; an unknown one is answered with what can be asked."""
         match ask.what:
             case "members":
@@ -37,7 +43,7 @@ class Inspection:
             case "breakers":
                 body = self._open_breakers(now_ns)
             case "node":
-                body = self._node(counters)
+                body = self._node()
             case "leave":
                 node = self._view.find(ask.argument)
                 if node is None:
@@ -86,7 +92,7 @@ class Inspection:
             "panic": any(pool.panic for pool in pools),
         }
 
-    def _node(self, counters: dict[str, dict[str, int]]) -> dict[str, Any]:
+    def _node(self) -> dict[str, Any]:
         identity = self._station.identity
         return {
             "node": identity.node,
@@ -96,7 +102,7 @@ class Inspection:
             "work": format_address(self._station.meta.work),
             "gossip": format_address(identity.address),
             "agents": self._view.offered_by(identity.node),
-            "counters": counters,
+            "counters": msgspec.to_builtins(self._counters()),
         }
 
 

@@ -29,9 +29,9 @@ from hubless.node import (
     NodeEvent,
     PeerRefused,
     RingBuilt,
-    Station,
     WorkFrame,
 )
+from hubless.station import Station
 from hubless.wire import Limits, Outbox, encode_refusal
 from hubless_agents import (
     Contract,

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hubless.cli.exits import CommandError, Exit
+from hubless.cli.loop import run_trio
 from hubless.cli.options import json_option
 from hubless.cli.screen import print_json
 from hubless.demo.board import STAGES, Board
@@ -54,7 +55,7 @@ def command(*, folder: Path | None, nodes: int, most: int, as_json: bool) -> Exi
     screen = _Quiet(board) if as_json else _Live(board) if sys.stdout.isatty() else _Lines(board)
     with tempfile.TemporaryDirectory(prefix="mesh-demo-") as place:
         try:
-            verdict = trio.run(_watched, screen, paths, nodes, Path(place))
+            verdict = run_trio(_watched, screen, paths, nodes, Path(place))
         except (NodeFailedError, trio.TooSlowError) as problem:
             text = str(problem) or "the nodes did not find each other within a minute"
             raise CommandError(text, Exit.FAILED, "node_failed") from problem

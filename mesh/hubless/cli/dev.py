@@ -15,6 +15,7 @@ import click
 import trio
 
 from hubless.cli.exits import CommandError, Exit
+from hubless.cli.loop import run_trio
 from hubless.cli.options import checked_target, json_option
 from hubless.demo.processes import LocalMesh, LocalNode, NodeFailedError, local_mesh
 
@@ -52,7 +53,7 @@ def command(*, agents: str, nodes: int, port: int, workers: int, data: Path | No
             LocalNode(f"node-{place + 1}", target, data / f"node-{place + 1}", f"127.0.0.1:{each}", options)
             for place, each in enumerate(ports)
         ]
-        trio.run(_run, made, screen)
+        run_trio(_run, made, screen)
     return Exit.OK
 
 

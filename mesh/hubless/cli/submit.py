@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-import trio
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from hubless.cli.exits import CommandError, Exit
 from hubless.cli.ledger import Inputs, Ledger
+from hubless.cli.loop import run_trio
 from hubless.cli.options import at_option, json_option
 from hubless.cli.screen import print_json
 from hubless.client import Mesh, UnreachableError, connect
@@ -62,7 +62,7 @@ def command(
         started = time.monotonic()
         try:
             if ledger.done < len(inputs):
-                trio.run(run.through_the_mesh, at, in_flight, timeout)
+                run_trio(run.through_the_mesh, at, in_flight, timeout)
         except KeyboardInterrupt as problem:
             raise _stopped(ledger, inputs, "interrupted", Exit.INTERRUPTED) from problem
         except UnreachableError as problem:

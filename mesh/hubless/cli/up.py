@@ -14,9 +14,9 @@ from typing import Any
 
 import click
 import msgspec
-import trio
 
 from hubless.cli.exits import Exit
+from hubless.cli.loop import run_trio
 from hubless.cli.options import Addresses, checked_target, json_option
 from hubless.config import DEFAULT_SHARDS, NodeConfig, parse_address
 from hubless.driver import LogLine, Ready, serve
@@ -84,7 +84,7 @@ def command(
     async def node() -> None:
         await serve(config, ready=voice.ready, log=voice.log)
 
-    trio.run(node)
+    run_trio(node)
     voice.stopped()
     return Exit.OK
 

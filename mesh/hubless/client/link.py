@@ -88,12 +88,14 @@ class Link:
 
     async def run(self) -> None:
         """Reads until the link is lost or closed."""
-        try:
-            with self._scope:
-                async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(self._watch)
-                    tasks.start_soon(self._read)
-        finally:
+        with self._scope:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._watch)
+                tasks.start_soon(self._read)
+
+    def dispose(self) -> None:
+        """Gives the sockets back, once nothing runs here any more. Harmless when done before."""
+        if not self._socket.closed:
             self._socket.disable_monitor()
             self._monitor.close(linger=0)
             self._socket.close(linger=0)

@@ -107,8 +107,11 @@ class Mesh:
     def __init__(self, session: Session, tasks: TaskGroup) -> None:
         self._session = session
         self._tasks = tasks
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        # The process's context: ending one of our own could wait for ever for a socket that a KeyboardInterrupt
+        # left half made.
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
         self._links: dict[str, Link] = {}
+        self._open: set[Link] = set()
         self._to_send = anyio.Event()
         self._earlier = anyio.Event()
         self._changed = anyio.Event()
@@ -295,8 +298,9 @@ class Mesh:
             )
 
     def closed(self) -> None:
-        """Gives the sockets back."""
-        self._context.destroy(linger=0)
+        """Gives back the sockets of links whose tasks were cancelled before they began."""
+        for link in self._open:
+            link.dispose()
 
     def _submit(
         self, agent: str, payload: bytes, settle: Callable[[Reply], None], key: str, timeout: float | None
@@ -343,11 +347,19 @@ class Mesh:
                 case Dial(address=address):
                     link = Link(self._context, address, received=self._received, lost=self._lost)
                     self._links[address] = link
-                    self._tasks.start_soon(link.run)
+                    self._open.add(link)
+                    self._tasks.start_soon(self._run_link, link)
                 case HangUp(address=address):
                     gone = self._links.pop(address, None)
                     if gone is not None:
                         gone.close()
+
+    async def _run_link(self, link: Link) -> None:
+        try:
+            await link.run()
+        finally:
+            link.dispose()
+            self._open.discard(link)
 
     async def _send(self) -> None:
         """Sends what has gathered, one frame per node and turn of the event loop."""

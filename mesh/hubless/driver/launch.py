@@ -18,7 +18,8 @@ from hubless.config import ConfigError, NodeConfig, format_address, parse_addres
 from hubless.datadir import DataDirectory, new_node_id
 from hubless.driver.loop import Driver, LogLine, Sockets
 from hubless.meta import Meta
-from hubless.node import LeaveMesh, Node, Station
+from hubless.node import LeaveMesh, Node
+from hubless.station import Station
 from hubless.transport import GreetingRefusedError, Heartbeat, Inbound, Outbound, greet
 from hubless.wire import Limits, Outbox, Welcome
 from hubless_agents import Pool, Supervisor, SupervisorConfig

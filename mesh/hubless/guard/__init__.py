@@ -4,6 +4,7 @@ from hubless.guard.admission import Admission, AdmissionConfig, Admitted, Overlo
 from hubless.guard.breaker import BreakerView, Moved
 from hubless.guard.breakers import BreakerCounters, Breakers
 from hubless.guard.config import BreakerConfig
+from hubless.guard.lag import OwnLag
 from hubless.guard.permit import Link, PeerAgent, Permit, Refused, Scope, State
 from hubless.guard.pools import PoolView
 from hubless.guard.states import CHARGES, TRANSITIONS, Cause, Charge, Evidence
@@ -25,6 +26,7 @@ __all__ = [
     "Link",
     "Moved",
     "Overloaded",
+    "OwnLag",
     "PeerAgent",
     "Permit",
     "PoolView",

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hubless import notices
 from hubless.effects import NodeEffect, ToPeer
 from hubless.guard import Breakers, Permit
 from hubless.placement import Chosen, Loads, NoExecutor, choose_executor
@@ -132,7 +133,7 @@ class Owner:
         """Nobody waits for the task any more."""
         row = self._rows.get(task)
         if row is not None and row.state not in TERMINAL:
-            self._stop_attempt(now_ns, row, out)
+            self._stop_attempt(now_ns, row, _DISMISSED, out)
             self._propose(now_ns, Cancelled(task), out)
 
     def peer_gone(self, now_ns: int, node: str, out: list[NodeEffect]) -> None:
@@ -244,7 +245,7 @@ class Owner:
     ) -> None:
         """Ends the current attempt and decides whether another follows."""
         executor = row.executor
-        self._release(now_ns, row, failure)
+        self._release(now_ns, row, failure, out)
         final = False
         if failure is not None:
             verdict = judge(failure, attempt=row.attempt, earlier=row.failures, retries=row.retries)
@@ -256,7 +257,7 @@ class Owner:
                 self._avoid[row.task] = avoid
         self._propose(now_ns, AttemptEnded(row.task, row.attempt, payload, failure, final), out)
 
-    def _release(self, now_ns: int, row: Row, failure: Failure | None) -> None:
+    def _release(self, now_ns: int, row: Row, failure: Failure | None, out: list[NodeEffect]) -> None:
         """Gives back what the current attempt, if any, holds: its load and its breaker's permit."""
         running = self._running.pop(row.task, None)
         self._parked.pop(row.task, None)
@@ -269,9 +270,10 @@ class Owner:
         if running.permit is _OWN:
             return
         if failure is None:
-            self._breakers.record_success(running.permit, now_ns)
+            moves = self._breakers.record_success(running.permit, now_ns)
         else:
-            self._breakers.record_failure(running.permit, failure.code, now_ns)
+            moves = self._breakers.record_failure(running.permit, failure.code, now_ns)
+        out += (notices.of_breaker(self._view, moved) for moved in moves)
 
     def _expire(self, now_ns: int, row: Row, out: list[NodeEffect]) -> None:
         self.counters.expired += 1
@@ -281,14 +283,14 @@ class Owner:
             where=f"owner {self._me}",
             effect=Effect.MAYBE if row.attempt else Effect.NONE,
         )
-        self._stop_attempt(now_ns, row, out)
+        self._stop_attempt(now_ns, row, failure, out)
         self._propose(now_ns, Expired(row.task, failure), out)
 
-    def _stop_attempt(self, now_ns: int, row: Row, out: list[NodeEffect]) -> None:
-        """Tells the executor, if one is at work, that nobody waits any more. That is no fault of its."""
+    def _stop_attempt(self, now_ns: int, row: Row, failure: Failure, out: list[NodeEffect]) -> None:
+        """Tells the executor, if one is at work, that nobody waits any more. A breaker is told `failure`."""
         if row.state is State.RUNNING:
             out.append(ToPeer(row.executor, Withdraw(row.task)))
-        self._release(now_ns, row, _DISMISSED)
+        self._release(now_ns, row, failure, out)
 
     # -- outcomes ---------------------------------------------------------------------------------------
 
