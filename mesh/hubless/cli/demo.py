@@ -22,7 +22,6 @@ from hubless.cli.options import json_option
 from hubless.cli.screen import print_json
 from hubless.demo.board import STAGES, Board
 from hubless.demo.documents import SUFFIXES, default_folder, find
-from hubless.demo.processes import NodeFailedError
 from hubless.demo.run import Verdict, run
 
 _REFRESH_S = 0.1
@@ -54,11 +53,7 @@ def command(*, folder: Path | None, nodes: int, most: int, as_json: bool) -> Exi
     board = Board(len(paths))
     screen = _Quiet(board) if as_json else _Live(board) if sys.stdout.isatty() else _Lines(board)
     with tempfile.TemporaryDirectory(prefix="mesh-demo-") as place:
-        try:
-            verdict = run_trio(_watched, screen, paths, nodes, Path(place))
-        except (NodeFailedError, trio.TooSlowError) as problem:
-            text = str(problem) or "the nodes did not find each other within a minute"
-            raise CommandError(text, Exit.FAILED, "node_failed") from problem
+        verdict = run_trio(_watched, screen, paths, nodes, Path(place))
     if as_json:
         print_json(_as_json(verdict))
     else:

@@ -6,7 +6,6 @@ import contextlib
 import json
 import re
 import signal
-import socket
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import trio
 from hubless.cli.exits import CommandError, Exit
 from hubless.cli.loop import run_trio
 from hubless.cli.options import checked_target, json_option
-from hubless.demo.processes import LocalMesh, LocalNode, NodeFailedError, local_mesh
+from hubless.demo.processes import LocalMesh, LocalNode, is_free, local_mesh
 
 _COLOURS = ("cyan", "magenta", "yellow", "blue", "green", "bright_cyan", "bright_magenta", "bright_yellow")
 _LEVEL_STYLES = {"warning": "yellow", "error": "red", "debug": "bright_black"}
@@ -67,15 +66,12 @@ async def _run(nodes: list[LocalNode], screen: _Screen) -> None:
 
 
 async def _start(mesh: LocalMesh, nodes: list[LocalNode], screen: _Screen) -> None:
-    try:
-        mesh.start(nodes[0])
-        await nodes[0].wait_ready()
-        for node in nodes[1:]:
-            mesh.start(node, [nodes[0].work])
-        for node in nodes:
-            await node.wait_ready()
-    except NodeFailedError as problem:
-        raise CommandError(str(problem), kind="node_failed") from problem
+    mesh.start(nodes[0])
+    await nodes[0].wait_ready()
+    for node in nodes[1:]:
+        mesh.start(node, [nodes[0].work])
+    for node in nodes:
+        await node.wait_ready()
     ready = nodes[0].ready or {}
     screen.all_ready(ready, [node.work for node in nodes])
 
@@ -159,10 +155,6 @@ def _check_free(ports: list[int]) -> None:
     for port in ports:
         if port > 65_535:
             raise CommandError(f"port {port} would be needed, and 65535 is the last: choose a lower --port")
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError as problem:
-                text = f"127.0.0.1:{port} is in use: stop what runs there, or choose other ports with --port"
-                raise CommandError(text, kind="port_in_use") from problem
+        if not is_free(port):
+            text = f"127.0.0.1:{port} is in use: stop what runs there, or choose other ports with --port"
+            raise CommandError(text, kind="port_in_use")

@@ -55,6 +55,7 @@ _KNOWN = {
     "WrongVersionError": (Exit.REFUSED, "wrong_version"),
     "ConfigError": (Exit.USAGE, "configuration"),
     "JoinError": (Exit.REFUSED, "join"),
+    "NodeFailedError": (Exit.FAILED, "node_failed"),
     "BindError": (Exit.USAGE, "port_in_use"),
 }
 """Our own exceptions, by name: importing their modules would cost every command its quick start."""
@@ -99,8 +100,10 @@ def of_failure(failure: Failure) -> CommandError:
 
 def translated(problem: BaseException) -> CommandError:
     """Any exception as an error for people."""
-    if isinstance(problem, BaseExceptionGroup) and len(problem.exceptions) == 1:
-        return translated(problem.exceptions[0])
+    if isinstance(problem, BaseExceptionGroup):
+        leaves = _leaves(problem)
+        stopped = [leaf for leaf in leaves if isinstance(leaf, KeyboardInterrupt)]
+        return translated((stopped or leaves)[0])
     if isinstance(problem, CommandError):
         return problem
     if isinstance(problem, click.ClickException):
@@ -111,6 +114,15 @@ def translated(problem: BaseException) -> CommandError:
     if isinstance(problem, (KeyboardInterrupt, click.exceptions.Abort)):
         return CommandError("interrupted", Exit.INTERRUPTED, "interrupted")
     return _of_other(problem)
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    """What really happened, below all nurseries."""
+    return [
+        leaf
+        for problem in group.exceptions
+        for leaf in (_leaves(problem) if isinstance(problem, BaseExceptionGroup) else [problem])
+    ]
 
 
 def _of_other(problem: BaseException) -> CommandError:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -17,6 +19,7 @@ from typing import Any
 import trio
 
 _POLL_S = 0.01
+_PORTS = (20_000, 32_000)
 _LINE_BYTES = 1024 * 1024
 
 Heard = Callable[["LocalNode", dict[str, Any]], None]
@@ -37,7 +40,7 @@ class LocalNode:
     name: str
     target: str
     data: Path
-    listen: str = "127.0.0.1:0"
+    listen: str
     options: tuple[str, ...] = ()
     ready: dict[str, Any] | None = None
     process: subprocess.Popen[bytes] | None = None
@@ -57,7 +60,7 @@ class LocalNode:
 
     @property
     def work(self) -> str:
-        """The work address, known once the node has been ready; it keeps it over restarts."""
+        """The work address; the gossip port is the next one."""
         return self.listen
 
     def command(self, join: Sequence[str]) -> list[str]:
@@ -126,7 +129,6 @@ class LocalMesh:
             event = _event(line)
             if event.get("event") == "ready":
                 node.ready = event
-                node.listen = event["work"]
                 node._became_ready.set()  # noqa: SLF001 - as above
             elif "error" in event:
                 node.problem = str(event["error"].get("message", ""))
@@ -154,6 +156,34 @@ async def local_mesh(heard: Heard, *, leave_s: float = 0.0) -> AsyncIterator[Loc
             with trio.CancelScope(shield=True):
                 await mesh.stop(leave_s)
             nursery.cancel_scope.cancel()
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that are free now, each with the one after it.
+
+    They are below those that the kernel gives to outgoing connections: while a killed node is down, others try to
+    reach it again and again, and such an attempt may be given the very port that it tries to reach.
+    """
+    found: list[int] = []
+    candidates = list(range(*_PORTS, 2))
+    random.SystemRandom().shuffle(candidates)
+    for port in candidates:
+        if is_free(port) and is_free(port + 1):
+            found.append(port)
+            if len(found) == count:
+                return found
+    raise NodeFailedError(f"there are no {2 * count} free ports between {_PORTS[0]} and {_PORTS[1]}")
+
+
+def is_free(port: int) -> bool:
+    """Whether a port of 127.0.0.1 can be listened on."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 async def _ended(process: subprocess.Popen[bytes]) -> int:

@@ -14,7 +14,7 @@ import trio
 from hubless.client import Mesh, MeshError, connect
 from hubless.demo import documents
 from hubless.demo.board import STAGES, Board, wrong_entries
-from hubless.demo.processes import LocalMesh, LocalNode, local_mesh
+from hubless.demo.processes import LocalMesh, LocalNode, NodeFailedError, free_ports, local_mesh
 
 _AGENTS = "hubless.demo.agents"
 _KILL_AT = 0.4
@@ -48,14 +48,15 @@ async def run(paths: list[Path], nodes: int, place: Path, board: Board, say: Say
     """Runs the demo over the documents, keeping `board` up to date. `place` is a directory for the nodes' data.
 
     Raises:
-        NodeFailedError: a node did not start.
-        trio.TooSlowError: the nodes did not find each other within a minute.
+        NodeFailedError: a node did not start, or the nodes did not find each other within a minute.
     """
     async with local_mesh(lambda _node, _event: None) as mesh:
         say(f"starting {nodes} nodes")
-        with trio.fail_after(_START_S):
+        with trio.move_on_after(_START_S) as starting:
             await _start(mesh, nodes, place)
             await _all_alive(mesh, board)
+        if starting.cancelled_caught:
+            raise NodeFailedError(f"{nodes} nodes did not find each other in {_START_S:.0f} s")
         async with connect(*(node.work for node in mesh.nodes)) as client:
             board.shards = client.shards
             say(f"{nodes} nodes see each other; {len(paths)} documents go in")
@@ -79,8 +80,14 @@ async def run(paths: list[Path], nodes: int, place: Path, board: Board, say: Say
 
 async def _start(mesh: LocalMesh, nodes: int, place: Path) -> None:
     made = [
-        LocalNode(f"node-{number}", _AGENTS, place / f"node-{number}", options=("--profile", "local"))
-        for number in range(1, nodes + 1)
+        LocalNode(
+            f"node-{number}",
+            _AGENTS,
+            place / f"node-{number}",
+            f"127.0.0.1:{port}",
+            options=("--profile", "local"),
+        )
+        for number, port in enumerate(free_ports(nodes), start=1)
     ]
     mesh.start(made[0])
     await made[0].wait_ready()
