@@ -100,7 +100,11 @@ async def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
         async with local_mesh(watch.heard) as mesh:
             nodes = [
                 BlockableNode(
-                    f"n{number}", "", Path(folder) / f"n{number}", options=("--profile", arguments.profile)
+                    f"n{number}",
+                    "",
+                    Path(folder) / f"n{number}",
+                    "127.0.0.1:0",
+                    options=("--profile", arguments.profile),
                 )
                 for number in range(arguments.nodes)
             ]

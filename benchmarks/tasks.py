@@ -50,7 +50,11 @@ async def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
         async with local_mesh(lambda _node, _event: None) as mesh:
             nodes = [
                 LocalNode(
-                    f"n{number}", str(ECHO), Path(folder) / f"n{number}", options=("--profile", "local")
+                    f"n{number}",
+                    str(ECHO),
+                    Path(folder) / f"n{number}",
+                    "127.0.0.1:0",
+                    options=("--profile", "local"),
                 )
                 for number in range(arguments.nodes)
             ]

@@ -55,14 +55,18 @@ class BlockableNode(LocalNode):
 class Town:
     """A running mesh and everything that its nodes have said."""
 
-    def __init__(self, mesh: LocalMesh, nodes: list[LocalNode], events: list[tuple[str, dict[str, Any]]]) -> None:
+    def __init__(
+        self, mesh: LocalMesh, nodes: list[LocalNode], events: list[tuple[str, dict[str, Any]]]
+    ) -> None:
         self.mesh = mesh
         self.nodes = nodes
         self._events = events
 
     def told(self, condition: str) -> set[tuple[str, str]]:
         """(observer's name, member's id) pairs of all lines that told this condition."""
-        return {(name, event["member"]) for name, event in self._events if event.get("condition") == condition}
+        return {
+            (name, event["member"]) for name, event in self._events if event.get("condition") == condition
+        }
 
     def client(self, nodes: list[LocalNode] | None = None) -> Any:
         return connect(*(node.work for node in nodes or self.nodes))
@@ -79,7 +83,13 @@ async def _town(folder: Path, count: int, kind: type[LocalNode] = LocalNode) -> 
     events: list[tuple[str, dict[str, Any]]] = []
     async with local_mesh(lambda node, event: events.append((node.name, event))) as mesh:
         nodes = [
-            kind(f"n{number}", str(folder / "agents.py"), folder / f"n{number}", options=("--profile", "local"))
+            kind(
+                f"n{number}",
+                str(folder / "agents.py"),
+                folder / f"n{number}",
+                "127.0.0.1:0",
+                options=("--profile", "local"),
+            )
             for number in range(count)
         ]
         with trio.fail_after(PATIENCE_S):
@@ -139,7 +149,11 @@ async def test_a_restarted_node_keeps_its_id_and_counts_its_boots(tmp_path: Path
         town.mesh.start(node)  # nobody is named: it remembers its peers
         with trio.fail_after(PATIENCE_S):
             after = await node.wait_ready()
-        assert (after["node"], after["mesh"], after["boot"]) == (before["node"], before["mesh"], before["boot"] + 1)
+        assert (after["node"], after["mesh"], after["boot"]) == (
+            before["node"],
+            before["mesh"],
+            before["boot"] + 1,
+        )
         async with town.client([town.nodes[0]]) as client:
             with trio.fail_after(PATIENCE_S):
                 while sum(member["condition"] == "alive" for member in await client.members()) < 2:
@@ -192,6 +206,8 @@ async def test_garbage_on_a_socket_hurts_nobody(tmp_path: Path, port: str) -> No
             assert await _doubles(client, "double", range(20)) == [2 * number for number in range(20)]
         async with town.client([node]) as client:
             counters = (await client.ask("node"))["counters"]
-        dropped = counters["reception"]["garbage"] if port == "work" else counters["gossip"]["malformed_packets"]
+        dropped = (
+            counters["reception"]["garbage"] if port == "work" else counters["gossip"]["malformed_packets"]
+        )
         assert dropped >= 5
         assert town.told("dead") == set()
