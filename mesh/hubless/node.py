@@ -248,6 +248,7 @@ class Node:
         if has_peers and (agents or not self._roles.runs_agents):
             self._is_ready = True
             outward.append(Serving(tuple(agents)))
+            self._roles.serve(outward)
 
     def _tick(self, now_ns: int, out: list[NodeEffect]) -> None:
         self._doubt_myself(now_ns, out)

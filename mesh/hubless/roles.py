@@ -31,6 +31,8 @@ from hubless.wire import (
 )
 from hubless_agents import Drain, Failure, PoolEvent, Supervisor
 
+_MOST_EARLY = 1_000
+
 
 class Roles:
     """Gateway, owner and, if the node runs agents, executor.
@@ -65,6 +67,8 @@ class Roles:
         self._executor = None if supervisor is None else Executor(me=me, supervisor=supervisor)
         self._owner = Owner(me=me, view=view, breakers=breakers, own_room=self._own_room)
         self._inspection = inspection
+        self._is_serving = False
+        self._early: list[tuple[bytes, Hello]] = []
 
     # -- messages ---------------------------------------------------------------------------------------
 
@@ -78,6 +82,8 @@ class Roles:
                     self._gateway.submit(now_ns, route, message, out)
             case Cancel(task=task):
                 self._gateway.cancel(task, out)
+            case Hello(role="client") if not self._is_serving and len(self._early) < _MOST_EARLY:
+                self._early.append((route, message))
             case Hello(request=request):
                 out.append(ToClient(route, self._welcome(request)))
             case Ask():
@@ -106,6 +112,15 @@ class Roles:
             case _:
                 return False
         return True
+
+    def serve(self, out: list[NodeEffect]) -> None:
+        """The node is in the mesh: clients that came earlier are welcome now.
+
+        Before, it knows neither the members nor what they offer, and would refuse work that the mesh can do.
+        """
+        self._is_serving = True
+        out += (ToClient(route, self._welcome(hello.request)) for route, hello in self._early)
+        self._early.clear()
 
     # -- what happens around them -----------------------------------------------------------------------
 

@@ -181,7 +181,7 @@ async def diagnosis(address: str) -> str:
     try:
         with anyio.fail_after(2):
             async with await anyio.connect_tcp(where.host, where.port):
-                return "a connection is taken, and then nothing is said"
+                return "it takes the connection and says nothing: a node that is starting or stopped, or no node"
     except TimeoutError:
         return "no answer"
     except OSError as problem:
