@@ -38,7 +38,7 @@ from hubless_gossip.healing import Healer, Joiner
 from hubless_gossip.health import Health, WakingClock
 from hubless_gossip.inbox import Inbox
 from hubless_gossip.links import Links, LinkState
-from hubless_gossip.member import META_MAX_BYTES, NUMBER_MAX, Identity, Member, Peer
+from hubless_gossip.member import META_MAX_BYTES, NUMBER_MAX, Condition, Identity, Member, Peer
 from hubless_gossip.memory import Memory
 from hubless_gossip.outbox import Outbox
 from hubless_gossip.own import Own
@@ -313,6 +313,8 @@ class Gossip:
             case Verdict.RELAYED:
                 if self._paths.relayed(now, node):
                     self._prober.probe_again(node)
+                if self._table.condition(node) == Condition.SUSPECT:
+                    self._push_pull.catch_up(now)  # it lives: somebody else heard the refutation
             case Verdict.DIRECT:
                 pass
 
