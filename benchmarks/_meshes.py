@@ -2,13 +2,21 @@
 
 from collections.abc import Collection
 
+from hubless.transport import Heartbeat
 from hubless_gossip import Condition, MemberChanged
 from hubless_sim.faults import MS, Fault
 from hubless_sim.run import GossipRun, Told
 from hubless_sim.tape import Conditions, Monitored, Setting, Start, Tape
 
-LAN_LINKS = Monitored(heartbeat_interval_ms=1000, heartbeat_timeout_ms=3000, reconnect_ms=100)
-LOCAL_LINKS = Monitored(heartbeat_interval_ms=50, heartbeat_timeout_ms=150, reconnect_ms=10)
+
+def _shipped(profile: str) -> Monitored:
+    """Monitored links with the heartbeats that the transport uses in this profile."""
+    beat = Heartbeat.of_profile(profile)
+    return Monitored(heartbeat_interval_ms=beat.interval_ms, heartbeat_timeout_ms=beat.timeout_ms)
+
+
+LAN_LINKS = _shipped("lan")
+LOCAL_LINKS = _shipped("local")
 UNDAMPED: dict[str, int | float | bool] = {"flap_budget": 1_000_000}
 """So that every death that a node believes in is told and counted, however often it was told before."""
 

@@ -44,6 +44,8 @@ from hubless_sim.scripted_pool import Script
 MS = 1_000_000
 _STREAM = 5
 _GRACE_NS = 3_000 * MS
+_GREET_EVERY_NS = 500 * MS
+_HOMELESS_NS = 100 * MS
 
 
 class Call(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -86,7 +88,7 @@ class GaveUp(msgspec.Struct, frozen=True):
 class _Open:
     """A call that waits for its answer."""
 
-    __slots__ = ("call", "deadline_ns", "gateway", "number", "resend_ns", "sent", "task")
+    __slots__ = ("call", "deadline_ns", "gateway", "number", "resend_ns", "sent", "task", "was_sent_before")
 
     def __init__(self, number: int, call: Call, task: bytes, deadline_ns: int) -> None:
         self.number = number
@@ -96,6 +98,9 @@ class _Open:
         self.gateway = call.gateway
         self.resend_ns = 0
         self.sent = False
+        """Whether a gateway may have taken it."""
+        self.was_sent_before = False
+        """The same, before the last submission."""
 
 
 class MeshClient:
@@ -119,8 +124,8 @@ class MeshClient:
         self._calls = dict(calls)
         self._open: dict[bytes, _Open] = {}
         self._owned: dict[int, tuple[int, ...]] = {}
-        self._down: set[int] = set()
-        self._leaving: set[int] = set()
+        self._linked: dict[int, int] = {}
+        self._serving: set[int] = set()
         self._outbox: Outbox[int] = Outbox(mesh=mesh, sender="", boot=0, limits=Limits())
         self._times: list[tuple[int, int, bytes]] = []
         for number, call in calls:
@@ -137,11 +142,10 @@ class MeshClient:
             case Due():
                 self._due(now_ns)
             case LinkUp(peer=peer):
-                self._down.discard(peer)
-                self._leaving.discard(peer)
+                self._linked[peer] = now_ns
                 self._outbox.add(peer, Hello("client"))
             case LinkDown(peer=peer):
-                self._down.add(peer)
+                self._linked.pop(peer, None)
                 self._leave(now_ns, peer)
             case Command():
                 self._out.append(Watch(tuple(range(self._nodes))))
@@ -173,8 +177,11 @@ class MeshClient:
                     self._out.append(Note(_answered(waiting, source, message)))
             case Welcome(owned=owned):
                 self._owned[source] = owned
-            case Refused(code="leaving"):
-                self._leaving.add(source)
+                self._serving.add(source)
+            case Refused(code="leaving", task=task):
+                refused = self._open.get(task)
+                if refused is not None and refused.gateway == source:
+                    refused.sent = refused.was_sent_before
                 self._leave(now_ns, source)
             case _:
                 pass
@@ -182,6 +189,10 @@ class MeshClient:
     # What goes out
 
     def _due(self, now_ns: int) -> None:
+        for gateway, asked_ns in self._linked.items():
+            if gateway not in self._serving and now_ns >= asked_ns + _GREET_EVERY_NS:
+                self._linked[gateway] = now_ns
+                self._outbox.add(gateway, Hello("client"))
         while self._times and self._times[0][0] <= now_ns:
             _, number, task = heappop(self._times)
             waiting = self._open.get(task)
@@ -207,32 +218,36 @@ class MeshClient:
         heappush(self._times, (waiting.deadline_ns + _GRACE_NS, number, task))
         if call.cancel_after_ms is not None:
             heappush(self._times, (self._cancel_ns(waiting), number, task))
-        if not self._serves(waiting.gateway):
+        if waiting.gateway not in self._serving:
             self._move_on(waiting)
         self._submit(now_ns, waiting)
 
     def _submit(self, now_ns: int, waiting: _Open) -> None:
+        """Hands a call to its gateway, or waits a little for one that serves."""
         call = waiting.call
+        is_served = waiting.gateway in self._serving
+        waiting.resend_ns = now_ns + (self._patience_ns if is_served else _HOMELESS_NS)
+        heappush(self._times, (waiting.resend_ns, waiting.number, waiting.task))
+        if not is_served:
+            return
         remaining_ms = max(1, (waiting.deadline_ns - now_ns) // MS)
         payload = call.script.to_payload()
-        self._outbox.add(waiting.gateway, Submit(waiting.task, call.agent, call.key, payload, remaining_ms))
-        waiting.sent = True
-        waiting.resend_ns = now_ns + self._patience_ns
-        heappush(self._times, (waiting.resend_ns, waiting.number, waiting.task))
+        submit = Submit(waiting.task, call.agent, call.key, payload, remaining_ms, again=waiting.sent)
+        self._outbox.add(waiting.gateway, submit)
+        waiting.was_sent_before, waiting.sent = waiting.sent, True
 
     def _leave(self, now_ns: int, gateway: int) -> None:
         """Everything that waits at a gateway goes elsewhere."""
+        self._serving.discard(gateway)
         for waiting in [waiting for waiting in self._open.values() if waiting.gateway == gateway]:
             self._move_on(waiting)
             self._submit(now_ns, waiting)
 
     def _move_on(self, waiting: _Open) -> None:
-        """The next node in turn that is connected and stays; any next one while there is none."""
+        """The next node in turn that has welcomed this client; any next one while there is none."""
         others = [(waiting.gateway + step) % self._nodes for step in range(1, self._nodes)]
-        waiting.gateway = next((node for node in others if self._serves(node)), others[0] if others else 0)
-
-    def _serves(self, node: int) -> bool:
-        return node not in self._down and node not in self._leaving
+        others.append(waiting.gateway)
+        waiting.gateway = next((node for node in others if node in self._serving), others[0])
 
     def _cancel_ns(self, waiting: _Open) -> int:
         after_ms = waiting.call.cancel_after_ms or 0

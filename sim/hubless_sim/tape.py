@@ -36,10 +36,10 @@ class TapeError(ValueError):
 
 
 class Monitored(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Timing of the monitored links that nodes keep to the peers they watch."""
+    """Timing of the monitored links that nodes keep to the peers they watch; the transport's local profile."""
 
-    heartbeat_interval_ms: int = 50
-    heartbeat_timeout_ms: int = 150
+    heartbeat_interval_ms: int = 100
+    heartbeat_timeout_ms: int = 500
     reconnect_ms: int = 10
 
 
