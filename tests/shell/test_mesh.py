@@ -14,7 +14,7 @@ import pytest
 import trio
 import zmq
 from hubless import Mesh, connect
-from hubless.demo.processes import LocalMesh, LocalNode, local_mesh
+from hubless.demo.processes import LocalMesh, LocalNode, free_ports, local_mesh
 from hubless.wire import Hello, encode
 
 PATIENCE_S = 60
@@ -87,10 +87,10 @@ async def _town(folder: Path, count: int, kind: type[LocalNode] = LocalNode) -> 
                 f"n{number}",
                 str(folder / "agents.py"),
                 folder / f"n{number}",
-                "127.0.0.1:0",
-                options=("--profile", "local"),
+                f"127.0.0.1:{port}",
+                ("--profile", "local"),
             )
-            for number in range(count)
+            for number, port in enumerate(free_ports(count))
         ]
         with trio.fail_after(PATIENCE_S):
             mesh.start(nodes[0])
