@@ -10,7 +10,7 @@ from hubless.departure import Departure
 from hubless.effects import DepartureAsked, NodeEffect, ToClient, ToPeer
 from hubless.guard import Admission, Breakers
 from hubless.inspection import Inspection
-from hubless.placement import shard_of_task, take_hop
+from hubless.placement import is_task_id, shard_of_task, take_hop
 from hubless.station import Station
 from hubless.tasks import Executor, Gateway, Owner
 from hubless.view import View
@@ -76,10 +76,11 @@ class Roles:
         """Acts on a client's message; False if clients have no business sending it."""
         match message:
             case Submit():
-                if self._departure.has_begun:
-                    out.append(ToClient(route, Refused("leaving", "this node is leaving: ask another one")))
-                else:
+                refusal = self._refusal(message)
+                if refusal is None:
                     self._gateway.submit(now_ns, route, message, out)
+                else:
+                    out.append(ToClient(route, refusal))
             case Cancel(task=task):
                 self._gateway.cancel(task, out)
             case Hello(role="client") if not self._is_serving and len(self._early) < _MOST_EARLY:
@@ -96,7 +97,7 @@ class Roles:
         """Acts on a node's message, this node's own included; False if nodes have no business sending it."""
         match message:
             case Place():
-                self._place(now_ns, message, out)
+                return self._place(now_ns, message, out)
             case Assign():
                 self._assign(now_ns, node, message, out)
             case Ended():
@@ -104,9 +105,9 @@ class Roles:
             case Settled():
                 self._gateway.settled(message, out)
             case Withdraw(task=task):
-                self._owner.withdraw(now_ns, task, out)
+                self._owner.withdraw(now_ns, node, task, out)
                 if self._executor is not None:
-                    self._executor.withdraw(now_ns, task, out)
+                    self._executor.withdraw(now_ns, node, task, out)
             case LeavePlease(reason=reason):
                 out.append(DepartureAsked(reason))
             case _:
@@ -140,6 +141,8 @@ class Roles:
 
     def process_gone(self, now_ns: int, node: str, out: list[NodeEffect]) -> None:
         """Everything that was with a dead process goes elsewhere, at once."""
+        if self._executor is not None:
+            self._executor.owner_gone(node)
         self._owner.peer_gone(now_ns, node, out)
         self._gateway.place_again(now_ns, node, out)
 
@@ -187,15 +190,26 @@ class Roles:
 
     # -- inside -----------------------------------------------------------------------------------------
 
-    def _place(self, now_ns: int, place: Place, out: list[NodeEffect]) -> None:
-        """Owns a task, or hands it on while leaving; where the trail ends it is owned all the same."""
+    def _refusal(self, submit: Submit) -> Refused | None:
+        """Why another node should be asked, or None. A node that is alone yet does not know what others offer."""
         if self._departure.has_begun:
+            return Refused("leaving", "this node is leaving: ask another one", submit.task)
+        if not self._is_serving and not self._view.is_offered(submit.agent):
+            return Refused("starting", "this node has not found its mesh yet: ask another one", submit.task)
+        return None
+
+    def _place(self, now_ns: int, place: Place, out: list[NodeEffect]) -> bool:
+        """Owns a task; hands on one that is new while leaving, and where the trail ends it is owned all the same."""
+        if not is_task_id(place.task, self._station.shards):
+            return False
+        if self._departure.has_begun and not self._owner.knows(place.task):
             trail = take_hop(place.trail, self._me)
             owner = self._view.owner_of_shard(shard_of_task(place.task))
             if isinstance(trail, tuple) and owner not in (None, self._me):
                 out.append(ToPeer(owner, msgspec.structs.replace(place, trail=trail)))
-                return
+                return True
         self._owner.place(now_ns, place, out)
+        return True
 
     def _assign(self, now_ns: int, owner: str, assign: Assign, out: list[NodeEffect]) -> None:
         if self._executor is not None:

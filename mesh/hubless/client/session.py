@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from hubless.client.gateways import Gateway, Gateways, Phase, Trouble, TroubleKind
 from hubless.client.reply import Reply, unreachable_reply
@@ -204,6 +205,9 @@ class Session:
                     if question is not None:
                         question.settle(message)
                 case Refused():
+                    refused = calls.get(message.task)
+                    if refused is not None:
+                        refused.sent = refused.submit.again
                     kind = TroubleKind.MESH if message.code == "mesh_mismatch" else TroubleKind.REFUSED
                     return [HangUp(address), *self.lost(now_ns, address, Trouble(kind, message.message))]
                 case _:
@@ -300,10 +304,11 @@ class Session:
                 return
             del self._homeless[task]
             submit = call.submit
+            remaining_ms = submit.deadline_ms
             if call.due_ns is not None:
                 remaining_ms = max(1, (call.due_ns - now_ns) // _MS)
-                submit = Submit(task, submit.agent, submit.key, submit.payload, remaining_ms)
-            self._give(call, submit, gateway)
+            call.submit = replace(submit, deadline_ms=remaining_ms, again=call.sent)
+            self._give(call, call.submit, gateway)
 
     def _unhook(self, call: Call) -> None:
         task = call.submit.task

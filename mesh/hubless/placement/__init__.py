@@ -3,6 +3,7 @@
 from hubless.placement.preference import (
     AgentRing,
     Preferences,
+    is_task_id,
     mint_task_id,
     preference_list,
     shard_of_key,
@@ -32,6 +33,7 @@ __all__ = [
     "Ring",
     "RingMember",
     "choose_executor",
+    "is_task_id",
     "load_bound",
     "mint_task_id",
     "preference_list",

@@ -49,6 +49,11 @@ def shard_of_task(task: bytes) -> int:
     return int.from_bytes(task[:_SHARD_BYTES], "big")
 
 
+def is_task_id(task: bytes, shards: int) -> bool:
+    """Whether bytes are the id of a task in a mesh of so many shards."""
+    return len(task) == TASK_ID_BYTES and int.from_bytes(task[:_SHARD_BYTES], "big") < shards
+
+
 def preference_list(ring: Ring, key: str | bytes, count: int) -> tuple[str, ...]:
     """`count` distinct nodes for a key, spread over zones; fewer if the ring has fewer members."""
     if ring.zones <= 1:

@@ -1,4 +1,4 @@
-"""What follows a failed attempt: nothing, another one here, or another one elsewhere. One rule, in one place."""
+"""What follows a failed attempt: nothing, or another one elsewhere. One rule, in one place."""
 
 from __future__ import annotations
 
@@ -11,8 +11,14 @@ from hubless_agents.failure import Code
 MAX_ATTEMPTS = 16
 """Attempts of one task, whatever ended them: a task that outlives this many nodes is the more likely cause."""
 
-_FREE = frozenset({"overloaded", "quarantined", "no_executor", "unreachable"})
+LONGEST_DEADLINE_MS = 7 * 24 * 3600 * 1000
+"""What a deadline is cut to, whoever asks for more."""
+
+_FREE = frozenset({"overloaded", "quarantined", "no_executor", "unknown_agent", "unreachable"})
 """Refusals: the task did not start, so they cost none of its retries."""
+
+_SAID_BY_ALL = frozenset({"overloaded", "quarantined", "unknown_agent"})
+"""Refusals that are the mesh's answer when every node that offers the agent has given one."""
 
 _RETRIED = frozenset({"worker_died", "out_of_memory", "deadline", "bad_output"})
 """The attempt broke: the next one may do better, as often as the agent's contract allows."""
@@ -21,8 +27,9 @@ NODE_GONE: Code = "unreachable"
 
 
 class Verdict(Enum):
+    """`ELSEWHERE` is another node if there is one."""
+
     FINAL = "final"
-    AGAIN = "again"
     ELSEWHERE = "elsewhere"
 
 
@@ -51,3 +58,22 @@ def judge(failure: Failure, *, attempt: int, earlier: Sequence[Failure], retries
         spent = sum(1 for past in earlier if past.code in _RETRIED)
         return Verdict.ELSEWHERE if spent < retries else Verdict.FINAL
     return Verdict.FINAL
+
+
+def is_said_by_all(failure: Failure, avoid: frozenset[str], offering: frozenset[str]) -> bool:
+    """Whether a refusal is final because nobody is left to ask."""
+    return failure.code in _SAID_BY_ALL and avoid >= offering
+
+
+def nodes_left_out(
+    failure: Failure, avoid: frozenset[str], offering: frozenset[str], executor: str
+) -> frozenset[str]:
+    """Which nodes the next attempt should not go to, after `executor` failed the last one.
+
+    When all have been tried, a broken attempt may go anywhere again, best not to the same node. Refusals keep
+    all of them out for this once: asking again at once would bring the same answer.
+    """
+    tried = avoid | {executor}
+    if not tried >= offering or (failure.code in _FREE and failure.effect is Effect.NONE):
+        return tried
+    return frozenset({executor}) if len(offering) > 1 else frozenset()

@@ -6,10 +6,13 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from hubless.effects import NodeEffect, ToPeer
+from hubless.tasks.attempts import LONGEST_DEADLINE_MS
 from hubless.wire import Assign, Ended
 from hubless_agents import (
     Assignment,
+    Effect,
     Failed,
+    Failure,
     Offered,
     Outcome,
     Report,
@@ -28,14 +31,48 @@ _KEPT_BYTES = 16 * 1024 * 1024
 
 @dataclass(slots=True)
 class ExecutorCounters:
+    """`joined` counts owners that asked for a task which ran, or had run, for another owner."""
+
     assigned: int = 0
     repeated: int = 0
+    joined: int = 0
     superseded: int = 0
+    withdrawn: int = 0
     reported: int = 0
+
+
+@dataclass(slots=True)
+class _Run:
+    """An attempt that runs here. `asked` has the number under which each owner wants to hear of it."""
+
+    attempt: int
+    asked: dict[str, int]
+
+
+@dataclass(slots=True)
+class _Told:
+    """How a run ended, and who has been told under which number."""
+
+    payload: bytes | None
+    failure: Failure | None
+    asked: dict[str, int]
+
+    @property
+    def size_bytes(self) -> int:
+        failure = self.failure
+        return len(self.payload or b"") + (
+            0 if failure is None else len(failure.message) + len(failure.detail)
+        )
+
+    def ended(self, task: bytes, attempt: int) -> Ended:
+        return Ended(task, attempt, self.payload, self.failure)
 
 
 class Executor:
     """The attempts that run on this node, each for its owner.
+
+    A task runs here once at a time, whoever asks. Two owners may, when one of them was given up by a gateway:
+    the second one joins the run of the first, and each is told the outcome under its own attempt number.
 
     Outcomes sent to other nodes are kept for a while, bounded in number and bytes, since an owner that
     missed one asks by assigning the attempt again.
@@ -44,9 +81,9 @@ class Executor:
     def __init__(self, *, me: str, supervisor: Supervisor) -> None:
         self._me = me
         self._supervisor = supervisor
-        self._running: dict[bytes, tuple[int, str]] = {}
-        self._answered: OrderedDict[tuple[bytes, int], Ended] = OrderedDict()
-        self._answered_bytes = 0
+        self._running: dict[bytes, _Run] = {}
+        self._told: OrderedDict[bytes, _Told] = OrderedDict()
+        self._told_bytes = 0
         self.counters = ExecutorCounters()
 
     def __len__(self) -> int:
@@ -54,36 +91,46 @@ class Executor:
 
     def assign(self, now_ns: int, owner: str, assign: Assign, out: list[NodeEffect]) -> None:
         """Runs an attempt, unless it runs already or has ended: then it is told again how."""
-        known = self._answered.get((assign.task, assign.attempt))
-        if known is not None:
-            self.counters.repeated += 1
-            out.append(ToPeer(owner, known))
+        run = self._running.get(assign.task)
+        if run is None:
+            told = self._told.get(assign.task)
+            if told is None or not self._is_told_again(owner, assign, told, out):
+                self._start(now_ns, {owner: assign.attempt}, assign, out)
             return
-        running = self._running.get(assign.task)
-        if running is not None:
-            if assign.attempt <= running[0]:
-                self.counters.repeated += 1
-                if assign.attempt == running[0]:
-                    self._running[assign.task] = (assign.attempt, owner)
-                return
+        last = run.asked.get(owner)
+        if last is None:
+            self.counters.joined += 1
+            run.asked[owner] = assign.attempt
+        elif assign.attempt <= last:
+            self.counters.repeated += 1
+        else:
             self.counters.superseded += 1
+            del self._running[assign.task]
             self.handle(now_ns, Withdrawn(assign.task), out)
-        self.counters.assigned += 1
-        self._running[assign.task] = (assign.attempt, owner)
-        assignment = Assignment(
-            assign.task,
-            assign.attempt,
-            assign.agent,
-            assign.payload,
-            now_ns + assign.deadline_ms * _MS,
-            assign.failures,
-        )
-        self.handle(now_ns, Offered(assignment), out)
+            self._start(now_ns, {**run.asked, owner: assign.attempt}, assign, out)
 
-    def withdraw(self, now_ns: int, task: bytes, out: list[NodeEffect]) -> None:
-        """Nobody waits for the task any more: its outcome goes nowhere."""
-        if self._running.pop(task, None) is not None:
-            self.handle(now_ns, Withdrawn(task), out)
+    def withdraw(self, now_ns: int, owner: str, task: bytes, out: list[NodeEffect]) -> None:
+        """An owner no longer waits for the task. When none does it is stopped, and its outcome goes nowhere."""
+        run = self._running.get(task)
+        if run is None or owner not in run.asked:
+            return
+        attempt = run.asked.pop(owner)
+        if run.asked:
+            return
+        self.counters.withdrawn += 1
+        del self._running[task]
+        self._keep(task, _Told(None, _withdrawn(self._me), {owner: attempt}))
+        self.handle(now_ns, Withdrawn(task), out)
+
+    def owner_gone(self, owner: str) -> None:
+        """A process died: attempts that it counted say nothing about those of the next one of that name.
+
+        What runs for it goes on: the task's next owner may ask for it here.
+        """
+        for run in self._running.values():
+            run.asked.pop(owner, None)
+        for told in self._told.values():
+            told.asked.pop(owner, None)
 
     def handle(self, now_ns: int, event: SupervisorEvent, out: list[NodeEffect]) -> None:
         """Passes an event to the supervisor; reports go to their owners, everything else to `out`."""
@@ -105,25 +152,63 @@ class Executor:
     def next_deadline_ns(self) -> int | None:
         return self._supervisor.next_deadline_ns()
 
+    def _start(self, now_ns: int, asked: dict[str, int], assign: Assign, out: list[NodeEffect]) -> None:
+        self.counters.assigned += 1
+        self._running[assign.task] = _Run(assign.attempt, asked)
+        assignment = Assignment(
+            assign.task,
+            assign.attempt,
+            assign.agent,
+            assign.payload,
+            now_ns + min(assign.deadline_ms, LONGEST_DEADLINE_MS) * _MS,
+            assign.failures,
+        )
+        self.handle(now_ns, Offered(assignment), out)
+
+    def _is_told_again(self, owner: str, assign: Assign, told: _Told, out: list[NodeEffect]) -> bool:
+        """Whether an attempt that ended here answers this order. A success answers any other owner's too."""
+        last = told.asked.get(owner)
+        if last is None:
+            if told.payload is None:
+                return False
+            self.counters.joined += 1
+            told.asked[owner] = assign.attempt
+        elif assign.attempt > last:
+            return False
+        else:
+            self.counters.repeated += 1
+            if assign.attempt < last:
+                return True
+        out.append(ToPeer(owner, told.ended(assign.task, assign.attempt)))
+        return True
+
     def _report(self, outcome: Outcome, out: list[NodeEffect]) -> None:
-        running = self._running.get(outcome.task)
-        if running is None or running[0] != outcome.attempt:
+        task = outcome.task
+        run = self._running.get(task)
+        if run is None or run.attempt != outcome.attempt:
             return
-        del self._running[outcome.task]
+        del self._running[task]
         self.counters.reported += 1
         match outcome:
-            case Succeeded(task=task, attempt=attempt, payload=payload):
-                ended = Ended(task, attempt, payload, None)
-            case Failed(task=task, attempt=attempt, failure=failure):
-                ended = Ended(task, attempt, None, failure)
-        owner = running[1]
-        if owner != self._me:
-            self._keep(ended)
-        out.append(ToPeer(owner, ended))
+            case Succeeded(payload=payload):
+                told = _Told(payload, None, run.asked)
+            case Failed(failure=failure):
+                told = _Told(None, failure, run.asked)
+        if run.asked.keys() != {self._me}:
+            self._keep(task, told)
+        for owner, attempt in run.asked.items():
+            out.append(ToPeer(owner, told.ended(task, attempt)))
 
-    def _keep(self, ended: Ended) -> None:
-        self._answered[(ended.task, ended.attempt)] = ended
-        self._answered_bytes += len(ended.payload or b"")
-        while len(self._answered) > _KEPT_ANSWERS or self._answered_bytes > _KEPT_BYTES:
-            _, oldest = self._answered.popitem(last=False)
-            self._answered_bytes -= len(oldest.payload or b"")
+    def _keep(self, task: bytes, told: _Told) -> None:
+        before = self._told.pop(task, None)
+        if before is not None:
+            self._told_bytes -= before.size_bytes
+        self._told[task] = told
+        self._told_bytes += told.size_bytes
+        while len(self._told) > _KEPT_ANSWERS or self._told_bytes > _KEPT_BYTES:
+            _, oldest = self._told.popitem(last=False)
+            self._told_bytes -= oldest.size_bytes
+
+
+def _withdrawn(node: str) -> Failure:
+    return Failure(code="cancelled", message="its owner withdrew it", where=node, effect=Effect.MAYBE)

@@ -1,7 +1,8 @@
 """The gateway: takes tasks from clients, keeps each until it is answered, and places it again when it must.
 
-A task is with one owner at a time, as far as this gateway knows. When that owner dies, or says nothing for a while,
-the same id is placed again: an owner recognises the ids that it has.
+A task is with one owner at a time, as far as this gateway knows, and stays with it whatever the ring says later.
+When that owner dies, or is not well and says nothing for a while, the same id is placed with the next one; while it
+lives it is asked again now and then: an owner recognises the ids that it has.
 """
 
 from __future__ import annotations
@@ -9,9 +10,12 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
+import msgspec
+
 from hubless.effects import NodeEffect, ToClient, ToPeer
 from hubless.guard import Admission, Overloaded
-from hubless.placement import shard_of_key, shard_of_task
+from hubless.placement import is_task_id, shard_of_key, shard_of_task
+from hubless.tasks.attempts import LONGEST_DEADLINE_MS
 from hubless.tasks.wheel import Wheel
 from hubless.view import View
 from hubless.wire import Answer, Place, Settled, Submit, Withdraw
@@ -22,14 +26,15 @@ _MS = 1_000_000
 _FIRST_RESEND_NS = 1_000 * _MS
 _LONGEST_RESEND_NS = 8_000 * _MS
 _WHEEL_WIDTH_NS = 50 * _MS
-_LONGEST_DEADLINE_MS = 7 * 24 * 3600 * 1000
-_TASK_BYTES = 16
 _NAME_CHARS = 200
 
 
 @dataclass(slots=True)
 class _Pending:
-    """A task that a client waits for; `owner` is "" while no live node can own its shard."""
+    """A task that a client waits for; `owner` is "" while no live node can own its shard.
+
+    `again`: another owner may have started it before. `is_repeatable`: its agent allows a second start.
+    """
 
     route: bytes
     agent: str
@@ -38,6 +43,8 @@ class _Pending:
     deadline_ns: int
     owner: str
     resend_ns: int
+    again: bool
+    is_repeatable: bool
     resend_after_ns: int = _FIRST_RESEND_NS
 
 
@@ -73,7 +80,7 @@ class Gateway:
         return len(self._pending)
 
     def submit(self, now_ns: int, route: bytes, submit: Submit, out: list[NodeEffect]) -> None:
-        """Takes a task, or answers at once why not; a refused task has had no effect."""
+        """Takes a task, or answers at once why not; a refused task has had no effect through this gateway."""
         pending = self._pending.get(submit.task)
         if pending is not None:
             pending.route = route  # the client came back over another connection
@@ -81,14 +88,25 @@ class Gateway:
         refusal = self._refusal(submit) or self._admit(submit.agent)
         if refusal is not None:
             self.counters.refused += 1
+            if submit.again:
+                refusal = msgspec.structs.replace(refusal, effect=Effect.MAYBE)
             out.append(ToClient(route, Answer(submit.task, None, refusal, self._me, 0)))
             return
         self.counters.accepted += 1
         deadline_ms = min(
-            submit.deadline_ms or self._view.default_deadline_ms(submit.agent), _LONGEST_DEADLINE_MS
+            submit.deadline_ms or self._view.default_deadline_ms(submit.agent), LONGEST_DEADLINE_MS
         )
+        offer = self._view.offer(submit.agent)
         pending = _Pending(
-            route, submit.agent, submit.key, submit.payload, now_ns + deadline_ms * _MS, "", now_ns
+            route=route,
+            agent=submit.agent,
+            key=submit.key,
+            payload=submit.payload,
+            deadline_ns=now_ns + deadline_ms * _MS,
+            owner="",
+            resend_ns=now_ns,
+            again=submit.again,
+            is_repeatable=offer is not None and offer.retries > 0,
         )
         self._pending[submit.task] = pending
         self._place(now_ns, submit.task, pending, out)
@@ -112,6 +130,8 @@ class Gateway:
         """Finds new owners for the tasks of an owner that is gone, and for those that had none."""
         for task, pending in self._pending.items():
             if pending.owner in (gone, ""):
+                pending.again = pending.again or pending.owner != ""
+                pending.owner = ""
                 self.counters.placed_again += 1
                 self._place(now_ns, task, pending, out)
 
@@ -133,7 +153,7 @@ class Gateway:
 
     def _refusal(self, submit: Submit) -> Failure | None:
         """Why a submission can never run, or None."""
-        if len(submit.task) != _TASK_BYTES or shard_of_task(submit.task) >= self._shards:
+        if not is_task_id(submit.task, self._shards):
             return self._failure(
                 "bad_input", f"a task id is 16 bytes and begins with a shard below {self._shards}"
             )
@@ -173,18 +193,35 @@ class Gateway:
         return f"no live node offers the agent {agent!r}; {hint}"
 
     def _place(self, now_ns: int, task: bytes, pending: _Pending, out: list[NodeEffect]) -> None:
-        pending.owner = self._view.owner_of_shard(shard_of_task(task)) or ""
+        self._choose_owner(task, pending)
         pending.resend_ns = min(now_ns + pending.resend_after_ns, pending.deadline_ns)
         self._wheel.add(pending.resend_ns, task)
         if pending.owner:
             remaining_ms = max(1, (pending.deadline_ns - now_ns) // _MS)
-            place = Place(task, pending.agent, pending.key, pending.payload, remaining_ms, self._me)
+            place = Place(
+                task,
+                pending.agent,
+                pending.key,
+                pending.payload,
+                remaining_ms,
+                self._me,
+                known_only=pending.again and not pending.is_repeatable,
+            )
             out.append(ToPeer(pending.owner, place))
+
+    def _choose_owner(self, task: bytes, pending: _Pending) -> None:
+        """Stays with an owner that is well; with one that is merely present, if the task must not start twice."""
+        owner, view = pending.owner, self._view
+        if owner and (view.is_alive(owner) or (not pending.is_repeatable and view.is_present(owner))):
+            return
+        fresh = view.owner_of_shard(shard_of_task(task)) or ""
+        pending.again = pending.again or owner not in ("", fresh)
+        pending.owner = fresh
 
     def _expire(self, task: bytes, pending: _Pending, out: list[NodeEffect]) -> None:
         self.counters.expired += 1
         self.cancel(task, out)
-        effect = Effect.MAYBE if pending.owner else Effect.NONE
+        effect = Effect.MAYBE if pending.owner or pending.again else Effect.NONE
         expired = self._failure("expired", "no outcome before the deadline of the call", effect=effect)
         out.append(ToClient(pending.route, Answer(task, None, expired, "", 0)))
 

@@ -15,7 +15,14 @@ from hubless import notices
 from hubless.effects import NodeEffect, ToPeer
 from hubless.guard import Breakers, Permit
 from hubless.placement import Chosen, Loads, NoExecutor, choose_executor
-from hubless.tasks.attempts import Verdict, judge, node_gone
+from hubless.tasks.attempts import (
+    LONGEST_DEADLINE_MS,
+    Verdict,
+    is_said_by_all,
+    judge,
+    node_gone,
+    nodes_left_out,
+)
 from hubless.tasks.machine import (
     TERMINAL,
     AttemptEnded,
@@ -41,6 +48,9 @@ _WHEEL_WIDTH_NS = 50 * _MS
 _KEPT_NS = 60_000 * _MS
 _KEPT_ROWS = 20_000
 _KEPT_BYTES = 16 * 1024 * 1024
+_MOST_LIVE = 100_000
+_MOST_GATEWAYS = 4
+_RETRY_AFTER_MS = 1_000
 
 
 _OWN = Permit(0, "", "")
@@ -65,6 +75,7 @@ class OwnerCounters:
     recognised: int = 0
     attempts: int = 0
     fenced: int = 0
+    refused: int = 0
     redispatched: int = 0
     settled: int = 0
     expired: int = 0
@@ -86,7 +97,7 @@ class Owner:
         self._breakers = breakers
         self._loads = Loads()
         self._rows: dict[bytes, Row] = {}
-        self._gateways: dict[bytes, str] = {}
+        self._gateways: dict[bytes, tuple[str, ...]] = {}
         self._running: dict[bytes, _Running] = {}
         self._by_executor: dict[str, dict[bytes, None]] = {}
         self._avoid: dict[bytes, frozenset[str]] = {}
@@ -100,18 +111,27 @@ class Owner:
         return len(self._rows) - len(self._ended)
 
     def place(self, now_ns: int, place: Place, out: list[NodeEffect]) -> None:
-        """Accepts a task, or recognises it and repeats what is known of it."""
+        """Accepts a task, or recognises it and repeats what is known of it. All gateways that ask are told."""
         row = self._rows.get(place.task)
-        self._gateways[place.task] = place.gateway
         if row is not None:
             self.counters.recognised += 1
             if row.state in TERMINAL:
-                self._settle(row, out)
+                self._settle(row, place.gateway, out)
+            else:
+                gateways = self._gateways[place.task]
+                if place.gateway not in gateways:
+                    self._gateways[place.task] = (*gateways, place.gateway)[-_MOST_GATEWAYS:]
+            return
+        refusal = self._refusal(place)
+        if refusal is not None:
+            self.counters.refused += 1
+            out.append(ToPeer(place.gateway, Settled(place.task, None, refusal, "", 0)))
             return
         self.counters.placed += 1
+        self._gateways[place.task] = (place.gateway,)
         offer = self._view.offer(place.agent)
         retries = 0 if offer is None else offer.retries
-        deadline_ns = now_ns + place.deadline_ms * _MS
+        deadline_ns = now_ns + min(place.deadline_ms, LONGEST_DEADLINE_MS) * _MS
         self._propose(
             now_ns, Submitted(place.task, place.agent, place.key, place.payload, deadline_ns, retries), out
         )
@@ -129,10 +149,20 @@ class Owner:
             return
         self._conclude(now_ns, row, ended.payload, ended.failure, out)
 
-    def withdraw(self, now_ns: int, task: bytes, out: list[NodeEffect]) -> None:
-        """Nobody waits for the task any more."""
+    def knows(self, task: bytes) -> bool:
+        """Whether the task is, or lately was, this owner's."""
+        return task in self._rows
+
+    def withdraw(self, now_ns: int, gateway: str, task: bytes, out: list[NodeEffect]) -> None:
+        """A gateway no longer waits for the task. When none does it is cancelled."""
         row = self._rows.get(task)
-        if row is not None and row.state not in TERMINAL:
+        gateways = self._gateways.get(task, ())
+        if row is None or gateway not in gateways:
+            return
+        rest = tuple(other for other in gateways if other != gateway)
+        if rest:
+            self._gateways[task] = rest
+        else:
             self._stop_attempt(now_ns, row, _DISMISSED, out)
             self._propose(now_ns, Cancelled(task), out)
 
@@ -184,7 +214,9 @@ class Owner:
             case AttemptEnded() if row.state is State.QUEUED:
                 self._dispatch(now_ns, row, out)
             case AttemptEnded() | Expired() | Cancelled():
-                self._settle(row, out)
+                for gateway in self._gateways.pop(row.task):
+                    if row.state is not State.CANCELLED:
+                        self._settle(row, gateway, out)
                 self._keep_for_a_while(now_ns, row)
 
     # -- attempts ---------------------------------------------------------------------------------------
@@ -249,12 +281,11 @@ class Owner:
         final = False
         if failure is not None:
             verdict = judge(failure, attempt=row.attempt, earlier=row.failures, retries=row.retries)
-            final = verdict is Verdict.FINAL
-            if verdict is Verdict.ELSEWHERE:
-                avoid = self._avoid.get(row.task, frozenset()) | {executor}
-                if avoid >= self._view.agent_ring(row.agent).nodes:
-                    final = failure.code in ("overloaded", "quarantined")
-                self._avoid[row.task] = avoid
+            offering = self._view.agent_ring(row.agent).nodes
+            avoid = self._avoid.get(row.task, frozenset())
+            final = verdict is Verdict.FINAL or is_said_by_all(failure, avoid | {executor}, offering)
+            if not final:
+                self._avoid[row.task] = nodes_left_out(failure, avoid, offering, executor)
         self._propose(now_ns, AttemptEnded(row.task, row.attempt, payload, failure, final), out)
 
     def _release(self, now_ns: int, row: Row, failure: Failure | None, out: list[NodeEffect]) -> None:
@@ -294,20 +325,38 @@ class Owner:
 
     # -- outcomes ---------------------------------------------------------------------------------------
 
-    def _settle(self, row: Row, out: list[NodeEffect]) -> None:
-        gateway = self._gateways.get(row.task)
-        if gateway is None or row.state is State.CANCELLED:
-            return
+    def _settle(self, row: Row, gateway: str, out: list[NodeEffect]) -> None:
         self.counters.settled += 1
-        out.append(ToPeer(gateway, Settled(row.task, row.result, row.failure, row.executor, row.attempt)))
+        failure = _cancelled(self._me, row) if row.state is State.CANCELLED else row.failure
+        out.append(ToPeer(gateway, Settled(row.task, row.result, failure, row.executor, row.attempt)))
+
+    def _refusal(self, place: Place) -> Failure | None:
+        """Why a task that this owner does not know is not taken, or None."""
+        where = f"owner {self._me}"
+        if place.known_only:
+            return Failure(
+                code="unreachable",
+                message="the node that owned the task is gone; its effect may have happened, and it runs only once",
+                where=where,
+                effect=Effect.MAYBE,
+            )
+        if len(self) >= _MOST_LIVE:
+            return Failure(
+                code="overloaded",
+                message=f"this node owns {_MOST_LIVE} unfinished tasks already: try again later",
+                where=where,
+                retry_after_ms=_RETRY_AFTER_MS,
+            )
+        return None
 
     def _keep_for_a_while(self, now_ns: int, row: Row) -> None:
         """A finished row answers submissions that come again, within bounds of time, number and bytes."""
-        size = len(row.result or b"")
+        told = (len(failure.message) + len(failure.detail) for failure in row.failures)
+        size = len(row.result or b"") + sum(told)
         self._avoid.pop(row.task, None)
         self._ended.append((row.task, now_ns, size))
         self._ended_bytes += size
-        if len(self._ended) > _KEPT_ROWS or self._ended_bytes > _KEPT_BYTES:
+        while len(self._ended) > _KEPT_ROWS or self._ended_bytes > _KEPT_BYTES:
             self._forget_oldest()
 
     def _forget_old(self, now_ns: int) -> None:
@@ -318,4 +367,13 @@ class Owner:
         task, _, size = self._ended.popleft()
         self._ended_bytes -= size
         del self._rows[task]
-        self._gateways.pop(task, None)
+
+
+def _cancelled(owner: str, row: Row) -> Failure:
+    """What a gateway hears that asks for a task after all others have withdrawn it."""
+    return Failure(
+        code="cancelled",
+        message="the task was withdrawn by who had submitted it",
+        where=f"owner {owner}",
+        effect=Effect.MAYBE if row.attempt else Effect.NONE,
+    )

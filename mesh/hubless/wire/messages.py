@@ -46,10 +46,14 @@ class Welcome(Struct, frozen=True, array_like=True, gc=False, tag=2):
 
 
 class Refused(Struct, frozen=True, array_like=True, gc=False, tag=3):
-    """The frame was understood and is not wanted: `code` "mesh_mismatch" | "not_a_member" | "leaving"."""
+    """The frame was understood and is not wanted: `code` "mesh_mismatch" | "leaving" | "starting".
+
+    `task` is the submission that is refused, b"" if it was something else.
+    """
 
     code: str
     message: str
+    task: bytes = b""
 
 
 # -- client and gateway -------------------------------------------------------------------------------
@@ -59,7 +63,8 @@ class Submit(Struct, frozen=True, array_like=True, gc=False, tag=10):
     """A task from a client. Submitting the same id again never makes a second task while its owner lives.
 
     `deadline_ms` is what remains of the caller's patience; 0 asks for the agent's own deadline.
-    `key` is "" for a task without one; a key decides the shard that `task` must carry.
+    `key` is "" for a task without one; a key decides the shard that `task` must carry. `again` says that another
+    gateway may have taken the same id before.
     """
 
     task: bytes
@@ -67,6 +72,7 @@ class Submit(Struct, frozen=True, array_like=True, gc=False, tag=10):
     key: str
     payload: bytes
     deadline_ms: int
+    again: bool = False
 
 
 class Answer(Struct, frozen=True, array_like=True, gc=False, tag=11):
@@ -111,6 +117,8 @@ class Place(Struct, frozen=True, array_like=True, gc=False, tag=20):
     """Gateway to owner: keep this task and see to it. Sent again until settled; known ids are recognised.
 
     `gateway` is where the outcome goes. `trail` are the nodes that handed it on because they were leaving.
+    `known_only`: the task was with another owner before, and its agent must not be started twice. Who does not
+    know the task answers that its effect may have happened.
     """
 
     task: bytes
@@ -120,6 +128,7 @@ class Place(Struct, frozen=True, array_like=True, gc=False, tag=20):
     deadline_ms: int
     gateway: str
     trail: tuple[str, ...] = ()
+    known_only: bool = False
 
 
 class Settled(Struct, frozen=True, array_like=True, gc=False, tag=21):
