@@ -178,7 +178,7 @@ class MeshClient:
             case Welcome(owned=owned):
                 self._owned[source] = owned
                 self._serving.add(source)
-            case Refused(code="leaving", task=task):
+            case Refused(code="leaving" | "starting", task=task):
                 refused = self._open.get(task)
                 if refused is not None and refused.gateway == source:
                     refused.sent = refused.was_sent_before
