@@ -1,0 +1,267 @@
+"""The client's core: who has which task, and what happens to it when a node is lost."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from hubless.client.gateways import Trouble, TroubleKind
+from hubless.client.reply import Reply
+from hubless.client.session import Dial, HangUp, Session
+from hubless.placement import shard_of_key, shard_of_task
+from hubless.wire import Answer, Cancel, Envelope, Limits, Refused, Submit, Told, Welcome, decode
+from hubless_agents import Effect, Failure
+
+MESH = bytes(range(8))
+MS = 1_000_000
+S = 1_000 * MS
+A, B, C = "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"
+GONE = Trouble(TroubleKind.GONE, "the connection was lost")
+
+
+def welcome(*, mesh: bytes = MESH, peers=(), owned=(), payload_bytes=1024) -> Welcome:
+    return Welcome(0, mesh, "n", 1, "127.0.0.1:9", 16, tuple(peers), tuple(owned), payload_bytes)
+
+
+def envelope(*messages) -> Envelope:
+    return Envelope(MESH, "n", 1, list(messages))
+
+
+class Desk:
+    """A session with its shell played by the test: what it says is collected, what arrives is told."""
+
+    def __init__(self, *addresses: str, patience_ns: int = 10 * S, mesh: bytes = b"") -> None:
+        numbers = itertools.count()
+        self.session = Session(
+            addresses,
+            entropy=lambda size: next(numbers).to_bytes(size),
+            now_ns=0,
+            mesh=mesh,
+            patience_ns=patience_ns,
+        )
+        self.replies: dict[str, list[Reply]] = {}
+        self.effects = self.session.start(0)
+
+    def submit(self, name: str, *, now_ns: int = 0, payload: bytes = b"1", **options):
+        def settle(reply: Reply) -> None:
+            self.replies.setdefault(name, []).append(reply)
+
+        return self.session.submit(now_ns, "echo", payload, settle=settle, **options)
+
+    def up(self, *addresses: str, now_ns: int = 0, **fields) -> None:
+        for address in addresses:
+            self.effects += self.session.received(now_ns, address, envelope(welcome(**fields)))
+
+    def sent(self) -> dict[str, list]:
+        """What goes out now, by address."""
+        out: dict[str, list] = {}
+        for address, parts in self.session.frames():
+            out.setdefault(address, []).extend(decode(parts, Limits()).messages)
+        return out
+
+    def submits(self) -> dict[str, list[Submit]]:
+        return {
+            address: [message for message in messages if isinstance(message, Submit)]
+            for address, messages in self.sent().items()
+        }
+
+    def answer(self, address: str, task: bytes, *, payload: bytes = b"1", now_ns: int = 0) -> None:
+        answer = Answer(task, payload, None, "n", 1)
+        self.effects += self.session.received(now_ns, address, envelope(answer))
+
+
+def test_all_given_addresses_are_dialled_and_calls_are_spread_over_those_that_answer():
+    desk = Desk(A, B, C)
+    assert desk.effects == [Dial(A), Dial(B), Dial(C)]
+    desk.up(A, B)
+    for number in range(10):
+        desk.submit(str(number))
+    assert {address: len(submits) for address, submits in desk.submits().items()} == {A: 5, B: 5}
+
+
+def test_an_unkeyed_id_is_minted_for_a_shard_that_its_gateway_owns():
+    desk = Desk(A)
+    desk.up(A, owned=(3, 7))
+    for number in range(4):
+        desk.submit(str(number))
+    assert [shard_of_task(submit.task) for submit in desk.submits()[A]] == [7, 3, 7, 3]
+
+
+def test_the_key_decides_the_shard():
+    desk = Desk(A)
+    desk.up(A, owned=(3,))
+    desk.submit("keyed", key="customer-7")
+    (submit,) = desk.submits()[A]
+    assert shard_of_task(submit.task) == shard_of_key("customer-7", 16)
+    assert submit.key == "customer-7"
+
+
+def test_unanswered_tasks_of_a_lost_node_go_with_the_same_id_to_another():
+    desk = Desk(A, B)
+    desk.up(A, B)
+    for name in "abcd":
+        desk.submit(name)
+    before = desk.submits()
+    desk.answer(A, before[A][0].task)
+    desk.effects += desk.session.lost(1, A, GONE)
+    assert [submit.task for submit in desk.submits()[B]] == [submit.task for submit in before[A][1:]]
+
+
+def test_a_second_answer_to_the_same_id_changes_nothing():
+    desk = Desk(A, B)
+    desk.up(A)
+    desk.submit("once")
+    (submit,) = desk.submits()[A]
+    desk.session.lost(1, A, GONE)
+    desk.up(B, now_ns=2)
+    desk.answer(B, submit.task, payload=b"2")
+    desk.answer(A, submit.task, payload=b"3")
+    assert [reply.raw for reply in desk.replies["once"]] == [b"2"]
+
+
+def test_a_task_sent_again_carries_what_is_left_of_the_callers_patience():
+    desk = Desk(A, B)
+    desk.up(A)
+    desk.submit("late", timeout_ms=1000)
+    desk.sent()
+    desk.session.lost(400 * MS, A, GONE)
+    desk.up(B, now_ns=400 * MS)
+    assert [submit.deadline_ms for submit in desk.submits()[B]] == [600]
+
+
+def test_learned_members_serve_only_while_no_given_one_does():
+    desk = Desk(A)
+    desk.up(A, peers=(A, B))
+    assert Dial(B) not in desk.effects
+    desk.submit("task")
+    (submit,) = desk.submits()[A]
+    effects = desk.session.lost(1, A, GONE)
+    assert Dial(B) in effects
+    desk.up(B, now_ns=2)
+    assert [again.task for again in desk.submits()[B]] == [submit.task]
+    desk.answer(B, submit.task)
+    later = 200 * MS
+    assert Dial(A) in desk.session.due(later)
+    desk.up(A, now_ns=later)
+    assert HangUp(B) in desk.session.due(later + 1)
+    desk.submit("next", now_ns=later + 2)
+    assert [len(submits) for address, submits in desk.submits().items() if address == A] == [1]
+
+
+def test_without_any_node_the_patience_ends_and_says_whether_the_task_was_ever_sent():
+    desk = Desk(A, patience_ns=2 * S)
+    desk.up(A)
+    desk.submit("sent")
+    desk.sent()
+    desk.session.lost(1 * S, A, GONE)
+    desk.submit("never sent", now_ns=1 * S)
+    desk.session.due(2 * S)
+    assert not desk.replies
+    desk.session.due(3 * S)
+    effects = {name: reply.failure.effect for name, (reply,) in desk.replies.items()}
+    assert effects == {"sent": Effect.MAYBE, "never sent": Effect.NONE}
+    assert {reply.failure.code for (reply,) in desk.replies.values()} == {"unreachable"}
+    assert len(desk.session) == 0
+
+
+def test_the_client_gives_up_a_little_after_the_deadline_and_tells_the_mesh():
+    desk = Desk(A)
+    desk.up(A)
+    desk.submit("slow", timeout_ms=1000)
+    (submit,) = desk.submits()[A]
+    desk.session.due(1 * S + 100 * MS)
+    assert not desk.replies  # the mesh's own word comes first
+    assert desk.session.next_deadline_ns() <= 2 * S
+    desk.session.due(2 * S)
+    (reply,) = desk.replies["slow"]
+    assert (reply.failure.code, reply.failure.effect) == ("expired", Effect.MAYBE)
+    assert Cancel(submit.task) in desk.sent()[A]
+
+
+def test_a_cancelled_call_is_withdrawn_and_its_answer_dropped():
+    desk = Desk(A)
+    desk.up(A)
+    call = desk.submit("gone")
+    (submit,) = desk.submits()[A]
+    desk.session.cancel(call)
+    assert desk.sent()[A] == [Cancel(submit.task)]
+    desk.answer(A, submit.task)
+    assert not desk.replies
+
+
+def test_an_oversized_payload_is_refused_before_it_is_sent():
+    desk = Desk(A)
+    desk.up(A, payload_bytes=10)
+    assert desk.submit("big", payload=b"x" * 11) is None
+    (reply,) = desk.replies["big"]
+    assert reply.failure.code == "payload_too_large"
+    assert "11 bytes" in reply.failure.message and "10" in reply.failure.message
+    assert desk.sent() == {}
+
+
+@pytest.mark.parametrize(
+    ("fault", "options"),
+    [("key", {"key": "k" * 201}), ("timeout", {"timeout_ms": 0})],
+)
+def test_misuse_is_named(fault, options):
+    desk = Desk(A)
+    desk.up(A)
+    with pytest.raises(ValueError, match=fault):
+        desk.submit("wrong", **options)
+
+
+def test_a_node_of_another_mesh_is_not_used():
+    desk = Desk(A, B)
+    desk.up(A)
+    desk.up(B, mesh=b"otherone")
+    assert HangUp(B) in desk.effects
+    assert desk.session.gateways[B].trouble.kind is TroubleKind.MESH
+    desk.submit("task")
+    assert set(desk.sent()) == {A}
+
+
+def test_a_leaving_node_gives_its_tasks_to_others():
+    desk = Desk(A, B)
+    desk.up(A, B)
+    desk.submit("one")
+    desk.submit("two")
+    before = desk.submits()
+    effects = desk.session.received(1, A, envelope(Refused("leaving", "this node is leaving")))
+    assert HangUp(A) in effects
+    assert [submit.task for submit in desk.submits()[B]] == [before[A][0].task]
+
+
+def test_a_lost_node_is_dialled_again_after_growing_pauses():
+    desk = Desk(A, B)
+    desk.up(B)
+    now, pauses = 0, []
+    for _ in range(7):
+        desk.session.lost(now, A, GONE)
+        due = desk.session.gateways.next_redial_ns()
+        pauses.append((due - now) // MS)
+        now = due
+        assert desk.session.due(now) == [Dial(A)]
+    assert pauses == [100, 200, 400, 800, 1600, 2000, 2000]
+
+
+def test_an_operators_question_is_answered_or_said_to_be_lost():
+    desk = Desk(A, B)
+    desk.up(A, B)
+    heard: list[Told | Trouble] = []
+    first = desk.session.ask("members", "", settle=heard.append, address=A)
+    desk.session.ask("ring", "", settle=heard.append, address=B)
+    told = Told(first, b"{}")
+    desk.session.received(1, A, envelope(told))
+    desk.session.lost(2, B, GONE)
+    assert heard == [told, GONE]
+
+
+def test_a_failure_comes_as_a_value():
+    desk = Desk(A)
+    desk.up(A)
+    desk.submit("bad")
+    (submit,) = desk.submits()[A]
+    failure = Failure(code="raised", message="ValueError: no", where="n/echo", effect=Effect.MAYBE)
+    desk.session.received(1, A, envelope(Answer(submit.task, None, failure, "n", 2)))
+    assert desk.replies["bad"] == [Reply(b"", failure, "n", 2)]
