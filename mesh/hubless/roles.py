@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+from msgspec import Struct
 
 import hubless_agents
 from hubless.config import format_address
@@ -34,6 +35,16 @@ from hubless_agents import Drain, Failure, PoolEvent, Supervisor
 _MOST_EARLY = 1_000
 
 
+class Unfinished(Struct, frozen=True):
+    """What a node has under way: tasks per role, attempts that its owner counts, permits that its breakers gave."""
+
+    gateway: int
+    owner: int
+    executor: int
+    in_flight: int
+    permits: int
+
+
 class Roles:
     """Gateway, owner and, if the node runs agents, executor.
 
@@ -56,6 +67,7 @@ class Roles:
         self._me = me
         self._station = station
         self._view = view
+        self._breakers = breakers
         self._departure = departure
         self._gateway = Gateway(
             me=me,
@@ -182,8 +194,18 @@ class Roles:
         return len(self._gateway) + len(self._owner) + self.running
 
     def counters(self) -> dict[str, object]:
-        """Counters by role."""
-        counted: dict[str, object] = {"gateway": self._gateway.counters, "owner": self._owner.counters}
+        """Counters by role, and what is unfinished just now."""
+        counted: dict[str, object] = {
+            "unfinished": Unfinished(
+                gateway=len(self._gateway),
+                owner=len(self._owner),
+                executor=self.running,
+                in_flight=self._owner.in_flight,
+                permits=self._breakers.in_flight,
+            ),
+            "gateway": self._gateway.counters,
+            "owner": self._owner.counters,
+        }
         if self._executor is not None:
             counted["executor"] = self._executor.counters
         return counted

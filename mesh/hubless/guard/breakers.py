@@ -217,6 +217,11 @@ class Breakers:
 
     # -- what others see -------------------------------------------------------------------------------
 
+    @property
+    def in_flight(self) -> int:
+        """Permits of started calls that have not been handed back."""
+        return len(self._flights)
+
     def weights(self, agent: str, now_ns: int) -> Mapping[str, float]:
         """Weights in (0, 1] of the agent's pool for routing; nodes left out have 1. Empty in quiet times."""
         return self._pools.weights(agent, now_ns)

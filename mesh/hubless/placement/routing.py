@@ -33,6 +33,10 @@ class Loads:
         self._nodes: dict[str, dict[str, int]] = {}
         self._totals: dict[str, int] = {}
 
+    def __len__(self) -> int:
+        """Calls in flight, of all agents on all nodes."""
+        return sum(self._totals.values())
+
     def started(self, agent: str, node: str) -> None:
         """One more call of the agent runs on the node."""
         counts = self._nodes.get(agent)

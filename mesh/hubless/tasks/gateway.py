@@ -152,7 +152,7 @@ class Gateway:
         return self._wheel.next_deadline_ns()
 
     def _refusal(self, submit: Submit) -> Failure | None:
-        """Why a submission can never run, or None."""
+        """Why a submission can never run, or None. One that was taken before may be running already."""
         if not is_task_id(submit.task, self._shards):
             return self._failure(
                 "bad_input", f"a task id is 16 bytes and begins with a shard below {self._shards}"
@@ -171,7 +171,7 @@ class Gateway:
                 "bad_input",
                 f"deadlines are not negative, names and keys have at most {_NAME_CHARS} characters",
             )
-        if not self._view.is_offered(submit.agent):
+        if not submit.again and not self._view.is_offered(submit.agent):
             return self._failure("unknown_agent", self._unknown_agent_text(submit.agent))
         return None
 

@@ -149,6 +149,11 @@ class Owner:
             return
         self._conclude(now_ns, row, ended.payload, ended.failure, out)
 
+    @property
+    def in_flight(self) -> int:
+        """Attempts that this owner counts as running somewhere."""
+        return len(self._loads)
+
     def knows(self, task: bytes) -> bool:
         """Whether the task is, or lately was, this owner's."""
         return task in self._rows
@@ -280,7 +285,9 @@ class Owner:
         self._release(now_ns, row, failure, out)
         final = False
         if failure is not None:
-            verdict = judge(failure, attempt=row.attempt, earlier=row.failures, retries=row.retries)
+            offer = self._view.offer(row.agent)
+            retries = row.retries if offer is None else offer.retries  # nobody may have offered it when it came
+            verdict = judge(failure, attempt=row.attempt, earlier=row.failures, retries=retries)
             offering = self._view.agent_ring(row.agent).nodes
             avoid = self._avoid.get(row.task, frozenset())
             final = verdict is Verdict.FINAL or is_said_by_all(failure, avoid | {executor}, offering)
