@@ -22,7 +22,7 @@ from typing import Any
 
 import trio
 
-from hubless.demo.processes import LocalMesh, LocalNode, free_ports, local_mesh
+from hubless.demo.processes import LocalMesh, LocalNode, local_mesh
 
 BOUNDS = {
     "p50_s": 0.3,
@@ -103,10 +103,10 @@ async def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
                     f"n{number}",
                     "",
                     Path(folder) / f"n{number}",
-                    "127.0.0.1:0",
+                    f"127.0.0.1:{port}",
                     options=("--profile", arguments.profile),
                 )
-                for number in range(arguments.nodes)
+                for number, port in enumerate(free_ports(arguments.nodes))
             ]
             join_s = await _start(mesh, nodes, watch)
             killed = [await _kill(mesh, nodes, rng.choice(nodes), watch) for _ in range(arguments.kills)]

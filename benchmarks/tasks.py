@@ -18,7 +18,7 @@ from typing import Any
 import trio
 
 from hubless import Mesh, connect
-from hubless.demo.processes import LocalNode, free_ports, local_mesh
+from hubless.demo.processes import LocalNode, local_mesh
 
 ECHO = Path(__file__).with_name("_echo.py")
 BOUNDS = {"ephemeral_per_s": (">=", 8_000), "ephemeral_p50_ms": ("<=", 0.7)}
@@ -53,10 +53,10 @@ async def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
                     f"n{number}",
                     str(ECHO),
                     Path(folder) / f"n{number}",
-                    "127.0.0.1:0",
+                    f"127.0.0.1:{port}",
                     options=("--profile", "local"),
                 )
-                for number in range(arguments.nodes)
+                for number, port in enumerate(free_ports(arguments.nodes))
             ]
             mesh.start(nodes[0])
             await nodes[0].wait_ready()

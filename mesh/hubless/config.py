@@ -92,6 +92,9 @@ class NodeConfig:
                     f"{setting} is {format_address(address)}, which other machines can reach, and this mesh has "
                     "no keys: listen on a loopback address such as 127.0.0.1 (keys arrive with a later release)"
                 )
+        for address in self.join:
+            if not address.port:
+                raise ConfigError(f"join is {format_address(address)}; name the port that the node listens on")
         if self.profile not in ("local", "lan", "wan"):
             raise ConfigError(f"profile is {self.profile!r}; choose local, lan or wan")
         for setting, value, least, most in (

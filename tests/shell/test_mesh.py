@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import trio
 import zmq
+
 from hubless import Mesh, connect
 from hubless.demo.processes import LocalMesh, LocalNode, free_ports, local_mesh
 from hubless.wire import Hello, encode
