@@ -22,7 +22,7 @@ from typing import Any
 
 import trio
 
-from hubless.demo.processes import LocalMesh, LocalNode, local_mesh
+from hubless.demo.processes import LocalMesh, LocalNode, free_ports, local_mesh
 
 BOUNDS = {
     "p50_s": 0.3,

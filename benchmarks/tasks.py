@@ -18,7 +18,7 @@ from typing import Any
 import trio
 
 from hubless import Mesh, connect
-from hubless.demo.processes import LocalNode, local_mesh
+from hubless.demo.processes import LocalNode, free_ports, local_mesh
 
 ECHO = Path(__file__).with_name("_echo.py")
 BOUNDS = {"ephemeral_per_s": (">=", 8_000), "ephemeral_p50_ms": ("<=", 0.7)}
