@@ -14,14 +14,17 @@ META_BYTES = 768
 MAX_WEIGHT = 64
 
 
+Count = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
+
+
 class Offer(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One agent that a node runs. `slots` is how many tasks of it run at the same time on that node."""
 
     name: str
     version: str
-    slots: int
-    deadline_ms: int
-    retries: int
+    slots: Count
+    deadline_ms: Count
+    retries: Count
 
 
 class Meta(msgspec.Struct, frozen=True, array_like=True):

@@ -214,6 +214,7 @@ class Node:
         if not self._is_ready:
             self._look_whether_ready(outward)
         if self._view.ring_is_stale:
+            self._forget_the_forgotten()
             outward.append(BuildRing(self._view.ring, self._view.ring_members()))
         if self._view.pools_are_stale:
             self._breakers.watch(*self._view.pools())
@@ -330,6 +331,11 @@ class Node:
     def _publish(self, now_ns: int, out: list[NodeEffect]) -> None:
         out += self._gossip.handle(now_ns, MetaChanged(pack_meta(self._meta)))
         self._learn_me()
+
+    def _forget_the_forgotten(self) -> None:
+        for node in self._view.absent():
+            if self._gossip.member(node) is None:
+                self._view.forget(node)
 
     def _learn_me(self) -> None:
         me = self._gossip.member(self._me)

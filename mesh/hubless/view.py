@@ -73,13 +73,14 @@ class View:
             self.pools_are_stale = True
         self._owners.clear()
 
+    def absent(self) -> list[str]:
+        """The members that are dead or have left, as long as they are remembered."""
+        return [node for node in sorted(self._known) if not self.is_present(node)]
+
     def forget(self, node: str) -> None:
-        """Drops a member whose tombstone has been given up."""
-        if self._known.pop(node, None) is not None:
-            self._takers.discard(node)
-            self.ring_is_stale = True
-            self._index_offers()
-            self._owners.clear()
+        """Drops an absent member, whose tombstone gossip has given up: names of the dead must not pile up."""
+        if not self.is_present(node):
+            self._known.pop(node, None)
 
     def ring_members(self) -> tuple[RingMember, ...]:
         """What the ring of this view is to be built from."""
@@ -153,6 +154,8 @@ class View:
 
     def find(self, node_or_name: str) -> str | None:
         """The id of the member with that id, that name, or an id that begins so; None if not exactly one."""
+        if not node_or_name:
+            return None
         if node_or_name in self._known:
             return node_or_name
         present = [known for known in self.known() if known.member.condition in PRESENT]
