@@ -85,6 +85,13 @@ class GaveUp(msgspec.Struct, frozen=True):
     task: bytes
 
 
+class Stray(msgspec.Struct, frozen=True):
+    """An answer has reached a client that does not wait for one: a second answer, or one given up."""
+
+    task: bytes
+    gateway: int
+
+
 class _Open:
     """A call that waits for its answer."""
 
@@ -173,8 +180,8 @@ class MeshClient:
         match message:
             case Answer(task=task):
                 waiting = self._open.pop(task, None)
-                if waiting is not None:
-                    self._out.append(Note(_answered(waiting, source, message)))
+                told = Stray(task, source) if waiting is None else _answered(waiting, source, message)
+                self._out.append(Note(told))
             case Welcome(owned=owned):
                 self._owned[source] = owned
                 self._serving.add(source)

@@ -12,7 +12,7 @@ from hubless_sim.faults import MS, Fault, index_of
 from hubless_sim.gossip_host import address_of
 from hubless_sim.hosts import Birth, Host
 from hubless_sim.links import LinkProfile
-from hubless_sim.mesh_client import Answered, Call, GaveUp, MeshClient
+from hubless_sim.mesh_client import Answered, Call, GaveUp, MeshClient, Stray
 from hubless_sim.mesh_host import Halted, MeshHost, MeshSetting
 from hubless_sim.network import Layer
 from hubless_sim.scripted_pool import Started
@@ -84,6 +84,7 @@ class MeshRun:
     def __init__(self, tape: MeshTape) -> None:
         self.tape = tape
         self.answers: dict[int, tuple[int, Answered]] = {}
+        self.strays: list[Stray] = []
         self.given_up: dict[int, int] = {}
         self.starts: dict[bytes, list[Start]] = {}
         self.agent_of: dict[bytes, str] = {}
@@ -177,6 +178,8 @@ class MeshRun:
                 self.starts.setdefault(task, []).append(start)
             case Answered(call=call):
                 self.answers[call] = (now_ns, value)
+            case Stray():
+                self.strays.append(value)
             case GaveUp(call=call):
                 self.given_up[call] = now_ns
             case Halted(problem=problem):
@@ -200,11 +203,11 @@ class MeshRun:
         for fault in tape.faults:
             fault.impose(world)
 
-    def deaths_told(self, member: str, after_ms: int) -> list[int]:
-        """When nodes first said, after a time, that a member is dead; in ns, in order."""
+    def deaths_told(self, member: str, after_ms: int) -> dict[str, int]:
+        """When each node first said, after a time, that a member is dead; in ns."""
         dead = Condition.DEAD.name.lower()
-        return [
-            at_ns
-            for at_ns, _, who, condition in self.condition_told
-            if who == member and condition == dead and at_ns >= after_ms * MS
-        ]
+        told: dict[str, int] = {}
+        for at_ns, teller, who, condition in self.condition_told:
+            if who == member and condition == dead and at_ns >= after_ms * MS:
+                told.setdefault(teller, at_ns)
+        return told
