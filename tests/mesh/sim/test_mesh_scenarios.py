@@ -1,0 +1,255 @@
+"""Single things that happen to a mesh of whole nodes, and what its callers and its nodes must see."""
+
+import os
+import subprocess
+import sys
+
+import msgspec
+import pytest
+
+from hubless_sim.faults import Crash, Fault, Partition, Pause, Restart
+from hubless_sim.mesh_client import Call
+from hubless_sim.mesh_run import Leaving, MeshRun, MeshTape, Offering
+from hubless_sim.scripted_pool import Script
+from hubless_sim.tape import Conditions
+
+MS = 1_000_000
+PATIENT = Offering(name="square", deadline_ms=30_000)
+
+
+def ran(
+    calls: list[Call],
+    *faults: Fault,
+    agents: tuple[Offering, ...] = (Offering(name="square"),),
+    duration_ms: int = 12_000,
+    leaves: tuple[Leaving, ...] = (),
+    workers: int = 8,
+    ring_ms: int = 0,
+    nodes: int = 5,
+    queue: int = 256,
+    seed: int = 7,
+) -> MeshRun:
+    tape = MeshTape(
+        seed=seed,
+        nodes=nodes,
+        duration_ms=duration_ms,
+        agents=agents,
+        calls=tuple(calls),
+        faults=faults,
+        leaves=leaves,
+        workers=workers,
+        ring_ms=ring_ms,
+        queue=queue,
+        patience_ms=60_000,
+        links=Conditions(jitter_us=50),
+    )
+    return MeshRun(tape).finish()
+
+
+def steady(count: int, *, every_ms: int = 20, agent: str = "square", gateways: int = 5) -> list[Call]:
+    """Calls at an even pace from 1 s on, through all gateways in turn, half of them for anybody's shards."""
+    return [
+        Call(
+            at_ms=1_000 + every_ms * number,
+            agent=agent,
+            script=Script(number),
+            gateway=number % gateways,
+            own_shard=number % 2 == 0,
+        )
+        for number in range(count)
+    ]
+
+
+def codes(run: MeshRun) -> set[str]:
+    return {answer.code for _, answer in run.answers.values()}
+
+
+def unfinished(run: MeshRun) -> dict[str, tuple[int, ...]]:
+    states = {name: run.node(name).counters()["unfinished"] for name in run.running()}
+    return {name: msgspec.structs.astuple(state) for name, state in states.items()}
+
+
+def total(run: MeshRun, role: str, counter: str) -> int:
+    return sum(getattr(run.node(name).counters()[role], counter) for name in run.running())
+
+
+def starts_of_call(run: MeshRun, number: int) -> list[tuple[int, str]]:
+    _, answer = run.answers[number]
+    return [(start.at_ns, start.node) for start in run.starts[answer.task]]
+
+
+def test_in_quiet_every_task_runs_once_and_is_answered_once() -> None:
+    run = ran(steady(300), seed=1)
+    assert len(run.answers) == 300
+    assert codes(run) == {""}
+    assert run.strays == []
+    assert {len(starts) for starts in run.starts.values()} == {1}
+    assert set(unfinished(run).values()) == {(0, 0, 0, 0, 0)}
+    shares = {starts[0].node for starts in run.starts.values()}
+    assert shares == {"n0", "n1", "n2", "n3", "n4"}
+
+
+@pytest.mark.parametrize("victim", [1, 2, 3, 4])
+def test_what_a_killed_node_had_starts_elsewhere_as_soon_as_its_death_is_told(victim: int) -> None:
+    calls = [
+        Call(at_ms=2_000, agent="square", script=Script(n, ms=2_000.0), gateway=0, own_shard=False)
+        for n in range(20)
+    ]
+    run = ran(calls, Crash(at_ms=2_500, nodes=(f"n{victim}",)), agents=(PATIENT,))
+    assert codes(run) == {""}
+    told = run.deaths_told(f"n{victim}", 2_500)
+    assert len(told) == 4
+    assert max(told.values()) < 2_700 * MS
+    again = {task: starts for task, starts in run.starts.items() if len(starts) > 1}
+    assert again, "some task must have been with the node that was killed"
+    for starts in again.values():
+        assert starts[1].at_ns <= max(told.values()) + 10 * MS
+    assert set(unfinished(run).values()) == {(0, 0, 0, 0, 0)}
+
+
+@pytest.mark.parametrize("agent", ["square", "once"])
+def test_a_node_that_leaves_loses_nothing_and_repeats_nothing(agent: str) -> None:
+    agents = (Offering(name="square"), Offering(name="once", retries=0))
+    run = ran(steady(400, agent=agent), agents=agents, leaves=(Leaving(at_ms=4_000, node=2),))
+    assert len(run.answers) == 400
+    assert codes(run) == {""}
+    assert {len(starts) for starts in run.starts.values()} == {1}
+    assert run.halted == {"n2": ""}
+    last_ns = max(start.at_ns for starts in run.starts.values() for start in starts if start.node == "n2")
+    assert last_ns < 4_200 * MS
+
+
+def test_all_nodes_but_one_may_leave_one_after_the_other() -> None:
+    leaves = tuple(Leaving(at_ms=3_000 + 1_500 * node, node=node) for node in range(4))
+    run = ran(steady(400), leaves=leaves)
+    assert len(run.answers) == 400
+    assert codes(run) == {""}
+    assert run.running() == ["n4"]
+
+
+def test_long_work_of_a_leaving_node_is_waited_for() -> None:
+    calls = [
+        Call(at_ms=2_000, agent="square", script=Script(n, ms=1_800.0), gateway=n % 5) for n in range(20)
+    ]
+    run = ran(calls, leaves=(Leaving(at_ms=2_500, node=3),), agents=(PATIENT,))
+    assert codes(run) == {""}
+    assert {len(starts) for starts in run.starts.values()} == {1}
+
+
+def test_a_ring_that_is_late_delays_and_loses_nothing() -> None:
+    run = ran(steady(300), Restart(at_ms=3_000, nodes=("n1",)), ring_ms=400)
+    assert len(run.answers) == 300
+    assert codes(run) == {""}
+
+
+def test_tasks_stay_with_their_owner_when_a_node_joins() -> None:
+    """A newcomer takes shards over, and not the tasks that run: these are not started again."""
+    calls = [
+        Call(at_ms=2_000, agent="square", script=Script(n, ms=1_900.0), gateway=n % 4) for n in range(40)
+    ]
+    run = ran(calls, Crash(at_ms=500, nodes=("n4",)), Restart(at_ms=2_500, nodes=("n4",)), agents=(PATIENT,))
+    assert codes(run) == {""}
+    assert {len(starts) for starts in run.starts.values()} == {1}
+
+
+def test_an_agent_that_nobody_offers_is_refused_at_once() -> None:
+    run = ran([Call(at_ms=2_000, agent="sqare", script=Script(1), gateway=0)])
+    at_ns, answer = run.answers[0]
+    assert answer.code == "unknown_agent"
+    assert at_ns < 2_005 * MS
+    assert run.starts == {}
+
+
+def test_the_answer_of_an_attempt_that_was_given_up_is_refused() -> None:
+    """n1 sleeps long enough to be declared dead; its tasks run elsewhere; awake, it reports what it had."""
+    calls = [
+        Call(at_ms=2_000, agent="square", script=Script(n, ms=6_000.0), gateway=0, own_shard=True)
+        for n in range(60)
+    ]
+    run = ran(
+        calls,
+        Pause(at_ms=2_300, until_ms=7_000, nodes=("n1",)),
+        agents=(PATIENT,),
+        duration_ms=30_000,
+    )
+    assert codes(run) == {""}
+    moved = [run.answers[n][1] for n in range(60) if len(starts_of_call(run, n)) > 1]
+    assert moved, "some task must have been on the node that slept"
+    assert {answer.attempt for answer in moved} == {2}
+    assert total(run, "owner", "fenced") > 0
+    assert set(unfinished(run).values()) == {(0, 0, 0, 0, 0)}
+
+
+def test_both_sides_of_a_partition_go_on() -> None:
+    sides = (("n0", "n1", "n5"), ("n2", "n3", "n4", "n6"))
+    calls = [
+        Call(at_ms=4_000 + 20 * n, agent="square", script=Script(n), gateway=2 * (n % 2)) for n in range(100)
+    ]
+    run = ran(calls, Partition(sides=sides, at_ms=2_000, until_ms=8_000), duration_ms=20_000)
+    assert codes(run) == {""}
+    assert {answer.gateway for _, answer in run.answers.values()} == {0, 2}
+    assert max(at_ns for at_ns, _ in run.answers.values()) < 6_500 * MS
+
+
+def test_a_task_that_nobody_waits_for_is_stopped_everywhere() -> None:
+    calls = [
+        Call(at_ms=2_000, agent="square", script=Script(n, ("hang",)), gateway=n % 5, cancel_after_ms=300)
+        for n in range(30)
+    ]
+    run = ran(calls, agents=(PATIENT,), duration_ms=3_000)
+    assert run.answers == {}
+    assert set(unfinished(run).values()) == {(0, 0, 0, 0, 0)}
+
+
+def test_what_is_too_much_for_all_is_refused_and_said_so() -> None:
+    calls = [
+        Call(at_ms=2_000, agent="square", script=Script(n, ms=500.0), gateway=0, own_shard=True)
+        for n in range(300)
+    ]
+    run = ran(calls, workers=1, queue=4, nodes=3, duration_ms=20_000)
+    assert codes(run) == {"", "overloaded"}
+    refused = [at_ns for at_ns, answer in run.answers.values() if answer.code == "overloaded"]
+    assert max(refused) < 2_100 * MS
+    assert set(unfinished(run).values()) == {(0, 0, 0, 0, 0)}
+
+
+def test_a_mesh_of_one_restarts_its_worker_and_tries_again_at_once() -> None:
+    calls = [Call(at_ms=2_000, agent="square", script=Script(3, ("crash",), ms=5.0), gateway=0)]
+    run = ran(calls, nodes=1)
+    at_ns, answer = run.answers[0]
+    assert (answer.code, answer.attempt) == ("", 2)
+    assert at_ns < 2_050 * MS
+
+
+def test_a_tape_is_read_back_as_it_was_written() -> None:
+    tape = ran(steady(3), Pause(at_ms=1, until_ms=2, nodes=("n1",))).tape
+    assert msgspec.json.decode(msgspec.json.encode(tape), type=MeshTape) == tape
+
+
+_DIGEST = """
+import sys, msgspec
+from hubless_sim.mesh_run import MeshRun, MeshTape
+print(MeshRun(msgspec.json.decode(sys.stdin.buffer.read(), type=MeshTape)).finish().world.digest())
+"""
+
+
+def test_a_run_does_not_depend_on_the_hash_seed() -> None:
+    calls = [
+        *steady(60),
+        *[Call(at_ms=2_500, agent="square", script=Script(n, ("crash",)), gateway=n % 5) for n in range(20)],
+    ]
+    run = ran(
+        calls,
+        Restart(at_ms=2_400, nodes=("n1", "n2")),
+        Partition(sides=(("n3", "n4"), ()), at_ms=3_000, until_ms=5_000),
+        duration_ms=8_000,
+    )
+    tape = msgspec.json.encode(run.tape)
+    digests = {run.world.digest()}
+    for hash_seed in ("0", "1", "4242"):
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+        done = subprocess.run(
+            [sys.executable, "-c", _DIGEST], input=tape, env=environment, capture_output=True, check=True
+        )
+        digests.add(done.stdout.decode().strip())
+    assert len(digests) == 1
