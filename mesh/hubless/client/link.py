@@ -83,11 +83,17 @@ class Link:
         self._monitor = context.socket(zmq.PAIR)
         self._monitor.setsockopt(zmq.LINGER, 0)
         self._monitor.connect(endpoint)
-        self._socket.connect(f"tcp://{address}")
-        self._socket.send_multipart(encode(b"", "", 0, [Hello("client")]), _NOBLOCK)
+        self._unusable = ""
+        try:
+            self._socket.connect(f"tcp://{address}")
+        except zmq.ZMQError as problem:
+            self._unusable = f"{address} cannot be connected to: {problem.strerror}"
+        self._backlog.append(encode(b"", "", 0, [Hello("client")]))
 
     async def run(self) -> None:
         """Reads until the link is lost or closed."""
+        if self._unusable:
+            self._fail(TroubleKind.GONE, self._unusable)
         with self._scope:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._watch)
@@ -127,7 +133,11 @@ class Link:
         while not self._is_over:
             events = int(socket.getsockopt(zmq.EVENTS))
             if events & _POLLOUT and backlog:
-                socket.send_multipart(backlog.popleft(), _NOBLOCK)
+                try:
+                    socket.send_multipart(backlog[0], _NOBLOCK)
+                except zmq.Again:
+                    return  # the connection went just now; the monitor is about to say so
+                backlog.popleft()
             elif events & _POLLIN:
                 self._take(socket.recv_multipart(_NOBLOCK))
             else:
@@ -181,7 +191,9 @@ async def diagnosis(address: str) -> str:
     try:
         with anyio.fail_after(2):
             async with await anyio.connect_tcp(where.host, where.port):
-                return "it takes the connection and says nothing: a node that is starting or stopped, or no node"
+                return (
+                    "it takes the connection and says nothing: a node that is starting or stopped, or no node"
+                )
     except TimeoutError:
         return "no answer"
     except OSError as problem:

@@ -159,20 +159,18 @@ async def local_mesh(heard: Heard, *, leave_s: float = 0.0) -> AsyncIterator[Loc
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that are free now, each with the one after it.
+    """A run of free ports, two for each node: the work port, which is returned, and the gossip port after it.
 
     They are below those that the kernel gives to outgoing connections: while a killed node is down, others try to
     reach it again and again, and such an attempt may be given the very port that it tries to reach.
     """
-    found: list[int] = []
-    candidates = list(range(*_PORTS, 2))
-    random.SystemRandom().shuffle(candidates)
-    for port in candidates:
-        if is_free(port) and is_free(port + 1):
-            found.append(port)
-            if len(found) == count:
-                return found
-    raise NodeFailedError(f"there are no {2 * count} free ports between {_PORTS[0]} and {_PORTS[1]}")
+    first, last = _PORTS
+    starts = list(range(first, last - 2 * count, 2))
+    random.SystemRandom().shuffle(starts)
+    for start in starts:
+        if all(is_free(port) for port in range(start, start + 2 * count)):
+            return list(range(start, start + 2 * count, 2))
+    raise NodeFailedError(f"there are no {2 * count} free ports in a row between {first} and {last}")
 
 
 def is_free(port: int) -> bool:
