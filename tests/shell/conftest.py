@@ -111,12 +111,12 @@ def agents_file(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def start_dev(agents_file) -> Iterator[Callable[[int], DevMesh]]:
+def start_dev(agents_file) -> Iterator[Callable[..., DevMesh]]:
     """Starts meshes that a test may break."""
     made: list[DevMesh] = []
 
-    def start(nodes: int) -> DevMesh:
-        made.append(_started(agents_file, nodes))
+    def start(nodes: int, agents: Path = agents_file) -> DevMesh:
+        made.append(_started(agents, nodes))
         return made[-1]
 
     yield start
