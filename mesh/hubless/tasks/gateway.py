@@ -89,7 +89,7 @@ class Gateway:
         if refusal is not None:
             self.counters.refused += 1
             if submit.again:
-                refusal = msgspec.structs.replace(refusal, effect=Effect.MAYBE)
+                refusal = _doubted(refusal)
             out.append(ToClient(route, Answer(submit.task, None, refusal, self._me, 0)))
             return
         self.counters.accepted += 1
@@ -117,7 +117,10 @@ class Gateway:
         if pending is None:
             return
         self.counters.answered += 1
-        answer = Answer(settled.task, settled.payload, settled.failure, settled.node, settled.attempt)
+        told = settled.failure
+        if told is not None and pending.again:
+            told = _doubted(told)
+        answer = Answer(settled.task, settled.payload, told, settled.node, settled.attempt)
         out.append(ToClient(pending.route, answer))
 
     def cancel(self, task: bytes, out: list[NodeEffect]) -> None:
@@ -236,3 +239,8 @@ class Gateway:
     ) -> Failure:
         where = f"gateway {self._me}"
         return failure(code, message, where=where, effect=effect, retry_after_ms=retry_after_ms)
+
+
+def _doubted(told: Failure) -> Failure:
+    """What is left of "no effect" when somebody else had the task before."""
+    return msgspec.structs.replace(told, effect=Effect.MAYBE) if told.effect is Effect.NONE else told

@@ -11,9 +11,12 @@ from __future__ import annotations
 
 from enum import Enum
 
+import msgspec
 from msgspec import Struct
 
-from hubless_agents import Failure
+from hubless_agents import Effect, Failure
+
+_STRENGTH = (Effect.NONE, Effect.MAYBE, Effect.DONE)
 
 
 class State(Enum):
@@ -89,8 +92,11 @@ class Row(Struct):
 
     @property
     def failure(self) -> Failure | None:
-        """Why the task failed for good, or None."""
-        return self.failures[-1] if self.state is State.FAILED else None
+        """Why the task failed for good, or None: the last failure, with the effect that any attempt may have had."""
+        if self.state is not State.FAILED:
+            return None
+        strongest = max((failure.effect for failure in self.failures), key=_STRENGTH.index)
+        return msgspec.structs.replace(self.failures[-1], effect=strongest)
 
 
 def apply(rows: dict[bytes, Row], entry: Entry) -> Row | None:

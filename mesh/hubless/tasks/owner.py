@@ -319,7 +319,7 @@ class Owner:
             code="expired",
             message="no outcome before the deadline of the call",
             where=f"owner {self._me}",
-            effect=Effect.MAYBE if row.attempt else Effect.NONE,
+            effect=Effect.MAYBE if row.state is State.RUNNING else Effect.NONE,
         )
         self._stop_attempt(now_ns, row, failure, out)
         self._propose(now_ns, Expired(row.task, failure), out)

@@ -127,6 +127,8 @@ def wrong_answer(call: Call, answer: Answered) -> str:
         return "" if answer.effect is Effect.MAYBE else "a node was lost and the effect is said to be known"
     if call.agent == "rare" and answer.code in ("unknown_agent", "unreachable"):
         return ""  # both nodes that offer it may be away
+    if call.agent == "rare" and answer.code in ("expired", "quarantined"):
+        return ""  # or one of them has to work for five, or its tasks kill too many workers
     return f"failed with {answer.code} ({answer.effect}), attempt {answer.attempt}"
 
 
@@ -142,6 +144,8 @@ def violations(run: MeshRun) -> list[str]:
         if late_ms > 100:
             found.append(f"call {number} of {call.agent} was answered {late_ms} ms after its deadline")
         problem = wrong_answer(call, answer)
+        if answer.effect is Effect.NONE and answer.task in run.starts:
+            problem = f"{answer.code} is said to have had no effect, and it ran: {run.starts[answer.task]}"
         if problem:
             found.append(f"call {number} of {call.agent} via n{answer.gateway}: {problem}")
     for task, starts in run.starts.items():
