@@ -227,6 +227,9 @@ class Node:
                 self._membership(now_ns, event, out)
             case OffersChanged(contracts=contracts):
                 self._offer(now_ns, contracts, out)
+            case WorkersFailing(failure=failure) if not (self._is_ready or self._view.offered_by(self._me)):
+                # Nothing was ever offered: most likely the file is wrong, and trying again will not mend it.
+                out.append(Halt(f"no worker could be started: {failure.message}"))
             case _:
                 out.append(notices.of_workers(effect))
 

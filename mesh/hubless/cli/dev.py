@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import signal
 import tempfile
 from pathlib import Path
@@ -22,7 +21,6 @@ _COLOURS = ("cyan", "magenta", "yellow", "blue", "green", "bright_cyan", "bright
 _LEVEL_STYLES = {"warning": "yellow", "error": "red", "debug": "bright_black"}
 
 _LEAVE_S = 3.0
-_CONDITION = re.compile(r"(\S+ \(\w+\)) is (\w+)")
 
 
 @click.command(name="dev")
@@ -89,16 +87,16 @@ class _Screen:
     def __init__(self, nodes: int, *, as_json: bool) -> None:
         self._as_json = as_json
         self._width = len(f"node-{nodes}")
-        self._conditions: dict[str, str] = {}
+        self._conditions: dict[str, Any] = {}
 
     def heard(self, node: LocalNode, event: dict[str, Any]) -> None:
         if self._as_json:
-            click.echo(json.dumps({"node": node.name} | event, ensure_ascii=False))
+            click.echo(json.dumps({"name": node.name} | event, ensure_ascii=False))
             return
         match event["event"]:
             case "ready":
                 self._line(node.name, f"ready at {event['work']}  (node {event['node']})", "green")
-            case "log" if self._is_news(event["text"]):
+            case "log" if self._is_news(event):
                 text = event["text"] if event["source"] == "node" else f"[{event['source']}] {event['text']}"
                 self._line(node.name, text, _LEVEL_STYLES.get(event["level"]))
             case "exit" if event["code"] != 0:
@@ -109,15 +107,13 @@ class _Screen:
             case _:
                 pass
 
-    def _is_news(self, text: str) -> bool:
+    def _is_news(self, event: dict[str, Any]) -> bool:
         """Whether this is more than what another node has said of the same member before."""
-        about = _CONDITION.match(text)
-        if about is None:
+        member, condition = event.get("member"), event.get("condition")
+        if not member:
             return True
-        if self._conditions.get(about[1]) == about[2]:
-            return False
-        self._conditions[about[1]] = about[2]
-        return True
+        was, self._conditions[member] = self._conditions.get(member), condition
+        return was != condition
 
     def all_ready(self, ready: dict[str, Any], addresses: list[str]) -> None:
         if self._as_json:
