@@ -27,12 +27,14 @@ from hubless.wire import (
     Refused,
     Settled,
     Submit,
+    Taken,
     Welcome,
     Withdraw,
 )
 from hubless_agents import Drain, Failure, PoolEvent, Supervisor
 
 _MOST_EARLY = 1_000
+_MOST_HANDED_ON = 100_000
 
 
 class Unfinished(Struct, frozen=True):
@@ -80,6 +82,7 @@ class Roles:
         self._owner = Owner(me=me, view=view, breakers=breakers, own_room=self._own_room)
         self._inspection = inspection
         self._is_serving = False
+        self._handed_on: dict[bytes, str] = {}
         self._early: list[tuple[bytes, Hello]] = []
 
     # -- messages ---------------------------------------------------------------------------------------
@@ -116,6 +119,8 @@ class Roles:
                 self._owner.ended(now_ns, node, message, out)
             case Settled():
                 self._gateway.settled(message, out)
+            case Taken(task=task):
+                self._gateway.taken(node, task)
             case Withdraw(task=task):
                 self._owner.withdraw(now_ns, node, task, out)
                 if self._executor is not None:
@@ -221,16 +226,29 @@ class Roles:
         return None
 
     def _place(self, now_ns: int, place: Place, out: list[NodeEffect]) -> bool:
-        """Owns a task; hands on one that is new while leaving, and where the trail ends it is owned all the same."""
+        """Owns a task; hands on one that is new while leaving. Where the trail ends it is owned all the same."""
         if not is_task_id(place.task, self._station.shards):
             return False
-        if self._departure.has_begun and not self._owner.knows(place.task):
-            trail = take_hop(place.trail, self._me)
-            owner = self._view.owner_of_shard(shard_of_task(place.task))
-            if isinstance(trail, tuple) and owner not in (None, self._me):
-                out.append(ToPeer(owner, msgspec.structs.replace(place, trail=trail)))
-                return True
+        if self._departure.has_begun and not self._owner.knows(place.task) and self._hand_on(place, out):
+            return True
         self._owner.place(now_ns, place, out)
+        return True
+
+    def _hand_on(self, place: Place, out: list[NodeEffect]) -> bool:
+        """Gives a task to who owns its shard now, and its repetitions to the same node as long as that is well."""
+        before = self._handed_on.get(place.task, "")
+        is_well = before != "" and self._view.is_present(before)
+        owner = before if is_well else self._view.owner_of_shard(shard_of_task(place.task))
+        trail = take_hop(place.trail, self._me)
+        if (
+            not isinstance(trail, tuple)
+            or owner in (None, self._me)
+            or len(self._handed_on) >= _MOST_HANDED_ON
+        ):
+            return False
+        self._handed_on[place.task] = owner
+        again = place.again or before not in ("", owner)
+        out.append(ToPeer(owner, msgspec.structs.replace(place, trail=trail, again=again)))
         return True
 
     def _assign(self, now_ns: int, owner: str, assign: Assign, out: list[NodeEffect]) -> None:

@@ -123,6 +123,12 @@ class Gateway:
         answer = Answer(settled.task, settled.payload, told, settled.node, settled.attempt)
         out.append(ToClient(pending.route, answer))
 
+    def taken(self, owner: str, task: bytes) -> None:
+        """The node that was asked to own a task has handed it on to `owner`."""
+        pending = self._pending.get(task)
+        if pending is not None and self._view.is_present(owner):
+            pending.owner = owner
+
     def cancel(self, task: bytes, out: list[NodeEffect]) -> None:
         """Drops a task that its client no longer waits for."""
         pending = self._forget(task)
@@ -208,7 +214,8 @@ class Gateway:
                 pending.payload,
                 remaining_ms,
                 self._me,
-                known_only=pending.again and not pending.is_repeatable,
+                again=pending.again,
+                once=not pending.is_repeatable,
             )
             out.append(ToPeer(pending.owner, place))
 

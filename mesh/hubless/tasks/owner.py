@@ -37,7 +37,7 @@ from hubless.tasks.machine import (
 )
 from hubless.tasks.wheel import Wheel
 from hubless.view import View
-from hubless.wire import Assign, Ended, Place, Settled, Withdraw
+from hubless.wire import Assign, Ended, Place, Settled, Taken, Withdraw
 from hubless_agents import Effect, Failure
 
 _MS = 1_000_000
@@ -121,6 +121,7 @@ class Owner:
                 gateways = self._gateways[place.task]
                 if place.gateway not in gateways:
                     self._gateways[place.task] = (*gateways, place.gateway)[-_MOST_GATEWAYS:]
+                self._receipt(place, out)
             return
         refusal = self._refusal(place)
         if refusal is not None:
@@ -129,6 +130,7 @@ class Owner:
             return
         self.counters.placed += 1
         self._gateways[place.task] = (place.gateway,)
+        self._receipt(place, out)
         offer = self._view.offer(place.agent)
         retries = 0 if offer is None else offer.retries
         deadline_ns = now_ns + min(place.deadline_ms, LONGEST_DEADLINE_MS) * _MS
@@ -286,7 +288,9 @@ class Owner:
         final = False
         if failure is not None:
             offer = self._view.offer(row.agent)
-            retries = row.retries if offer is None else offer.retries  # nobody may have offered it when it came
+            retries = (
+                row.retries if offer is None else offer.retries
+            )  # nobody may have offered it when it came
             verdict = judge(failure, attempt=row.attempt, earlier=row.failures, retries=retries)
             offering = self._view.agent_ring(row.agent).nodes
             avoid = self._avoid.get(row.task, frozenset())
@@ -337,10 +341,15 @@ class Owner:
         failure = _cancelled(self._me, row) if row.state is State.CANCELLED else row.failure
         out.append(ToPeer(gateway, Settled(row.task, row.result, failure, row.executor, row.attempt)))
 
+    def _receipt(self, place: Place, out: list[NodeEffect]) -> None:
+        """A gateway that was handed on to this owner asks here from now on."""
+        if place.trail:
+            out.append(ToPeer(place.gateway, Taken(place.task)))
+
     def _refusal(self, place: Place) -> Failure | None:
         """Why a task that this owner does not know is not taken, or None."""
         where = f"owner {self._me}"
-        if place.known_only:
+        if place.again and place.once:
             return Failure(
                 code="unreachable",
                 message="the node that owned the task is gone; its effect may have happened, and it runs only once",

@@ -117,8 +117,8 @@ class Place(Struct, frozen=True, array_like=True, gc=False, tag=20):
     """Gateway to owner: keep this task and see to it. Sent again until settled; known ids are recognised.
 
     `gateway` is where the outcome goes. `trail` are the nodes that handed it on because they were leaving.
-    `known_only`: the task was with another owner before, and its agent must not be started twice. Who does not
-    know the task answers that its effect may have happened.
+    `again`: another owner may have started the task before; `once`: its agent must not be started twice. Who does
+    not know a task that is both answers that its effect may have happened.
     """
 
     task: bytes
@@ -128,7 +128,8 @@ class Place(Struct, frozen=True, array_like=True, gc=False, tag=20):
     deadline_ms: int
     gateway: str
     trail: tuple[str, ...] = ()
-    known_only: bool = False
+    again: bool = False
+    once: bool = False
 
 
 class Settled(Struct, frozen=True, array_like=True, gc=False, tag=21):
@@ -167,6 +168,12 @@ class Withdraw(Struct, frozen=True, array_like=True, gc=False, tag=24):
     task: bytes
 
 
+class Taken(Struct, frozen=True, array_like=True, gc=False, tag=26):
+    """Owner to gateway: a task that came through other nodes is here now."""
+
+    task: bytes
+
+
 class LeavePlease(Struct, frozen=True, array_like=True, gc=False, tag=25):
     """An operator asked, through another node, that the receiver leave the mesh."""
 
@@ -187,5 +194,6 @@ Message = (
     | Assign
     | Ended
     | Withdraw
+    | Taken
     | LeavePlease
 )

@@ -1,4 +1,4 @@
-"""A hundred fixed seeds and some drawn ones: whole nodes under faults of every kind, then calm, then all is well."""
+"""Some hundred fixed seeds and some drawn ones: whole nodes under faults of every kind, then calm, then all is well."""
 
 import random
 
@@ -158,7 +158,13 @@ def violations(run: MeshRun) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("seed", range(100))
+FOUND = [
+    254,  # a task that was lost with one node expired with the next one, and was said to have had no effect
+    752,  # a leaving node handed a task on, and its repetition to another node
+]
+
+
+@pytest.mark.parametrize("seed", [*range(90), *FOUND])
 def test_every_task_is_answered_and_nothing_is_left(seed: int) -> None:
     assert violations(MeshRun(drawn_tape(seed)).finish()) == []
 
