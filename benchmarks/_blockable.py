@@ -1,6 +1,6 @@
 """A node whose interpreter can be blocked from outside, as a long C call would: SIGUSR1 holds the GIL.
 
-    python -m benchmarks._blockable SECONDS  (then the arguments of `mesh`)
+python -m benchmarks._blockable SECONDS  (then the arguments of `mesh`)
 """
 
 import ctypes

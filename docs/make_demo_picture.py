@@ -29,9 +29,9 @@ def _printed(command: list[str]) -> str:
     """What the command prints to a terminal, as its last state would look."""
     ours, theirs = pty.openpty()
     environment = os.environ | {"COLUMNS": str(WIDTH), "LINES": "60", "TERM": "xterm-256color"}
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: S603 - our own command
         command, stdout=theirs, stderr=subprocess.STDOUT, stdin=theirs, env=environment
-    )  # noqa: S603
+    )
     os.close(theirs)
     chunks = []
     while True:
