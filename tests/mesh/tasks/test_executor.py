@@ -1,0 +1,228 @@
+"""An executor runs a task once at a time, and tells every owner that asked."""
+
+import random
+
+import pytest
+
+from hubless.effects import NodeEffect, ToPeer
+from hubless.tasks import Executor
+from hubless.wire import Assign, Ended
+from hubless_agents import (
+    Contract,
+    Failure,
+    GiveTask,
+    RecallTask,
+    SpawnWorker,
+    Supervisor,
+    SupervisorConfig,
+    WorkerAnswered,
+    WorkerReady,
+)
+from hubless_agents import DeadlineReached as SupervisorDeadline
+
+MS = 1_000_000
+TASK = b"t" * 16
+
+
+class Room:
+    """The executor of n0, with one worker."""
+
+    def __init__(self, *, queue: int = 8) -> None:
+        config = SupervisorConfig(workers=1, spares=0, queue_per_agent=queue)
+        supervisor = Supervisor(config=config, node="n0", rng=random.Random(1), now_ns=0)
+        self.executor = Executor(me="n0", supervisor=supervisor)
+        self.gives: dict[tuple[bytes, int], tuple[int, int]] = {}
+        self.recalled: list[int] = []
+        spawned = self.handle(SupervisorDeadline())
+        (worker,) = [effect.worker for effect in spawned if isinstance(effect, SpawnWorker)]
+        self.worker = worker
+        contract = Contract(name="echo", output_schema=b'{"type":"integer"}')
+        self.handle(WorkerReady(worker, 1, (contract,)))
+
+    def handle(self, event: object) -> list[NodeEffect]:
+        out: list[NodeEffect] = []
+        self.executor.handle(0, event, out)  # type: ignore[arg-type]
+        return self.seen(out)
+
+    def seen(self, out: list[NodeEffect]) -> list[NodeEffect]:
+        for effect in out:
+            if isinstance(effect, GiveTask):
+                assignment = effect.assignment
+                self.gives[assignment.task, assignment.attempt] = (effect.worker, effect.give)
+            elif isinstance(effect, RecallTask):
+                self.recalled.append(effect.give)
+        return out
+
+    def assign(
+        self, owner: str, attempt: int, task: bytes = TASK, agent: str = "echo"
+    ) -> list[tuple[str, Ended]]:
+        out: list[NodeEffect] = []
+        self.executor.assign(0, owner, Assign(task, attempt, agent, b"1", 10_000), out)
+        return told(self.seen(out))
+
+    def withdraw(self, owner: str) -> list[tuple[str, Ended]]:
+        out: list[NodeEffect] = []
+        self.executor.withdraw(0, owner, TASK, out)
+        return told(self.seen(out))
+
+    def answer(self, attempt: int, payload: bytes = b"2", task: bytes = TASK) -> list[tuple[str, Ended]]:
+        worker, give = self.gives[task, attempt]
+        return told(self.handle(WorkerAnswered(worker, give, "returned", payload)))
+
+
+def told(effects: list[NodeEffect]) -> list[tuple[str, Ended]]:
+    return [
+        (effect.node, effect.message)
+        for effect in effects
+        if isinstance(effect, ToPeer) and isinstance(effect.message, Ended)
+    ]
+
+
+@pytest.fixture
+def room() -> Room:
+    return Room()
+
+
+def succeeded(attempt: int) -> Ended:
+    return Ended(TASK, attempt, b"2", None)
+
+
+def test_an_attempt_is_run_and_its_owner_told(room: Room) -> None:
+    assert room.assign("n1", 1) == []
+    assert len(room.executor) == 1
+    assert room.answer(1) == [("n1", succeeded(1))]
+    assert len(room.executor) == 0
+
+
+def test_an_order_that_comes_again_does_not_run_again(room: Room) -> None:
+    room.assign("n1", 1)
+    assert room.assign("n1", 1) == []
+    assert room.answer(1) == [("n1", succeeded(1))]
+    assert room.assign("n1", 1) == [("n1", succeeded(1))]
+    assert len(room.gives) == 1
+
+
+def test_an_order_for_an_older_attempt_is_dropped(room: Room) -> None:
+    room.assign("n1", 2)
+    assert room.assign("n1", 1) == []
+    room.answer(2)
+    assert room.assign("n1", 1) == []
+    assert len(room.gives) == 1
+
+
+def test_a_newer_attempt_of_the_same_owner_takes_the_place_of_the_older(room: Room) -> None:
+    room.assign("n1", 1)
+    assert room.assign("n1", 2) == [], "the attempt that was given up is not reported"
+    assert room.recalled, "it is asked back"
+    assert room.answer(1) == []
+    assert room.answer(2) == [("n1", succeeded(2))]
+    assert room.executor.counters.superseded == 1
+
+
+def test_a_second_owner_joins_the_run_and_each_hears_its_own_number(room: Room) -> None:
+    room.assign("n1", 3)
+    assert room.assign("n2", 1) == []
+    assert room.answer(3) == [("n1", succeeded(3)), ("n2", succeeded(1))]
+    assert len(room.gives) == 1
+
+
+def test_a_success_answers_an_owner_that_asks_later(room: Room) -> None:
+    room.assign("n1", 2)
+    room.answer(2)
+    assert room.assign("n2", 1) == [("n2", succeeded(1))]
+    assert len(room.gives) == 1
+
+
+def test_a_failure_does_not_answer_another_owner(room: Room) -> None:
+    room.assign("n1", 1)
+    room.answer(1, b'"not a number"')
+    room.assign("n2", 2)
+    assert len(room.executor) == 1
+
+
+def test_a_failed_attempt_may_be_followed_by_another_one_here(room: Room) -> None:
+    room.assign("n1", 1, agent="nobody")
+    room.assign("n1", 2)
+    assert room.answer(2) == [("n1", succeeded(2))]
+
+
+def test_a_refusal_is_told_and_told_again(room: Room) -> None:
+    ((owner, ended),) = room.assign("n1", 1, agent="nobody")
+    assert owner == "n1"
+    assert ended.failure is not None
+    assert ended.failure.code == "unknown_agent"
+    assert room.assign("n1", 1, agent="nobody") == [("n1", ended)]
+
+
+def test_a_withdrawn_attempt_is_stopped_and_not_reported(room: Room) -> None:
+    room.assign("n1", 1)
+    assert room.withdraw("n1") == []
+    assert room.recalled
+    assert room.answer(1) == []
+    assert len(room.executor) == 0
+
+
+def test_a_withdrawn_attempt_does_not_start_again_for_a_late_copy_of_its_order(room: Room) -> None:
+    room.assign("n1", 1)
+    room.withdraw("n1")
+    ((_, ended),) = room.assign("n1", 1)
+    assert ended.failure is not None
+    assert ended.failure.code == "cancelled"
+    assert len(room.executor) == 0
+
+
+def test_only_an_owner_that_asked_can_withdraw(room: Room) -> None:
+    room.assign("n1", 1)
+    room.withdraw("n3")
+    assert len(room.executor) == 1
+    room.assign("n2", 1)
+    room.withdraw("n1")
+    assert room.answer(1) == [("n2", succeeded(1))]
+
+
+def test_the_next_process_of_an_owner_counts_from_one_again(room: Room) -> None:
+    room.assign("n1", 3)
+    room.executor.owner_gone("n1")
+    assert room.assign("n1", 1) == []
+    assert room.answer(3) == [("n1", succeeded(1))]
+    room.executor.owner_gone("n1")
+    assert room.assign("n1", 1) == [("n1", succeeded(1))]
+    assert len(room.gives) == 1
+
+
+def test_what_runs_for_an_owner_that_is_gone_is_told_to_nobody(room: Room) -> None:
+    room.assign("n1", 1)
+    room.executor.owner_gone("n1")
+    assert room.answer(1) == []
+    assert len(room.executor) == 0
+
+
+def test_the_node_s_own_outcomes_are_not_kept(room: Room) -> None:
+    room.assign("n0", 1)
+    room.answer(1)
+    room.assign("n0", 1)
+    assert len(room.executor) == 1
+
+
+def test_outcomes_are_kept_within_bounds_in_bytes() -> None:
+    room = Room()
+    for number in range(20):
+        task = number.to_bytes(16, "big")
+        room.assign("n1", 1, task)
+        room.answer(1, b" " * 1_000_000 + b"1", task)
+    first, last = (0).to_bytes(16, "big"), (19).to_bytes(16, "big")
+    assert len(room.assign("n1", 1, last)) == 1
+    assert room.assign("n1", 1, first) == [], "forgotten, so it runs again"
+    assert len(room.executor) == 1
+
+
+def test_a_full_queue_is_refused_without_effect() -> None:
+    room = Room(queue=1)
+    refused: list[Failure] = []
+    for number in range(40):
+        for _, ended in room.assign("n1", 1, number.to_bytes(16, "big")):
+            assert ended.failure is not None
+            refused.append(ended.failure)
+    assert {failure.code for failure in refused} == {"overloaded"}
+    assert {failure.effect.value for failure in refused} == {"none"}
+    assert len(room.executor) + len(refused) == 40
