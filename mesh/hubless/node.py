@@ -308,6 +308,8 @@ class Node:
             return
         is_new_process = before is not None and member.boot != before.boot
         is_gone = is_new_process or member.condition not in PRESENT
+        if is_new_process:
+            self._roles.process_replaced(member.node)
         if before is not None and before.condition in PRESENT and is_gone:
             self._process_gone(now_ns, before, out)
         if before is None or is_new_process or before.condition is not member.condition:

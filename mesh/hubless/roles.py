@@ -158,10 +158,13 @@ class Roles:
 
     def process_gone(self, now_ns: int, node: str, out: list[NodeEffect]) -> None:
         """Everything that was with a dead process goes elsewhere, at once."""
-        if self._executor is not None:
-            self._executor.owner_gone(node)
         self._owner.peer_gone(now_ns, node, out)
         self._gateway.place_again(now_ns, node, out)
+
+    def process_replaced(self, node: str) -> None:
+        """Another process runs under the name of a node that was known before."""
+        if self._executor is not None:
+            self._executor.owner_restarted(node)
 
     def drain(self, now_ns: int, out: list[NodeEffect]) -> None:
         """The node leaves: its workers take nothing new."""

@@ -122,10 +122,11 @@ class Executor:
         self._keep(task, _Told(None, _withdrawn(self._me), {owner: attempt}))
         self.handle(now_ns, Withdrawn(task), out)
 
-    def owner_gone(self, owner: str) -> None:
-        """A process died: attempts that it counted say nothing about those of the next one of that name.
+    def owner_restarted(self, owner: str) -> None:
+        """A new process has that name: the attempts that the last one counted say nothing about its own.
 
-        What runs for it goes on: the task's next owner may ask for it here.
+        What runs for the last one goes on: the task's next owner may ask for it here. Nothing is forgotten for a mere
+        death notice: it may be false, and the same process ask for the same attempt again.
         """
         for run in self._running.values():
             run.asked.pop(owner, None)

@@ -161,6 +161,7 @@ def violations(run: MeshRun) -> list[str]:
 FOUND = [
     254,  # a task that was lost with one node expired with the next one, and was said to have had no effect
     752,  # a leaving node handed a task on, and its repetition to another node
+    2186,  # an executor forgot an owner that was declared dead and was not, and ran its attempt again
 ]
 
 

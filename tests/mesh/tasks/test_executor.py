@@ -182,17 +182,17 @@ def test_only_an_owner_that_asked_can_withdraw(room: Room) -> None:
 
 def test_the_next_process_of_an_owner_counts_from_one_again(room: Room) -> None:
     room.assign("n1", 3)
-    room.executor.owner_gone("n1")
+    room.executor.owner_restarted("n1")
     assert room.assign("n1", 1) == []
     assert room.answer(3) == [("n1", succeeded(1))]
-    room.executor.owner_gone("n1")
+    room.executor.owner_restarted("n1")
     assert room.assign("n1", 1) == [("n1", succeeded(1))]
     assert len(room.gives) == 1
 
 
-def test_what_runs_for_an_owner_that_is_gone_is_told_to_nobody(room: Room) -> None:
+def test_what_runs_for_a_process_that_was_replaced_is_told_to_nobody(room: Room) -> None:
     room.assign("n1", 1)
-    room.executor.owner_gone("n1")
+    room.executor.owner_restarted("n1")
     assert room.answer(1) == []
     assert len(room.executor) == 0
 
