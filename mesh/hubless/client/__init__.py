@@ -1,6 +1,7 @@
 """The Python client: `connect` under trio or asyncio, `connect_blocking` anywhere."""
 
 from hubless.client.blocking import BlockingMesh, connect_blocking
+from hubless.client.connection import connect
 from hubless.client.errors import (
     MeshError,
     RefusedError,
@@ -10,7 +11,7 @@ from hubless.client.errors import (
     WrongMeshError,
     WrongVersionError,
 )
-from hubless.client.mesh import Mesh, connect
+from hubless.client.mesh import Mesh
 from hubless.client.reply import Reply
 
 __all__ = [

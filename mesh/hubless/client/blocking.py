@@ -15,7 +15,8 @@ from typing import Any
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from hubless.client.mesh import Mesh, connect
+from hubless.client.connection import connect
+from hubless.client.mesh import Mesh
 from hubless.client.reply import Reply
 
 _END = object()
