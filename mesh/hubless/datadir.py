@@ -13,6 +13,7 @@ import fcntl
 import os
 import secrets
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -26,13 +27,13 @@ class DataDirectoryError(ConfigError):
 
 
 class Formatted(msgspec.Struct, frozen=True):
-    """Contents of node.json. `boot` counts the starts of this node."""
+    """Contents of node.json. `mesh` is hexadecimal; `boot` counts the starts of this node."""
 
     format: int
-    node: str
-    mesh: str
-    shards: int
-    boot: int
+    node: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    mesh: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
+    shards: Annotated[int, msgspec.Meta(ge=1, le=65_536)]
+    boot: Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 
 
 def new_node_id() -> str:
@@ -63,7 +64,11 @@ class DataDirectory:
             raise DataDirectoryError(
                 f"data directory {path} is in use by a running node: stop it, or give this one its own --data"
             ) from problem
-        self.formatted = self._read()
+        try:
+            self.formatted = self._read()
+        except DataDirectoryError:
+            self.close()
+            raise
 
     def boot(self, *, mesh: bytes, shards: int) -> Formatted:
         """Formats the directory if it is new, counts one more start, and puts that on disk."""
@@ -98,6 +103,10 @@ class DataDirectory:
             return None
         try:
             formatted = msgspec.json.decode(path.read_bytes(), type=Formatted)
+        except OSError as problem:
+            raise DataDirectoryError(
+                f"{path} cannot be read ({problem.strerror}): see to its rights"
+            ) from problem
         except msgspec.MsgspecError as problem:
             raise DataDirectoryError(
                 f"{path} is damaged ({problem}): restore it, or empty the directory to start as a new node"

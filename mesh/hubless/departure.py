@@ -6,7 +6,7 @@ from enum import Enum
 
 _MS = 1_000_000
 PATIENCE_NS = 5_000 * _MS
-_GOODBYE_NS = 2_000 * _MS
+GOODBYE_NS = 2_000 * _MS
 _LOOK_EVERY_NS = 20 * _MS
 
 
@@ -51,7 +51,7 @@ class Departure:
         is_late = now_ns >= self._patience_ends_ns
         if self.stage is Stage.DRAINING and (work_left == 0 or is_late):
             self.stage = Stage.GOODBYE
-            self._patience_ends_ns = now_ns + _GOODBYE_NS
+            self._patience_ends_ns = now_ns + GOODBYE_NS
             return self.stage
         if self.stage is Stage.GOODBYE and (goodbye_said or is_late):
             self.stage = Stage.GONE

@@ -1,0 +1,324 @@
+"""An owner gives each attempt to one executor, decides one outcome, and tells every gateway that asked."""
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from hubless.effects import NodeEffect, ToPeer
+from hubless.guard import Breakers
+from hubless.placement import mint_task_id
+from hubless.tasks import Owner
+from hubless.view import View
+from hubless.wire import Assign, Ended, Place, Settled, Taken, Withdraw
+from hubless_agents import Effect, Failure
+from hubless_gossip import Condition, Member
+
+MS = 1_000_000
+S = 1_000 * MS
+
+
+def task_of(number: int) -> bytes:
+    return mint_task_id(0, number.to_bytes(14, "big"))
+
+
+TASK = task_of(0)
+
+
+class Room:
+    """The owner on n0, which runs no agents itself; n1, n2 and n3 offer `echo` and `once`."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self.breakers = Breakers(rng=random.Random(1))
+        self.breakers.watch(*view.pools())
+        self.owner = Owner(me="n0", view=view, breakers=self.breakers)
+
+    def place(
+        self,
+        task: bytes = TASK,
+        *,
+        now_ns: int = 0,
+        gateway: str = "g1",
+        agent: str = "echo",
+        deadline_ms: int = 30_000,
+        trail: tuple[str, ...] = (),
+        again: bool = False,
+        once: bool = False,
+    ) -> list[ToPeer]:
+        out: list[NodeEffect] = []
+        place = Place(task, agent, "", b"1", deadline_ms, gateway, trail, again, once)
+        self.owner.place(now_ns, place, out)
+        return said(out)
+
+    def ended(
+        self,
+        executor: str,
+        attempt: int = 1,
+        failure: Failure | None = None,
+        task: bytes = TASK,
+        payload: bytes = b"2",
+    ) -> list[ToPeer]:
+        out: list[NodeEffect] = []
+        ended = Ended(task, attempt, payload if failure is None else None, failure)
+        self.owner.ended(0, executor, ended, out)
+        return said(out)
+
+    def tick(self, now_ns: int) -> list[ToPeer]:
+        out: list[NodeEffect] = []
+        self.owner.tick(now_ns, out)
+        return said(out)
+
+    def gone(self, node: str) -> list[ToPeer]:
+        out: list[NodeEffect] = []
+        self.owner.peer_gone(0, node, out)
+        return said(out)
+
+    def withdraw(self, gateway: str) -> list[ToPeer]:
+        out: list[NodeEffect] = []
+        self.owner.withdraw(0, gateway, TASK, out)
+        return said(out)
+
+
+def said(effects: list[NodeEffect]) -> list[ToPeer]:
+    return [effect for effect in effects if isinstance(effect, ToPeer)]
+
+
+def assigned(effects: list[ToPeer]) -> tuple[str, Assign]:
+    ((node, message),) = [(effect.node, effect.message) for effect in effects]
+    assert isinstance(message, Assign)
+    return node, message
+
+
+def settled(effects: list[ToPeer]) -> dict[str, Settled]:
+    told: dict[str, Settled] = {}
+    for effect in effects:
+        assert isinstance(effect.message, Settled)
+        told[effect.node] = effect.message
+    return told
+
+
+def refusal(code: str) -> Failure:
+    return Failure(code=code, message="no", effect=Effect.NONE)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def room(view_of: Callable[..., View], member: Callable[..., Member]) -> Room:
+    return Room(view_of(member("n0", offers=()), member("n1"), member("n2"), member("n3")))
+
+
+def test_a_task_is_given_to_an_executor_and_its_outcome_to_the_gateway(room: Room) -> None:
+    executor, order = assigned(room.place())
+    assert executor in ("n1", "n2", "n3")
+    assert order == Assign(TASK, 1, "echo", b"1", 30_000)
+    assert settled(room.ended(executor)) == {"g1": Settled(TASK, b"2", None, executor, 1)}
+    assert (len(room.owner), room.owner.in_flight) == (0, 0)
+
+
+def test_a_known_task_is_recognised(room: Room) -> None:
+    executor, _ = assigned(room.place())
+    assert room.place() == []
+    room.ended(executor)
+    assert settled(room.place(gateway="g2")) == {"g2": Settled(TASK, b"2", None, executor, 1)}
+    assert room.owner.counters.recognised == 2
+
+
+def test_all_gateways_that_asked_are_told(room: Room) -> None:
+    executor, _ = assigned(room.place())
+    room.place(gateway="g2")
+    room.place(gateway="g1")
+    assert set(settled(room.ended(executor))) == {"g1", "g2"}
+
+
+def test_a_task_is_cancelled_when_the_last_gateway_withdraws(room: Room) -> None:
+    executor, _ = assigned(room.place())
+    room.place(gateway="g2")
+    assert room.withdraw("g1") == []
+    assert room.withdraw("nobody") == []
+    assert room.withdraw("g2") == [ToPeer(executor, Withdraw(TASK))]
+    assert (len(room.owner), room.owner.in_flight, room.breakers.in_flight) == (0, 0, 0)
+
+
+def test_who_asks_for_a_cancelled_task_is_told_so(room: Room) -> None:
+    room.place()
+    room.withdraw("g1")
+    told = settled(room.place(gateway="g2"))["g2"]
+    assert told.failure is not None
+    assert (told.failure.code, told.failure.effect) == ("cancelled", Effect.MAYBE)
+
+
+def test_a_task_that_came_over_another_node_is_receipted(room: Room) -> None:
+    first, order = room.place(trail=("n9",))
+    assert first == ToPeer("g1", Taken(TASK))
+    assert isinstance(order.message, Assign)
+    assert room.place(trail=("n9",)) == [ToPeer("g1", Taken(TASK))]
+
+
+def test_an_outcome_of_another_attempt_or_executor_is_fenced_off(room: Room) -> None:
+    executor, _ = assigned(room.place())
+    other = next(node for node in ("n1", "n2", "n3") if node != executor)
+    assert room.ended(other) == []
+    assert room.ended(executor, attempt=2) == []
+    room.gone(executor)
+    assert room.ended(executor, attempt=1) == []
+    assert room.owner.counters.fenced == 3
+
+
+def test_a_dead_node_s_attempts_go_elsewhere_at_once(room: Room, member: Callable[..., Member]) -> None:
+    executor, _ = assigned(room.place())
+    room.view.learn(member(executor, condition=Condition.DEAD))
+    second, order = assigned(room.gone(executor))
+    assert second != executor
+    assert order.attempt == 2
+    assert [failure.code for failure in order.failures] == ["unreachable"]
+
+
+def test_an_agent_without_retries_is_not_started_again(room: Room) -> None:
+    executor, _ = assigned(room.place(agent="once"))
+    told = settled(room.gone(executor))["g1"]
+    assert told.failure is not None
+    assert (told.failure.code, told.failure.effect) == ("unreachable", Effect.MAYBE)
+
+
+def test_a_task_that_may_have_run_and_runs_only_once_is_not_taken(room: Room) -> None:
+    told = settled(room.place(agent="once", again=True, once=True))["g1"]
+    assert told.failure is not None
+    assert (told.failure.code, told.failure.effect) == ("unreachable", Effect.MAYBE)
+    assigned(room.place(task_of(1), again=True))
+
+
+def test_an_agent_without_retries_may_be_refused_and_go_elsewhere(room: Room) -> None:
+    executor, _ = assigned(room.place(agent="once"))
+    second, order = assigned(room.ended(executor, failure=refusal("overloaded")))
+    assert second != executor
+    assert order.attempt == 2
+
+
+@pytest.mark.parametrize("code", ["overloaded", "quarantined", "unknown_agent"])
+def test_a_refusal_by_all_is_final(room: Room, code: str) -> None:
+    executor, _ = assigned(room.place())
+    asked = {executor}
+    for attempt in (1, 2):
+        executor, _ = assigned(room.ended(executor, attempt, refusal(code)))
+        asked.add(executor)
+    told = settled(room.ended(executor, 3, refusal(code)))["g1"]
+    assert asked == {"n1", "n2", "n3"}
+    assert told.failure is not None
+    assert (told.failure.code, told.failure.effect) == (code, Effect.NONE)
+
+
+def test_a_refusal_after_a_lost_attempt_is_not_without_effect(room: Room) -> None:
+    executor, _ = assigned(room.place())
+    executor, _ = assigned(room.gone(executor))
+    executor, _ = assigned(room.ended(executor, 2, refusal("overloaded")))
+    told = settled(room.ended(executor, 3, refusal("overloaded")))["g1"]
+    assert told.failure is not None
+    assert (told.failure.code, told.failure.effect) == ("overloaded", Effect.MAYBE)
+
+
+def test_when_all_are_leaving_the_task_waits_and_asks_again(room: Room) -> None:
+    executor, _ = assigned(room.place())
+    for attempt in (1, 2):
+        executor, _ = assigned(room.ended(executor, attempt, refusal("no_executor")))
+    assert room.ended(executor, 3, refusal("no_executor")) == []
+    assert len(room.owner) == 1
+    _, order = assigned(room.tick(300 * MS))
+    assert order.attempt == 4
+
+
+def test_a_broken_attempt_is_repeated_at_once_where_there_is_no_other_node(
+    view_of: Callable[..., View], member: Callable[..., Member]
+) -> None:
+    room = Room(view_of(member("n0", offers=()), member("n1")))
+    broken = Failure(code="worker_died", message="gone", effect=Effect.MAYBE)
+    assigned(room.place())
+    assert assigned(room.ended("n1", 1, broken))[0] == "n1"
+    assert assigned(room.ended("n1", 2, broken))[0] == "n1"
+    told = settled(room.ended("n1", 3, broken))["g1"]
+    assert told.failure == broken
+
+
+def test_a_task_of_an_agent_that_nobody_offers_yet_waits_for_one(
+    view_of: Callable[..., View], member: Callable[..., Member]
+) -> None:
+    room = Room(view_of(member("n0", offers=()), member("n1", offers=())))
+    assert room.place(agent="echo") == []
+    room.view.learn(member("n1"))
+    out: list[NodeEffect] = []
+    room.owner.view_changed(0, out)
+    executor, _ = assigned(said(out))
+    broken = Failure(code="worker_died", message="gone", effect=Effect.MAYBE)
+    assert assigned(room.ended(executor, 1, broken)), "its retries are those on offer by now"
+
+
+def test_a_parked_task_expires_without_effect(
+    view_of: Callable[..., View], member: Callable[..., Member]
+) -> None:
+    room = Room(view_of(member("n0", offers=())))
+    room.place(deadline_ms=400)
+    told = settled(room.tick(500 * MS))["g1"]
+    assert told.failure is not None
+    assert (told.failure.code, told.failure.effect) == ("expired", Effect.NONE)
+
+
+def test_a_running_task_expires_and_is_taken_from_its_executor(room: Room) -> None:
+    executor, _ = assigned(room.place(deadline_ms=400))
+    withdrawn, told = room.tick(500 * MS)
+    assert withdrawn == ToPeer(executor, Withdraw(TASK))
+    failure = settled([told])["g1"].failure
+    assert failure is not None
+    assert (failure.code, failure.effect) == ("expired", Effect.MAYBE)
+    assert (room.owner.in_flight, room.breakers.in_flight) == (0, 0)
+
+
+def test_an_executor_that_says_nothing_is_asked_again_for_the_same_attempt(room: Room) -> None:
+    executor, order = assigned(room.place(deadline_ms=60_000))
+    asked: dict[int, int] = {}
+    for second in range(40):
+        for effect in room.tick(second * S):
+            assert effect.node == executor
+            assert isinstance(effect.message, Assign)
+            asked[second] = effect.message.attempt
+    assert asked == dict.fromkeys([1, 3, 7, 15, 23, 31, 39], order.attempt)
+
+
+def test_nothing_is_tried_for_ever(room: Room) -> None:
+    gone = Failure(code="unreachable", message="gone", effect=Effect.MAYBE)
+    effects = room.place(deadline_ms=600_000)
+    for attempt in range(1, 100):
+        if not effects:
+            effects = room.tick(attempt * S)
+        if isinstance(effects[0].message, Settled):
+            break
+        executor, order = assigned(effects)
+        effects = room.ended(executor, order.attempt, gone)
+    assert attempt == 17
+    assert settled(effects)["g1"].failure is not None
+
+
+def test_finished_tasks_are_remembered_for_a_minute(room: Room) -> None:
+    executor, _ = assigned(room.place())
+    room.ended(executor)
+    room.place(task_of(1), now_ns=59 * S)
+    room.tick(60 * S)
+    assert room.owner.knows(TASK)
+    room.tick(62 * S)
+    assert not room.owner.knows(TASK)
+
+
+def test_finished_tasks_are_remembered_within_bounds_of_memory(room: Room) -> None:
+    """Many small results are dropped for few large ones, as many as it takes."""
+    for number in range(1_000):
+        executor, _ = assigned(room.place(task_of(number)))
+        room.ended(executor, task=task_of(number), payload=b"small")
+    for number in range(1_000, 1_040):
+        executor, _ = assigned(room.place(task_of(number)))
+        room.ended(executor, task=task_of(number), payload=b"x" * 1024 * 1024)
+    remembered = [number for number in range(1_040) if room.owner.knows(task_of(number))]
+    assert remembered == list(range(1_024, 1_040))
+
+
+def test_a_deadline_beyond_all_reason_is_cut(room: Room) -> None:
+    room.place(deadline_ms=2**60)
+    _, order = assigned(room.tick(1 * S))
+    assert order.deadline_ms < 8 * 24 * 3600 * 1000

@@ -1,0 +1,105 @@
+"""The data directory: who this node is, over restarts, for one process at a time."""
+
+from pathlib import Path
+
+import pytest
+
+from hubless.datadir import DataDirectory, DataDirectoryError
+
+MESH = b"\1" * 8
+
+
+def test_a_new_directory_is_a_new_node(tmp_path: Path) -> None:
+    directory = DataDirectory(tmp_path / "deep" / "data")
+    assert directory.formatted is None
+    assert directory.remembered() is None
+    first = directory.boot(mesh=MESH, shards=64)
+    assert (first.mesh, first.shards, first.boot) == (MESH.hex(), 64, 1)
+    directory.close()
+
+
+def test_a_node_keeps_its_id_and_counts_its_starts(tmp_path: Path) -> None:
+    booted = []
+    for _ in range(3):
+        directory = DataDirectory(tmp_path)
+        booted.append(directory.boot(mesh=MESH, shards=64))
+        directory.close()
+    assert [start.boot for start in booted] == [1, 2, 3]
+    assert len({start.node for start in booted}) == 1
+
+
+def test_a_wiped_directory_is_another_node(tmp_path: Path) -> None:
+    nodes = set()
+    for _ in range(2):
+        directory = DataDirectory(tmp_path)
+        nodes.add(directory.boot(mesh=MESH, shards=64).node)
+        directory.close()
+        for file in tmp_path.iterdir():
+            file.unlink()
+    assert len(nodes) == 2
+
+
+def test_what_was_remembered_is_there_after_a_restart(tmp_path: Path) -> None:
+    directory = DataDirectory(tmp_path)
+    directory.remember(b"first")
+    directory.remember(b"second")
+    directory.close()
+    again = DataDirectory(tmp_path)
+    assert again.remembered() == b"second"
+    again.close()
+
+
+def test_only_one_may_have_it(tmp_path: Path) -> None:
+    directory = DataDirectory(tmp_path)
+    with pytest.raises(DataDirectoryError, match="in use"):
+        DataDirectory(tmp_path)
+    directory.close()
+    DataDirectory(tmp_path).close()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b'{"format": 1}', b'{"format":1,"node":7,"mesh":"","shards":1,"boot":1}']
+)
+def test_a_damaged_identity_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "node.json").write_bytes(content)
+    with pytest.raises(DataDirectoryError, match="damaged"):
+        DataDirectory(tmp_path)
+    assert (tmp_path / "node.json").read_bytes() == content
+
+
+def test_a_damaged_directory_is_not_locked_for_ever(tmp_path: Path) -> None:
+    (tmp_path / "node.json").write_bytes(b"{")
+    with pytest.raises(DataDirectoryError, match="damaged"):
+        DataDirectory(tmp_path)
+    (tmp_path / "node.json").unlink()
+    DataDirectory(tmp_path).close()
+
+
+def test_a_newer_format_is_refused(tmp_path: Path) -> None:
+    text = '{"format":2,"node":"n","mesh":"0101010101010101","shards":64,"boot":1}'
+    (tmp_path / "node.json").write_text(text)
+    with pytest.raises(DataDirectoryError, match="format 2"):
+        DataDirectory(tmp_path)
+
+
+def test_a_half_written_file_of_a_killed_process_is_ignored(tmp_path: Path) -> None:
+    directory = DataDirectory(tmp_path)
+    node = directory.boot(mesh=MESH, shards=64).node
+    directory.close()
+    (tmp_path / "node.json.new").write_bytes(b'{"for')
+    again = DataDirectory(tmp_path)
+    assert again.boot(mesh=MESH, shards=64).node == node
+    again.close()
+
+
+def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataDirectoryError, match="--data"):
+        DataDirectory(tmp_path / "file" / "data")
+
+
+@pytest.mark.parametrize("mesh", ["zz", "01"])
+def test_an_identity_with_an_impossible_mesh_is_damaged(tmp_path: Path, mesh: str) -> None:
+    (tmp_path / "node.json").write_text(f'{{"format":1,"node":"n","mesh":"{mesh}","shards":64,"boot":1}}')
+    with pytest.raises(DataDirectoryError, match="damaged"):
+        DataDirectory(tmp_path)
