@@ -288,9 +288,8 @@ class Owner:
         final = False
         if failure is not None:
             offer = self._view.offer(row.agent)
-            retries = (
-                row.retries if offer is None else offer.retries
-            )  # nobody may have offered it when it came
+            # Nobody may have offered the agent yet when the task came.
+            retries = row.retries if offer is None else offer.retries
             verdict = judge(failure, attempt=row.attempt, earlier=row.failures, retries=retries)
             offering = self._view.agent_ring(row.agent).nodes
             avoid = self._avoid.get(row.task, frozenset())
