@@ -94,7 +94,9 @@ class NodeConfig:
                 )
         for address in self.join:
             if not address.port:
-                raise ConfigError(f"join is {format_address(address)}; name the port that the node listens on")
+                raise ConfigError(
+                    f"join is {format_address(address)}; name the port that the node listens on"
+                )
         if self.profile not in ("local", "lan", "wan"):
             raise ConfigError(f"profile is {self.profile!r}; choose local, lan or wan")
         for setting, value, least, most in (

@@ -42,14 +42,14 @@ def new_node_id() -> str:
 
 
 class DataDirectory:
-    """An open, locked data directory.
+    """An open, locked data directory. `path` is where it is.
 
     Raises:
         DataDirectoryError: not writable, in use by another process, damaged, or of a newer format.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         try:
             path.mkdir(parents=True, exist_ok=True)
             self._lock = (path / "lock").open("a")
@@ -86,7 +86,7 @@ class DataDirectory:
 
     def remembered(self) -> bytes | None:
         """What `remember` was last given; None if nothing."""
-        path = self._path / "peers.bin"
+        path = self.path / "peers.bin"
         return path.read_bytes() if path.exists() else None
 
     def remember(self, raw: bytes) -> None:
@@ -98,7 +98,7 @@ class DataDirectory:
         self._lock.close()
 
     def _read(self) -> Formatted | None:
-        path = self._path / "node.json"
+        path = self.path / "node.json"
         if not path.exists():
             return None
         try:
@@ -119,13 +119,13 @@ class DataDirectory:
 
     def _write(self, name: str, raw: bytes) -> None:
         """Whole or not at all, and on disk when it returns."""
-        fresh = self._path / f"{name}.new"
+        fresh = self.path / f"{name}.new"
         with fresh.open("wb") as file:
             file.write(raw)
             file.flush()
             os.fsync(file.fileno())
-        fresh.replace(self._path / name)
-        directory = os.open(self._path, os.O_RDONLY)
+        fresh.replace(self.path / name)
+        directory = os.open(self.path, os.O_RDONLY)
         try:
             os.fsync(directory)
         finally:

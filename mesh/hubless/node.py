@@ -9,6 +9,7 @@ Messages that a role sends to its own node are handled within the same call, in 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import TypeAlias
 
 import msgspec
@@ -53,6 +54,7 @@ from hubless_agents import (
     WorkersFailing,
 )
 from hubless_gossip import (
+    Address,
     EventsLost,
     Gossip,
     LeaveRequested,
@@ -109,10 +111,17 @@ class Node:
         gossip: the membership core, already holding this node's identity.
         supervisor: the workers' core; None for a node that runs no agents.
         rng: chance for the jitter of breakers.
+        shell_counters: counters of whatever drives this node, shown beside its own.
     """
 
     def __init__(
-        self, station: Station, *, gossip: Gossip, supervisor: Supervisor | None, rng: random.Random
+        self,
+        station: Station,
+        *,
+        gossip: Gossip,
+        supervisor: Supervisor | None,
+        rng: random.Random,
+        shell_counters: Callable[[], dict[str, object]] = dict,
     ) -> None:
         me = station.identity.node
         self._me = me
@@ -133,6 +142,7 @@ class Node:
             ),
         )
         self._reception = Reception(mesh=station.identity.mesh, limits=station.limits, audience=self._roles)
+        self._shell_counters = shell_counters
         self._own_lag = OwnLag()
         self._due_ns: int | None = None
         self._is_ready = False
@@ -164,7 +174,7 @@ class Node:
             case LeaveMesh():
                 self._leave(now_ns, out)
             case _:
-                if isinstance(event, LinkRefused):
+                if isinstance(event, LinkRefused) and self._is_life(event.node, event.boot):
                     moves = self._breakers.record_hard(event.node, Evidence.REFUSED, now_ns)
                     out += (notices.of_breaker(self._view, moved) for moved in moves)
                 out += self._gossip.handle(now_ns, event)
@@ -181,6 +191,11 @@ class Node:
         self._due_ns = min((deadline for deadline in deadlines if deadline is not None), default=None)
         return self._due_ns
 
+    def _is_life(self, node: str, boot: int) -> bool:
+        """Whether `boot` is the life that a present member is held to be in."""
+        known = self._view.member(node)
+        return known is not None and known.boot == boot and known.condition in PRESENT
+
     def counters(self) -> dict[str, object]:
         """Counters of all cores, by name."""
         return {
@@ -188,6 +203,7 @@ class Node:
             "breakers": self._breakers.counters,
             "gossip": self._gossip.counters,
             **self._roles.counters(),
+            **self._shell_counters(),
         }
 
     # -- inside -----------------------------------------------------------------------------------------
@@ -303,6 +319,7 @@ class Node:
 
     def _member_changed(self, now_ns: int, member: Member, out: list[NodeEffect]) -> None:
         before = self._view.member(member.node)
+        work_before = self._view.work_address(member.node)
         self._view.learn(member)
         if member.node == self._me:
             return
@@ -311,14 +328,14 @@ class Node:
         if is_new_process:
             self._roles.process_replaced(member.node)
         if before is not None and before.condition in PRESENT and is_gone:
-            self._process_gone(now_ns, before, out)
+            self._process_gone(now_ns, before, work_before, out)
         if before is None or is_new_process or before.condition is not member.condition:
             out.append(notices.of_member(self._view, member))
             self._roles.view_changed(now_ns, out)
 
-    def _process_gone(self, now_ns: int, gone: Member, out: list[NodeEffect]) -> None:
-        """Everything that was with that process goes elsewhere, in this very tick."""
-        out.append(DropPeer(gone.address, self._view.work_address(gone.node)))
+    def _process_gone(self, now_ns: int, gone: Member, work: Address | None, out: list[NodeEffect]) -> None:
+        """Everything that was with that process, which took work at `work`, goes elsewhere in this very tick."""
+        out.append(DropPeer(gone.address, work))
         self._breakers.forget(gone.node)
         self._roles.process_gone(now_ns, gone.node, out)
 

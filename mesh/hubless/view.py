@@ -142,9 +142,14 @@ class View:
         return any(node != self._me and self.is_present(node) for node in self._known)
 
     def work_address(self, node: str) -> Address | None:
-        """Where a node takes work; None while that is unknown."""
+        """Where a present member takes work; None while that is unknown.
+
+        Nothing is sent to the dead: it would wait in a queue for the next process at that address.
+        """
         known = self._known.get(node)
-        return known.meta.work if known is not None and known.meta is not None else None
+        if known is None or known.meta is None or known.member.condition not in PRESENT:
+            return None
+        return known.meta.work
 
     def work_addresses(self) -> tuple[Address, ...]:
         """Work addresses of the live members, this node's first."""
@@ -153,10 +158,10 @@ class View:
         return tuple(address for address in addresses if address is not None)
 
     def find(self, node_or_name: str) -> str | None:
-        """The id of the member with that id, that name, or an id that begins so; None if not exactly one."""
+        """The id of the present member with that id or name, or an id that begins so; None if not exactly one."""
         if not node_or_name:
             return None
-        if node_or_name in self._known:
+        if self.is_present(node_or_name):
             return node_or_name
         present = [known for known in self.known() if known.member.condition in PRESENT]
         named = [known for known in present if known.meta is not None and known.meta.name == node_or_name]

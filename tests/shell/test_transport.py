@@ -204,3 +204,27 @@ async def test_links_that_are_no_longer_wanted_say_nothing_more(watched: Watched
     watched.process.wait()
     watched.links.read(watched.poller.poll())
     assert watched.events == [UP]
+
+
+@pytest.mark.parametrize("host", ["a/b", "*", ";", "a..b", "tcp://x", "."])
+async def test_an_address_that_no_socket_can_use_is_a_lost_frame_and_a_missing_link(
+    context: zmq.Context, poller: Poller, nursery: trio.Nursery, host: str
+) -> None:
+    outbound = Outbound(context, zmq.PUSH, queue=5, connections=2)
+    address = Address(host, 5)
+    outbound.send(address, [b"x"])
+    links = MonitoredLinks(context, poller, Heartbeat(50, 150), nursery, lambda _event: None)
+    links.watch((Peer("n2", 1, address),))
+    links.retry()
+    await trio.testing.wait_all_tasks_blocked()
+    links.close()
+    outbound.close()
+
+
+def test_running_out_of_sockets_is_a_counted_refusal(context: zmq.Context) -> None:
+    context.set(zmq.MAX_SOCKETS, 3)
+    outbound = Outbound(context, zmq.PUSH, queue=5, connections=100)
+    sent = [outbound.send(Address("127.0.0.1", port), [b"x"]) for port in range(7001, 7011)]
+    assert False in sent
+    assert outbound.refused == sent.count(False)
+    outbound.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import resource
 import secrets
 import signal
 import time
@@ -14,30 +15,27 @@ from typing import Any
 import trio
 import zmq
 
-from hubless.config import ConfigError, NodeConfig, format_address, parse_address
+from hubless.config import ConfigError, NodeConfig, format_address
 from hubless.datadir import DataDirectory, new_node_id
-from hubless.driver.loop import Driver, LogLine, Sockets
+from hubless.driver.joining import JoinError, gossip_address, welcomed
+from hubless.driver.log import LogLine
+from hubless.driver.loop import Driver, Sockets
 from hubless.meta import Meta
 from hubless.node import LeaveMesh, Node
 from hubless.station import Station
-from hubless.transport import GreetingRefusedError, Heartbeat, Inbound, Outbound, greet
+from hubless.transport import Heartbeat, Inbound, Outbound
 from hubless.wire import Limits, Outbox, Welcome
 from hubless_agents import Pool, Supervisor, SupervisorConfig
 from hubless_gossip import Address, Gossip, GossipConfig, Identity, JoinRequested, Remembered
 
-_GREETING_S = 0.5
-_GREETING_PAUSE_S = 0.1
-_LONGEST_GREETING_PAUSE_S = 2.0
 _GOSSIP_FRAME_BYTES = 128 * 1024
 _WORK_QUEUE = 10_000
 _GOSSIP_QUEUE = 64
+_MOST_SOCKETS = 4096
 _PEER_CONNECTIONS = 1024
 _GOSSIP_CONNECTIONS = 128
+_DESCRIPTORS_FOR_THE_REST = 256
 _GOSSIP_PROFILES = {"local": GossipConfig.local, "lan": GossipConfig.lan, "wan": GossipConfig.wan}
-
-
-class JoinError(ConfigError):
-    """The mesh that this node was told to join will not have it. Nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +68,7 @@ async def serve(
     with ExitStack() as stack:
         directory = _opened(config, stack)
         context = stack.enter_context(zmq.Context(io_threads=1))
+        context.set(zmq.MAX_SOCKETS, _MOST_SOCKETS)
         sockets = _bound(config, context)
         stack.callback(sockets.close)
         log(LogLine("node", "info", _listening_text(sockets)))
@@ -84,7 +83,7 @@ async def serve(
                 on_log=_worker_log(log),
             )
             stack.callback(pool.close)
-        node = _node(config, identity, shards, sockets.work.address, _remembered(directory, log))
+        node = _node(config, identity, shards, sockets, _remembered(directory, log))
         async with trio.open_nursery() as nursery:
             driver = Driver(
                 node,
@@ -100,7 +99,7 @@ async def serve(
             )
             nursery.start_soon(_leave_on_signals, driver)
             if config.join:
-                nursery.start_soon(_keep_joining, config, driver, context, identity, welcome)
+                nursery.start_soon(_join, config, driver, context, identity, welcome, log)
             halt = await driver.run()
             nursery.cancel_scope.cancel()
     if halt.problem:
@@ -125,29 +124,9 @@ async def _first_contact(
     log: Callable[[LogLine], None],
 ) -> Welcome | None:
     """A new node learns its mesh from the nodes it joins; one that has a mesh already need not wait for them."""
-    known = directory.formatted if directory is not None else None
-    if not config.join or known is not None:
+    if not config.join or (directory is not None and directory.formatted is not None):
         return None
-    pause_s = _GREETING_PAUSE_S
-    while True:
-        for address in config.join:
-            welcome = await _greeted(context, address, b"")
-            if welcome is not None:
-                return welcome
-        addresses = ", ".join(format_address(address) for address in config.join)
-        if pause_s > _GREETING_PAUSE_S:
-            log(
-                LogLine("node", "warning", f"nobody answers at {addresses}; trying again until somebody does")
-            )
-        await trio.sleep(pause_s)
-        pause_s = min(2 * pause_s, _LONGEST_GREETING_PAUSE_S)
-
-
-async def _greeted(context: zmq.Context[zmq.Socket[bytes]], address: Address, mesh: bytes) -> Welcome | None:
-    try:
-        return await greet(context, address, mesh=mesh, timeout_s=_GREETING_S)
-    except GreetingRefusedError as problem:
-        raise JoinError(f"cannot join at {format_address(address)}: {problem}") from problem
+    return await welcomed(context, config.join, mesh=b"", log=log)
 
 
 def _identify(
@@ -172,6 +151,7 @@ def _identify(
 
 def _bound(config: NodeConfig, context: zmq.Context[zmq.Socket[bytes]]) -> Sockets:
     frame_bytes = _limits(config).frame_bytes
+    peers, gossipers = _connections()
     work = Inbound(context, zmq.ROUTER, config.listen, frame_bytes=frame_bytes)
     try:
         gossip = Inbound(context, zmq.PULL, _gossip_address(config), frame_bytes=_GOSSIP_FRAME_BYTES)
@@ -181,9 +161,19 @@ def _bound(config: NodeConfig, context: zmq.Context[zmq.Socket[bytes]]) -> Socke
     return Sockets(
         work=work,
         gossip=gossip,
-        work_peers=Outbound(context, zmq.DEALER, queue=_WORK_QUEUE, connections=_PEER_CONNECTIONS),
-        gossip_peers=Outbound(context, zmq.PUSH, queue=_GOSSIP_QUEUE, connections=_GOSSIP_CONNECTIONS),
+        work_peers=Outbound(context, zmq.DEALER, queue=_WORK_QUEUE, connections=peers),
+        gossip_peers=Outbound(context, zmq.PUSH, queue=_GOSSIP_QUEUE, connections=gossipers),
     )
+
+
+def _connections() -> tuple[int, int]:
+    """How many connections to keep to work and to gossip sockets; a connection takes about two descriptors."""
+    descriptors, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if descriptors < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        descriptors = most
+    spare = max(16, (descriptors - _DESCRIPTORS_FOR_THE_REST) // 2)
+    return min(_PEER_CONNECTIONS, spare * 3 // 4), min(_GOSSIP_CONNECTIONS, spare // 4)
 
 
 def _listening_text(sockets: Sockets) -> str:
@@ -205,7 +195,9 @@ def _outbox(config: NodeConfig, identity: Identity) -> Outbox[Any]:
     return Outbox(mesh=identity.mesh, sender=identity.node, boot=identity.boot, limits=_limits(config))
 
 
-def _node(config: NodeConfig, identity: Identity, shards: int, work: Address, remembered: Remembered) -> Node:
+def _node(
+    config: NodeConfig, identity: Identity, shards: int, sockets: Sockets, remembered: Remembered
+) -> Node:
     """The core, with its chance drawn once and forked by purpose."""
     now_ns = time.monotonic_ns()
     seed = secrets.randbits(64)
@@ -232,13 +224,19 @@ def _node(config: NodeConfig, identity: Identity, shards: int, work: Address, re
         )
     station = Station(
         identity=identity,
-        meta=Meta(config.name, work, config.zone, config.weight, ()),
+        meta=Meta(config.name, sockets.work.address, config.zone, config.weight, ()),
         shards=shards,
         limits=_limits(config),
         workers=config.workers,
         joins=bool(config.join),
     )
-    return Node(station, gossip=gossip, supervisor=supervisor, rng=random.Random(f"{seed}:node"))
+    return Node(
+        station,
+        gossip=gossip,
+        supervisor=supervisor,
+        rng=random.Random(f"{seed}:node"),
+        shell_counters=lambda: {"transport": sockets.counters()},
+    )
 
 
 def _ready(config: NodeConfig, identity: Identity, work: Address, agents: tuple[str, ...]) -> Ready:
@@ -284,23 +282,18 @@ async def _leave_on_signals(driver: Driver) -> None:
             driver.stop("")
 
 
-async def _keep_joining(
+async def _join(
     config: NodeConfig,
     driver: Driver,
     context: zmq.Context[zmq.Socket[bytes]],
     identity: Identity,
     welcome: Welcome | None,
+    log: Callable[[LogLine], None],
 ) -> None:
     """Finds the gossip address of a node to join; from there gossip goes on by itself."""
-    while welcome is None:
-        for address in config.join:
-            try:
-                welcome = await _greeted(context, address, identity.mesh)
-            except JoinError as problem:
-                driver.stop(str(problem))
-                return
-            if welcome is not None:
-                break
-        else:
-            await trio.sleep(_LONGEST_GREETING_PAUSE_S)
-    driver.put(JoinRequested((parse_address(welcome.gossip, setting="gossip address of the joined node"),)))
+    try:
+        if welcome is None:
+            welcome = await welcomed(context, config.join, mesh=identity.mesh, log=log)
+        driver.put(JoinRequested((gossip_address(welcome),)))
+    except JoinError as problem:
+        driver.stop(str(problem))

@@ -17,6 +17,8 @@ import trio
 import zmq
 
 from hubless.datadir import DataDirectory
+from hubless.driver.log import LogLine
+from hubless.driver.memory import Memory
 from hubless.effects import (
     BuildRing,
     DropPeer,
@@ -41,20 +43,6 @@ _NS_PER_S = 1_000_000_000
 _SMALL_RING = 64
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
-    """A line for people: `source` is "node" or "worker N", `level` "info", "warning" or "error".
-
-    A line about a member's condition names the member and its new condition for programs too.
-    """
-
-    source: str
-    level: str
-    text: str
-    member: str = ""
-    condition: str = ""
-
-
 @dataclass(slots=True)
 class Sockets:
     """A node's own sockets, bound, and its connections to others."""
@@ -63,6 +51,14 @@ class Sockets:
     gossip: Inbound
     work_peers: Outbound
     gossip_peers: Outbound
+
+    def counters(self) -> dict[str, int]:
+        """Frames that could not be sent: to clients that are gone, and to peers with full queues."""
+        return {
+            "answers_dropped": self.work.unroutable,
+            "work_refused": self.work_peers.refused,
+            "gossip_refused": self.gossip_peers.refused,
+        }
 
     def close(self) -> None:
         for socket in (self.work, self.gossip, self.work_peers, self.gossip_peers):
@@ -96,7 +92,6 @@ class Driver:
         self._sockets = sockets
         self._to_peers, self._to_clients = outboxes
         self._pool = pool
-        self._directory = directory
         self._nursery = nursery
         self._ready = ready
         self._log = log
@@ -106,6 +101,8 @@ class Driver:
         self._ring_wanted: BuildRing | None = None
         self._is_building = False
         self._halt: Halt | None = None
+        self._due_ns: int | None = 0
+        self._memory = None if directory is None else Memory(directory, nursery, log)
         for descriptor in (sockets.work.descriptor, sockets.gossip.descriptor):
             self._poller.add(descriptor)
         if pool is not None:
@@ -138,22 +135,26 @@ class Driver:
 
     def _turn(self) -> None:
         node, perform = self._node, self._perform
-        self._links.read(self._poller.poll())
+        readable = self._poller.poll()
+        self._links.read(readable)
         while self._inbox:
             perform(node.handle(time.monotonic_ns(), self._inbox.popleft()))
-        for frames in self._sockets.gossip.receive(_MOST_PER_TURN):
-            perform(node.handle(time.monotonic_ns(), PacketReceived(frames[0])))
-        for frames in self._sockets.work.receive(_MOST_PER_TURN):
-            perform(node.handle(time.monotonic_ns(), WorkFrame(frames[0], frames[1:])))
-        if self._pool is not None:
+        if self._sockets.gossip.ready():
+            for frames in self._sockets.gossip.receive(_MOST_PER_TURN):
+                perform(node.handle(time.monotonic_ns(), PacketReceived(frames[0])))
+        if self._sockets.work.ready():
+            for frames in self._sockets.work.receive(_MOST_PER_TURN):
+                perform(node.handle(time.monotonic_ns(), WorkFrame(frames[0], frames[1:])))
+        if self._pool is not None and self._pool.fileno() in readable:
             for event in self._pool.collect():
                 perform(node.handle(time.monotonic_ns(), event))
-        due_ns = node.next_deadline_ns()
         now_ns = time.monotonic_ns()
-        if due_ns is not None and now_ns >= due_ns:
+        if self._due_ns is not None and now_ns >= self._due_ns:
             perform(node.handle(now_ns, DeadlineReached()))
             self._inbox.extend(PeerRefused(frame) for frame in self._sockets.work_peers.refusals())
+            self._links.retry()
         self._flush()
+        self._due_ns = node.next_deadline_ns()
 
     def _flush(self) -> None:
         for address, frame in self._to_peers.frames():
@@ -167,10 +168,9 @@ class Driver:
         return bool(self._inbox) or self._sockets.work.ready() or self._sockets.gossip.ready()
 
     def _patience_s(self) -> float:
-        due_ns = self._node.next_deadline_ns()
-        if due_ns is None:
+        if self._due_ns is None:
             return _LONGEST_WAIT_S
-        return min(_LONGEST_WAIT_S, (due_ns - time.monotonic_ns()) / _NS_PER_S)
+        return min(_LONGEST_WAIT_S, (self._due_ns - time.monotonic_ns()) / _NS_PER_S)
 
     # -- effects ----------------------------------------------------------------------------------------
 
@@ -194,8 +194,8 @@ class Driver:
             case WatchLinks(peers=peers):
                 self._links.watch(peers)
             case Persist(remembered=remembered):
-                if self._directory is not None:
-                    self._directory.remember(remembered.to_bytes())
+                if self._memory is not None:
+                    self._memory.keep(remembered.to_bytes())
             case BuildRing():
                 self._ring_wanted = effect
                 self._build_ring()
@@ -204,6 +204,7 @@ class Driver:
             case DropPeer(gossip=gossip, work=work):
                 self._sockets.gossip_peers.drop(gossip)
                 if work is not None:
+                    self._to_peers.forget(work)
                     self._sockets.work_peers.drop(work)
             case Log(level=level, text=text, member=member, condition=condition):
                 self._log(LogLine("node", level, text, member, condition))

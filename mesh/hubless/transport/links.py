@@ -12,6 +12,7 @@ import errno
 import itertools
 import socket as stdlib_socket
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import trio
@@ -52,22 +53,25 @@ class _Link:
         self.peer = peer
         self.up = False
         self._poller = poller
-        self._socket = context.socket(zmq.PUSH)
-        self._socket.setsockopt(zmq.LINGER, 0)
-        self._socket.setsockopt(zmq.HEARTBEAT_IVL, heartbeat.interval_ms)
-        self._socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, heartbeat.timeout_ms)
-        self._socket.setsockopt(zmq.HANDSHAKE_IVL, max(1_000, heartbeat.timeout_ms))
-        self._socket.setsockopt(zmq.RECONNECT_IVL, 100)
-        self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, 2_000)
-        self._socket.setsockopt(zmq.IPV6, ":" in peer.address.host)
-        endpoint = f"inproc://link-{next(_serial)}"
-        self._socket.monitor(endpoint, _EVENTS)
-        self._monitor: zmq.Socket[bytes] = context.socket(zmq.PAIR)
-        self._monitor.setsockopt(zmq.LINGER, 0)
-        self._monitor.connect(endpoint)
-        self.descriptor = descriptor_of(self._monitor)
-        poller.add(self.descriptor)
-        self._socket.connect(socket_address(peer.address))
+        with ExitStack() as on_failure:
+            self._socket = context.socket(zmq.PUSH)
+            on_failure.callback(self._socket.close, linger=0)
+            self._socket.setsockopt(zmq.LINGER, 0)
+            self._socket.setsockopt(zmq.HEARTBEAT_IVL, heartbeat.interval_ms)
+            self._socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, heartbeat.timeout_ms)
+            self._socket.setsockopt(zmq.HANDSHAKE_IVL, max(1_000, heartbeat.timeout_ms))
+            self._socket.setsockopt(zmq.RECONNECT_IVL, 100)
+            self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, 2_000)
+            self._socket.setsockopt(zmq.IPV6, ":" in peer.address.host)
+            endpoint = f"inproc://link-{next(_serial)}"
+            self._socket.monitor(endpoint, _EVENTS)
+            self._monitor: zmq.Socket[bytes] = context.socket(zmq.PAIR)
+            on_failure.callback(self._monitor.close, linger=0)
+            self._monitor.connect(endpoint)
+            self._socket.connect(socket_address(peer.address))
+            self.descriptor = descriptor_of(self._monitor)
+            poller.add(self.descriptor)
+            on_failure.pop_all()
 
     def changes(self) -> list[bool]:
         """What has happened since the last call: True for up, False for down."""
@@ -107,6 +111,8 @@ class MonitoredLinks:
         self._report = report
         self._links: dict[Peer, _Link] = {}
         self._by_descriptor: dict[int, _Link] = {}
+        self._missing: list[Peer] = []
+        self.failed = 0
 
     def watch(self, peers: tuple[Peer, ...]) -> None:
         """Replaces the set of watched peers; links to those that stay are kept as they are."""
@@ -115,12 +121,22 @@ class MonitoredLinks:
             link = self._links.pop(peer)
             del self._by_descriptor[link.descriptor]
             link.close()
-        for peer in peers:
-            if peer not in self._links:
+        self._missing = [peer for peer in peers if peer not in self._links]
+        self.retry()
+
+    def retry(self) -> None:
+        """Tries again to make the links that could not be made: no descriptors left, or an unusable address."""
+        missing, self._missing = self._missing, []
+        for peer in missing:
+            try:
                 link = _Link(self._context, peer, self._heartbeat, self._poller)
-                self._links[peer] = link
-                self._by_descriptor[link.descriptor] = link
-                self._read(link)  # a descriptor signals only after its socket was once found empty
+            except (zmq.ZMQError, OSError):
+                self._missing.append(peer)
+                self.failed += 1
+                continue
+            self._links[peer] = link
+            self._by_descriptor[link.descriptor] = link
+            self._read(link)  # a descriptor signals only after its socket was once found empty
 
     def read(self, descriptors: list[int]) -> None:
         """Reports what the monitors among the readable `descriptors` have to say."""
@@ -159,11 +175,11 @@ class MonitoredLinks:
 
 
 async def _is_refused(address: Address) -> bool:
-    """Whether the kernel at `address` says that nobody listens there. Silence is not a refusal."""
+    """Whether the kernel at `address` says that nobody listens there. Silence is none, nor is trouble of ours."""
     family = stdlib_socket.AF_INET6 if ":" in address.host else stdlib_socket.AF_INET
-    with trio.move_on_after(_CONNECT_CHECK_S), trio.socket.socket(family) as probe:
-        try:
+    try:
+        with trio.move_on_after(_CONNECT_CHECK_S), trio.socket.socket(family) as probe:
             await probe.connect((address.host, address.port))
-        except OSError as problem:
-            return problem.errno == errno.ECONNREFUSED
+    except (OSError, UnicodeError) as problem:
+        return isinstance(problem, OSError) and problem.errno == errno.ECONNREFUSED
     return False

@@ -127,15 +127,18 @@ class Outbound:
         return len(self._sockets)
 
     def send(self, to: Address, parts: Sequence[bytes]) -> bool:
-        """Queues one frame; False, and counted in `refused`, when the peer's queue is full."""
-        socket = self._sockets.get(to)
-        if socket is None:
-            socket = self._connect(to)
-        else:
-            self._sockets.move_to_end(to)
+        """Queues one frame; False, and counted in `refused`, when it cannot be.
+
+        The peer's queue may be full, this process out of descriptors, or the address, which others told us,
+        none that a socket can use. Nothing of that is worth more than a lost frame.
+        """
         try:
+            socket = self._sockets.get(to)
+            if socket is None:
+                socket = self._connect(to)
+            self._sockets.move_to_end(to)
             socket.send_multipart(parts, zmq.NOBLOCK)
-        except zmq.Again:
+        except zmq.ZMQError:
             self.refused += 1
             return False
         return True
@@ -162,11 +165,15 @@ class Outbound:
             _, oldest = self._sockets.popitem(last=False)
             oldest.close(linger=0)
         socket = self._context.socket(self._kind)
-        socket.setsockopt(zmq.SNDHWM, self._queue)
-        socket.setsockopt(zmq.RECONNECT_IVL, 50)
-        socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
-        socket.setsockopt(zmq.IPV6, ":" in to.host)
-        socket.connect(socket_address(to))
+        try:
+            socket.setsockopt(zmq.SNDHWM, self._queue)
+            socket.setsockopt(zmq.RECONNECT_IVL, 50)
+            socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
+            socket.setsockopt(zmq.IPV6, ":" in to.host)
+            socket.connect(socket_address(to))
+        except zmq.ZMQError:
+            socket.close(linger=0)
+            raise
         self._sockets[to] = socket
         return socket
 

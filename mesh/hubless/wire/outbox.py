@@ -31,6 +31,10 @@ class Outbox(Generic[Receiver]):
         else:
             waiting.append(message)
 
+    def forget(self, receiver: Receiver) -> None:
+        """Drops what waits for a receiver that is gone."""
+        self._waiting.pop(receiver, None)
+
     def frames(self) -> Iterator[tuple[Receiver, list[bytes]]]:
         """Encodes and forgets what waits: (receiver, frame) pairs, each frame within the limits of a receiver."""
         waiting, self._waiting = self._waiting, {}
