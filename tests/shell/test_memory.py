@@ -1,12 +1,21 @@
 """Gossip's memory on disk: what is kept, and that a disk in trouble ends nothing."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 import trio
-import trio.testing
+
 from hubless.datadir import DataDirectory
 from hubless.driver import LogLine
 from hubless.driver.memory import Memory
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Iterator[DataDirectory]:
+    directory = DataDirectory(tmp_path / "n1")
+    yield directory
+    directory.close()
 
 
 async def _until(is_so) -> None:
@@ -15,8 +24,7 @@ async def _until(is_so) -> None:
             await trio.sleep(0.01)
 
 
-async def test_the_newest_is_on_disk_in_the_end(tmp_path: Path, nursery: trio.Nursery) -> None:
-    directory = DataDirectory(tmp_path / "n1")
+async def test_the_newest_is_on_disk_in_the_end(directory: DataDirectory, nursery: trio.Nursery) -> None:
     memory = Memory(directory, nursery, lambda _line: None)
     for number in range(50):
         memory.keep(str(number).encode())
@@ -24,17 +32,15 @@ async def test_the_newest_is_on_disk_in_the_end(tmp_path: Path, nursery: trio.Nu
 
 
 async def test_a_disk_that_cannot_be_written_is_told_once_and_tried_again(
-    tmp_path: Path, autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+    directory: DataDirectory, nursery: trio.Nursery
 ) -> None:
-    directory = DataDirectory(tmp_path / "n1")
     lines: list[LogLine] = []
-    memory = Memory(directory, nursery, lines.append)
-    obstacle = tmp_path / "n1" / "peers.bin.new"
+    memory = Memory(directory, nursery, lines.append, retry_s=0.001)
+    obstacle = directory.path / "peers.bin.new"
     obstacle.mkdir()
     memory.keep(b"peers")
-    await trio.sleep(60)
+    await _until(lambda: lines)
+    obstacle.rmdir()
+    await _until(lambda: directory.remembered() == b"peers")
     assert [line.level for line in lines] == ["error"]
     assert "cannot keep peers" in lines[0].text
-    obstacle.rmdir()
-    await trio.sleep(60)
-    assert directory.remembered() == b"peers"

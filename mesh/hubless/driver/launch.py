@@ -7,9 +7,10 @@ import resource
 import secrets
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import trio
@@ -99,7 +100,8 @@ async def serve(
             )
             nursery.start_soon(_leave_on_signals, driver)
             if config.join:
-                nursery.start_soon(_join, config, driver, context, identity, welcome, log)
+                again = partial(welcomed, context, config.join, mesh=identity.mesh, log=log)
+                nursery.start_soon(_join, driver, welcome, again)
             halt = await driver.run()
             nursery.cancel_scope.cancel()
     if halt.problem:
@@ -282,18 +284,9 @@ async def _leave_on_signals(driver: Driver) -> None:
             driver.stop("")
 
 
-async def _join(
-    config: NodeConfig,
-    driver: Driver,
-    context: zmq.Context[zmq.Socket[bytes]],
-    identity: Identity,
-    welcome: Welcome | None,
-    log: Callable[[LogLine], None],
-) -> None:
+async def _join(driver: Driver, welcome: Welcome | None, ask: Callable[[], Awaitable[Welcome]]) -> None:
     """Finds the gossip address of a node to join; from there gossip goes on by itself."""
     try:
-        if welcome is None:
-            welcome = await welcomed(context, config.join, mesh=identity.mesh, log=log)
-        driver.put(JoinRequested((gossip_address(welcome),)))
+        driver.put(JoinRequested((gossip_address(welcome or await ask()),)))
     except JoinError as problem:
         driver.stop(str(problem))

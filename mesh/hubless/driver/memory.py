@@ -9,22 +9,29 @@ import trio
 from hubless.datadir import DataDirectory
 from hubless.driver.log import LogLine
 
-_RETRY_S = 5.0
-
 
 class Memory:
     """Writes what it was given last; while a write is under way only the newest of what follows is kept.
 
     Losing a write costs a restarted node some peers to ask, and nothing else: its boot, which is on disk before it
     says its first word, makes everything that it said before outdated.
+
+    Args:
+        retry_s: pause after a write that failed.
     """
 
     def __init__(
-        self, directory: DataDirectory, nursery: trio.Nursery, log: Callable[[LogLine], None]
+        self,
+        directory: DataDirectory,
+        nursery: trio.Nursery,
+        log: Callable[[LogLine], None],
+        *,
+        retry_s: float = 5.0,
     ) -> None:
         self._directory = directory
         self._nursery = nursery
         self._log = log
+        self._retry_s = retry_s
         self._wanted: bytes | None = None
         self._is_writing = False
         self._is_failing = False
@@ -45,10 +52,12 @@ class Memory:
                 if self._wanted is None:  # else something newer has come meanwhile
                     self._wanted = raw
                 if not self._is_failing:
-                    text = f"cannot keep peers in {self._directory.path} ({problem.strerror}): make room there; trying again"
-                    self._log(LogLine("node", "error", text))
+                    where = f"{self._directory.path} ({problem.strerror})"
+                    self._log(
+                        LogLine("node", "error", f"cannot keep peers in {where}: trying again until it works")
+                    )
                 self._is_failing = True
-                await trio.sleep(_RETRY_S)
+                await trio.sleep(self._retry_s)
             else:
                 self._is_failing = False
         self._is_writing = False

@@ -175,7 +175,7 @@ class MonitoredLinks:
 
 
 async def _is_refused(address: Address) -> bool:
-    """Whether the kernel at `address` says that nobody listens there. Silence is none, nor is trouble of ours."""
+    """Whether the kernel at `address` says that nobody listens there. Silence is no refusal."""
     family = stdlib_socket.AF_INET6 if ":" in address.host else stdlib_socket.AF_INET
     try:
         with trio.move_on_after(_CONNECT_CHECK_S), trio.socket.socket(family) as probe:
