@@ -46,19 +46,24 @@ class Trouble:
 
 @dataclass(slots=True, eq=False)
 class Gateway:
-    """One work address. `given` by the user, or learned from a node's welcome."""
+    """One work address. `given` by the user, or learned from a node's welcome.
+
+    `declines` says why it takes no new tasks although it is connected: "leaving", "starting" or "". It answers
+    those that it has. `unanswered` counts greetings since its last word.
+    """
 
     address: str
     given: bool
     phase: Phase = Phase.DOWN
+    declines: str = ""
     owned: tuple[int, ...] = ()
     turn: int = 0
     submits: dict[bytes, Submit] = field(default_factory=dict)
     trouble: Trouble | None = None
     redial_ns: int = 0
     redial_after_ns: int = _FIRST_REDIAL_NS
-    heard_ns: int = 0
     greeted_ns: int = 0
+    unanswered: int = 0
 
     def next_owned_shard(self) -> int | None:
         """One of the shards that this node owns, in turn; None when it owns none."""
@@ -102,15 +107,21 @@ class Gateways:
     def moved(self, gateway: Gateway, phase: Phase, now_ns: int) -> None:
         """Notes a change of phase, with its time, and sets the next dialling time of a lost gateway."""
         gateway.phase = phase
-        gateway.heard_ns = gateway.greeted_ns = now_ns
+        gateway.declines = ""
+        gateway.unanswered = 0
+        gateway.greeted_ns = now_ns
         if phase is Phase.UP:
             gateway.redial_after_ns = _FIRST_REDIAL_NS
             gateway.trouble = None
         elif phase is Phase.DOWN:
             gateway.redial_ns = now_ns + gateway.redial_after_ns
             gateway.redial_after_ns = min(2 * gateway.redial_after_ns, _LONGEST_REDIAL_NS)
-        up = [known for known in self._all.values() if known.phase is Phase.UP]
-        self._serving = [known for known in up if known.given] or up
+        self._choose_serving()
+
+    def declined(self, gateway: Gateway, why: str) -> None:
+        """Notes that a connected gateway takes no new tasks; "" that it does again."""
+        gateway.declines = why
+        self._choose_serving()
 
     def choose(self) -> Gateway | None:
         """The gateway for the next task: of the next two in turn, the one with less in flight."""
@@ -138,6 +149,10 @@ class Gateways:
             for known in self._all.values()
             if known.phase is not Phase.DOWN and not known.given and not known.submits
         ]
+
+    def _choose_serving(self) -> None:
+        willing = [known for known in self._all.values() if known.phase is Phase.UP and not known.declines]
+        self._serving = [known for known in willing if known.given] or willing
 
     def _wanted(self) -> list[Gateway]:
         is_alone = not self._serving

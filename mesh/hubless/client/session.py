@@ -26,10 +26,12 @@ from hubless_agents import Effect, Failure
 _MS = 1_000_000
 _GIVE_UP_AFTER_NS = 500 * _MS
 _GREET_EVERY_NS = 5_000 * _MS
-_SILENCE_NS = 15_000 * _MS
+_ASK_AGAIN_NS = 200 * _MS
+_SILENT_AFTER_GREETINGS = 2
 _WHEEL_WIDTH_NS = 20 * _MS
 _MOST_TASKS = 65_536
 _KEY_CHARS = 200
+_FOR_NOW = ("leaving", "starting")
 
 
 class Dial(Struct, frozen=True):
@@ -140,8 +142,7 @@ class Session:
         if call.due_ns is not None:
             self._wheel.add(call.due_ns + _GIVE_UP_AFTER_NS, task)
         if gateway is None:
-            self._homeless[task] = call
-            self._wheel.add(max(now_ns, self._alone_since_ns + self._patience_ns), b"")
+            self._wait_for_a_home(now_ns, call)
         else:
             self._give(call, submit, gateway)
         return call
@@ -186,8 +187,9 @@ class Session:
     def received(self, now_ns: int, address: str, envelope: Envelope) -> list[LinkEffect]:
         """Takes the messages of one frame from the gateway at `address`."""
         gateway = self.gateways[address]
-        gateway.heard_ns = now_ns
+        gateway.unanswered = 0
         calls = self._calls
+        effects: list[LinkEffect] = []
         for message in envelope.messages:
             if type(message) is Answer:
                 call = calls.pop(message.task, None)
@@ -196,23 +198,18 @@ class Session:
                     call.settle(Reply(message.payload or b"", message.failure, message.node, message.attempt))
                 continue
             match message:
-                case Welcome():
-                    effects = self._welcomed(now_ns, gateway, message)
-                    if effects:
-                        return effects
+                case Welcome() if gateway.phase is not Phase.DOWN:
+                    effects += self._welcomed(now_ns, gateway, message)
                 case Told():
                     question = self._questions.pop(message.request, None)
                     if question is not None:
                         question.settle(message)
-                case Refused():
-                    refused = calls.get(message.task)
-                    if refused is not None:
-                        refused.sent = refused.submit.again
-                    kind = TroubleKind.MESH if message.code == "mesh_mismatch" else TroubleKind.REFUSED
-                    return [HangUp(address), *self.lost(now_ns, address, Trouble(kind, message.message))]
+                case Refused() if gateway.phase is not Phase.DOWN:
+                    effects += self._refused(now_ns, gateway, message)
                 case _:
-                    pass  # nothing else is meant for a client
-        return []
+                    pass  # nothing else is meant for a client, and an address that was hung up has no say
+        self._house(now_ns)
+        return effects
 
     def lost(self, now_ns: int, address: str, trouble: Trouble) -> list[LinkEffect]:
         """The connection is gone, or was never made: its tasks go to another gateway."""
@@ -222,13 +219,9 @@ class Session:
         was_serving = bool(self.gateways.serving)
         self.gateways.moved(gateway, Phase.DOWN, now_ns)
         gateway.trouble = trouble
-        if was_serving and not self.gateways.serving:
-            self._alone_since_ns = now_ns
-            self._wheel.add(now_ns + self._patience_ns, b"")
+        self._note_loneliness(now_ns, was_serving=was_serving)
         for task in list(gateway.submits):
-            self._homeless[task] = self._calls[task]
-            self._calls[task].gateway = None
-        gateway.submits.clear()
+            self._take_back(now_ns, self._calls[task])
         self._house(now_ns)
         for request, question in list(self._questions.items()):
             if question.gateway is gateway:
@@ -296,8 +289,26 @@ class Session:
         if self._outbox is not None:
             self._outbox.add(gateway.address, message)
 
+    def _take_back(self, now_ns: int, call: Call) -> None:
+        """The task is no longer with its gateway."""
+        self._unhook(call)
+        call.gateway = None
+        self._wait_for_a_home(now_ns, call)
+
+    def _wait_for_a_home(self, now_ns: int, call: Call) -> None:
+        self._homeless[call.submit.task] = call
+        if not self.gateways.serving:
+            self._wheel.add(max(now_ns, self._alone_since_ns + self._patience_ns), b"")
+
+    def _note_loneliness(self, now_ns: int, *, was_serving: bool) -> None:
+        if was_serving and not self.gateways.serving:
+            self._alone_since_ns = now_ns
+            self._wheel.add(now_ns + self._patience_ns, b"")
+
     def _house(self, now_ns: int) -> None:
         """Finds a gateway for each task that has none, as long as one serves."""
+        if not self._homeless or not self.gateways.serving:
+            return
         for task, call in list(self._homeless.items()):
             gateway = self.gateways.choose()
             if gateway is None:
@@ -343,7 +354,6 @@ class Session:
             )
             effects = self.lost(now_ns, gateway.address, Trouble(TroubleKind.MESH, text))
             return [HangUp(gateway.address), *effects]
-        gateway.owned = welcome.owned
         self.gateways.learn(welcome.peers)
         if self._outbox is None:
             self.mesh = welcome.mesh
@@ -351,10 +361,30 @@ class Session:
             self.payload_bytes = welcome.payload_bytes
             limits = Limits(frame_bytes=8 * welcome.payload_bytes, payload_bytes=welcome.payload_bytes)
             self._outbox = Outbox(mesh=welcome.mesh, sender="", boot=0, limits=limits)
+        gateway.owned = tuple(shard for shard in welcome.owned if shard < self.shards)
         if gateway.phase is not Phase.UP:
             self.gateways.moved(gateway, Phase.UP, now_ns)
-            self._house(now_ns)
+        elif gateway.declines == "starting":
+            self.gateways.declined(gateway, "")  # it may have found its mesh
         return []
+
+    def _refused(self, now_ns: int, gateway: Gateway, refused: Refused) -> list[LinkEffect]:
+        """One task goes elsewhere; a gateway that leaves or starts keeps the others, and its connection."""
+        call = self._calls[refused.task] if refused.task in gateway.submits else None
+        if call is not None:
+            call.sent = call.submit.again
+        if refused.code not in _FOR_NOW:
+            kind = TroubleKind.MESH if refused.code == "mesh_mismatch" else TroubleKind.REFUSED
+            trouble = Trouble(kind, refused.message)
+            return [HangUp(gateway.address), *self.lost(now_ns, gateway.address, trouble)]
+        was_serving = bool(self.gateways.serving)
+        self.gateways.declined(gateway, refused.code)
+        self._note_loneliness(now_ns, was_serving=was_serving)
+        if refused.code == "starting":
+            gateway.greeted_ns = now_ns - _GREET_EVERY_NS + _ASK_AGAIN_NS
+        if call is not None:
+            self._take_back(now_ns, call)
+        return self._dial(now_ns)
 
     def _greet(self, now_ns: int) -> list[LinkEffect]:
         """Asks connected gateways for news, and leaves those that have been silent while others serve."""
@@ -364,7 +394,7 @@ class Session:
                 continue
             is_needed = gateway.phase is Phase.UP and len(self.gateways.serving) < 2
             if gateway.phase is Phase.DIALLING or (
-                now_ns - gateway.heard_ns >= _SILENCE_NS and not is_needed
+                gateway.unanswered >= _SILENT_AFTER_GREETINGS and not is_needed
             ):
                 trouble = Trouble(
                     TroubleKind.SILENT, f"{gateway.address} accepts connections and says nothing"
@@ -372,6 +402,7 @@ class Session:
                 effects += [HangUp(gateway.address), *self.lost(now_ns, gateway.address, trouble)]
                 continue
             gateway.greeted_ns = now_ns
+            gateway.unanswered += 1
             self._post(gateway, Hello("client"))
         return effects
 

@@ -10,7 +10,7 @@ from hubless.client.gateways import Trouble, TroubleKind
 from hubless.client.reply import Reply
 from hubless.client.session import Dial, HangUp, Session
 from hubless.placement import shard_of_key, shard_of_task
-from hubless.wire import Answer, Cancel, Envelope, Limits, Refused, Submit, Told, Welcome, decode
+from hubless.wire import Answer, Cancel, Envelope, Hello, Limits, Refused, Submit, Told, Welcome, decode
 from hubless_agents import Effect, Failure
 
 MESH = bytes(range(8))
@@ -222,15 +222,103 @@ def test_a_node_of_another_mesh_is_not_used():
     assert set(desk.sent()) == {A}
 
 
-def test_a_leaving_node_gives_its_tasks_to_others():
+def leaving(task: bytes) -> Refused:
+    return Refused("leaving", "this node is leaving", task)
+
+
+def test_a_leaving_node_gives_back_the_task_that_it_refused_and_answers_the_others():
+    desk = Desk(A, B)
+    desk.up(A, B)
+    for name in "abcd":
+        desk.submit(name)
+    before = desk.submits()
+    refused, kept = before[A]
+    assert desk.session.received(1, A, envelope(leaving(refused.task))) == []
+    (again,) = desk.submits()[B]
+    assert (again.task, again.again) == (refused.task, False)  # nothing has taken it before
+    desk.answer(A, kept.task, payload=b"2", now_ns=2)
+    assert [reply.raw for (reply,) in desk.replies.values()] == [b"2"]
+
+
+def test_messages_behind_a_refusal_are_read_too():
+    desk = Desk(A, B)
+    desk.up(A, B)
+    for name in "abcd":
+        desk.submit(name)
+    first, second = desk.submits()[A]
+    desk.session.received(1, A, envelope(leaving(first.task), Answer(second.task, b"42", None, "n", 1)))
+    assert [reply.raw for (reply,) in desk.replies.values()] == [b"42"]
+    assert len(desk.session) == 3
+
+
+def test_nothing_new_goes_to_a_node_that_leaves_until_it_is_back():
     desk = Desk(A, B)
     desk.up(A, B)
     desk.submit("one")
     desk.submit("two")
-    before = desk.submits()
-    effects = desk.session.received(1, A, envelope(Refused("leaving", "this node is leaving")))
-    assert HangUp(A) in effects
-    assert [submit.task for submit in desk.submits()[B]] == [before[A][0].task]
+    (refused,) = desk.submits()[A]
+    desk.session.received(1, A, envelope(leaving(refused.task)))
+    desk.up(A, now_ns=2)  # it still greets, and leaves all the same
+    for number in range(4):
+        desk.submit(str(number), now_ns=2)
+    assert set(desk.sent()) == {B}
+    desk.session.lost(3, A, GONE)
+    assert Dial(A) in desk.session.due(1 * S)
+    desk.up(A, now_ns=1 * S)
+    desk.submit("more", now_ns=1 * S)
+    assert set(desk.sent()) == {A}
+
+
+def test_what_a_leaving_node_has_not_answered_when_it_goes_is_sent_again():
+    desk = Desk(A, B)
+    desk.up(A, B)
+    for name in "abcd":
+        desk.submit(name)
+    refused, kept = desk.submits()[A]
+    desk.session.received(1, A, envelope(leaving(refused.task)))
+    desk.sent()
+    desk.session.lost(2, A, GONE)
+    assert [(submit.task, submit.again) for submit in desk.submits()[B]] == [(kept.task, True)]
+
+
+def test_when_the_only_given_node_leaves_a_learned_one_is_dialled_for_the_refused_task():
+    desk = Desk(A, patience_ns=2 * S)
+    desk.up(A, peers=(A, B))
+    desk.submit("task", now_ns=5 * S)
+    (submit,) = desk.submits()[A]
+    assert desk.session.received(5 * S, A, envelope(leaving(submit.task))) == [Dial(B)]
+    desk.session.due(6 * S)
+    assert not desk.replies  # patience is counted from when nobody took tasks any more
+    desk.up(B, now_ns=6 * S)
+    assert [again.task for again in desk.submits()[B]] == [submit.task]
+
+
+def test_a_node_that_starts_is_asked_again_soon_and_then_gets_the_task():
+    desk = Desk(A)
+    desk.up(A)
+    desk.submit("early")
+    (submit,) = desk.submits()[A]
+    starting = Refused("starting", "this node has not found its mesh yet", submit.task)
+    assert desk.session.received(0, A, envelope(starting)) == []
+    assert desk.sent() == {}
+    soon = desk.session.next_deadline_ns()
+    assert soon <= 1 * S
+    desk.session.due(soon)
+    assert desk.sent() == {A: [Hello("client")]}
+    desk.up(A, now_ns=soon)
+    assert [again.task for again in desk.submits()[A]] == [submit.task]
+
+
+def test_a_refusal_of_another_kind_ends_the_connection():
+    desk = Desk(A, B)
+    desk.up(A, B)
+    desk.submit("one")
+    desk.submit("two")
+    (submit,) = desk.submits()[A]
+    effects = desk.session.received(1, A, envelope(Refused("mesh_mismatch", "another mesh")))
+    assert effects == [HangUp(A)]
+    assert desk.session.gateways[A].trouble == Trouble(TroubleKind.MESH, "another mesh")
+    assert [again.task for again in desk.submits()[B]] == [submit.task]
 
 
 def test_a_lost_node_is_dialled_again_after_growing_pauses():

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from hubless.client.gateways import Phase, Trouble, TroubleKind
 from hubless.client.session import Dial, HangUp, Session
-from hubless.wire import Answer, Cancel, Envelope, Limits, Submit, Welcome, decode
+from hubless.wire import Answer, Cancel, Envelope, Limits, Refused, Submit, Welcome, decode
 
 MESH = bytes(range(8))
 ADDRESSES = tuple(f"127.0.0.1:{port}" for port in (1, 2, 3))
@@ -30,6 +30,7 @@ class Client(RuleBasedStateMachine):
         self.session = Session(ADDRESSES, entropy=random.Random(0).randbytes, now_ns=0, patience_ns=3_600 * S)
         self.wanted: set[str] = set()
         self.linked: set[str] = set()
+        self.declining: set[str] = set()
         self.replies: dict[int, int] = {}
         self.calls: dict[int, object] = {}
         self.given: dict[str, set[bytes]] = {address: set() for address in ALL}
@@ -48,6 +49,7 @@ class Client(RuleBasedStateMachine):
     def drop(self, address: str) -> None:
         self.wanted.discard(address)
         self.linked.discard(address)
+        self.declining.discard(address)
         self.given[address].clear()
 
     def deliver(self) -> None:
@@ -102,6 +104,17 @@ class Client(RuleBasedStateMachine):
             self.perform(self.session.received(self.now, address, Envelope(MESH, "n", 1, [answer])))
 
     @rule(number=pick)
+    def refuse(self, number: int) -> None:
+        """A node that leaves takes one task no longer, and keeps the others."""
+        at = [(address, task) for address in sorted(self.linked) for task in sorted(self.given[address])]
+        if at:
+            address, task = at[number % len(at)]
+            self.given[address].discard(task)
+            self.declining.add(address)
+            refused = Refused("leaving", "this node is leaving", task)
+            self.perform(self.session.received(self.now, address, Envelope(MESH, "n", 1, [refused])))
+
+    @rule(number=pick)
     def cancel(self, number: int) -> None:
         open_calls = [name for name in sorted(self.calls) if self.replies[name] == 0]
         if open_calls:
@@ -122,7 +135,8 @@ class Client(RuleBasedStateMachine):
         serving = {known.address for known in self.session.gateways if known.phase is Phase.UP}
         assert serving == self.linked
         placed = sum(len(self.given[address]) for address in self.linked)
-        if serving:
+        assert placed <= len(self.session)
+        if serving - self.declining:
             assert placed == len(self.session), "a task is with exactly one connected node"
 
 
