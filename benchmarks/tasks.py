@@ -40,9 +40,9 @@ def main() -> None:
     figures = trio.run(_measure, arguments)
     if arguments.json:
         print(json.dumps(figures))
-        return
-    for name, value in figures.items():
+    for name, value in () if arguments.json else figures.items():
         print(f"{name:24} {value}")
+    raise SystemExit(not all(figures["met"].values()))
 
 
 async def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
