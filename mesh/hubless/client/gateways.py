@@ -90,6 +90,9 @@ class Gateways:
     def __iter__(self) -> Iterator[Gateway]:
         return iter(self._all.values())
 
+    def __len__(self) -> int:
+        return len(self._all)
+
     @property
     def serving(self) -> Sequence[Gateway]:
         """The gateways that take new work now."""

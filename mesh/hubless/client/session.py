@@ -387,15 +387,17 @@ class Session:
         return self._dial(now_ns)
 
     def _greet(self, now_ns: int) -> list[LinkEffect]:
-        """Asks connected gateways for news, and leaves those that have been silent while others serve."""
+        """Asks connected gateways for news, and leaves those that are silent if there are others to turn to.
+
+        Silence is counted in greetings of ours, not in time: a program that blocks its own event loop for a while
+        must not take all nodes for silent.
+        """
         effects: list[LinkEffect] = []
         for gateway in list(self.gateways):
             if gateway.phase is Phase.DOWN or now_ns < gateway.greeted_ns + _GREET_EVERY_NS:
                 continue
-            is_needed = gateway.phase is Phase.UP and len(self.gateways.serving) < 2
-            if gateway.phase is Phase.DIALLING or (
-                gateway.unanswered >= _SILENT_AFTER_GREETINGS and not is_needed
-            ):
+            is_silent = gateway.unanswered >= _SILENT_AFTER_GREETINGS and len(self.gateways) > 1
+            if gateway.phase is Phase.DIALLING or is_silent:
                 trouble = Trouble(
                     TroubleKind.SILENT, f"{gateway.address} accepts connections and says nothing"
                 )

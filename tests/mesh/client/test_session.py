@@ -334,6 +334,50 @@ def test_a_lost_node_is_dialled_again_after_growing_pauses():
     assert pauses == [100, 200, 400, 800, 1600, 2000, 2000]
 
 
+def run_until(desk: Desk, until_ns: int) -> list[Dial | HangUp]:
+    """Lets time pass with nobody saying a word."""
+    effects = []
+    now_ns = 0
+    while (now_ns := max(now_ns + 1, desk.session.next_deadline_ns())) <= until_ns:
+        effects += desk.session.due(now_ns)
+        desk.sent()
+    return effects
+
+
+def test_the_tasks_of_a_node_that_says_nothing_move_to_a_learned_one():
+    desk = Desk(A)
+    desk.up(A, peers=(A, B))
+    desk.submit("task")
+    (submit,) = desk.submits()[A]
+    effects = run_until(desk, 15 * S)
+    assert effects == [HangUp(A), Dial(B)]
+    assert desk.session.gateways[A].trouble.kind is TroubleKind.SILENT
+    desk.up(B, now_ns=15 * S)
+    assert [(again.task, again.again) for again in desk.submits()[B]] == [(submit.task, True)]
+
+
+def test_the_only_node_that_is_known_may_be_silent_for_long():
+    desk = Desk(A)
+    desk.up(A, peers=(A,))
+    desk.submit("task")
+    assert run_until(desk, 300 * S) == []
+    assert len(desk.session) == 1 and not desk.replies
+
+
+def test_a_node_that_answers_greetings_is_not_silent():
+    desk = Desk(A)
+    desk.up(A, peers=(A, B))
+    for second in range(5, 60, 5):
+        assert desk.session.due(second * S) == []
+        desk.up(A, now_ns=second * S + 1, peers=(A, B))
+
+
+def test_a_program_that_blocked_its_own_loop_leaves_no_node():
+    desk = Desk(A, B)
+    desk.up(A, B)
+    assert desk.session.due(60 * S) == []
+
+
 def test_an_operators_question_is_answered_or_said_to_be_lost():
     desk = Desk(A, B)
     desk.up(A, B)
