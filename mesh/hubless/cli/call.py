@@ -8,6 +8,7 @@ import time
 import click
 import msgspec
 
+from hubless.cli.arguments import check_arguments
 from hubless.cli.exits import CommandError, Exit, of_failure, report
 from hubless.cli.options import at_option, json_option
 from hubless.cli.screen import print_json
@@ -52,6 +53,7 @@ def command(
     as_json: bool,
 ) -> Exit:
     """Call AGENT with the payload JSON ("-" reads it from stdin) and print its answer."""
+    check_arguments(agent=agent, key=key, timeout=timeout)
     body = checked_json(sys.stdin.read() if payload == "-" else payload)
     with connect_blocking(*at) as mesh:
         started = time.monotonic()

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from hubless.cli.exits import Exit
+from hubless.cli.arguments import check_arguments
+from hubless.cli.exits import CommandError, Exit
 from hubless.cli.options import at_option, json_option
 from hubless.cli.screen import console, print_json, table
 from hubless.client import connect_blocking
@@ -19,6 +20,9 @@ from hubless.client import connect_blocking
 @json_option
 def command(*, key: str | None, at: tuple[str, ...], as_json: bool) -> Exit:
     """Show the shards that each node owns; with KEY, the shard of that key and its preference list."""
+    if key == "":
+        raise CommandError("KEY is empty: give a key, or leave it out to see the whole ring")
+    check_arguments(key=key or "")
     with connect_blocking(*at) as mesh:
         told = mesh.ask("ring", key or "")
         if as_json:

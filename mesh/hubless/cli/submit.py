@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from hubless.cli.arguments import check_arguments
 from hubless.cli.exits import CommandError, Exit
 from hubless.cli.ledger import Inputs, Ledger
 from hubless.cli.loop import run_trio
@@ -56,6 +57,7 @@ def command(
     An interrupted run goes on where its output ends, with the same command. "of" is a digest of the input line:
     an output is never continued with another input. When a node dies, its tasks go to the other nodes of --at.
     """
+    check_arguments(agent=agent, timeout=timeout)
     inputs = Inputs.read(input_path)
     with Ledger(output_path, inputs, restart=restart) as ledger:
         run = _Run(agent, inputs, ledger, quiet=as_json)

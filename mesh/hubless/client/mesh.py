@@ -11,6 +11,7 @@ import msgspec
 import zmq
 from anyio.abc import TaskGroup
 
+from hubless.client.arguments import patience_ms
 from hubless.client.errors import (
     RefusedError,
     UnreachableError,
@@ -69,6 +70,7 @@ class Mesh:
             TaskFailed: the mesh answered with a failure; `TaskTimedOut` if that is a deadline.
             UnreachableError: no node of the mesh answers any more.
             TypeError: the payload cannot be encoded as JSON.
+            ValueError: an agent's name, a key or a timeout that no mesh could accept.
         """
         return msgspec.json.decode(await self.call_raw(agent, _encode(payload), key=key, timeout=timeout))
 
@@ -242,8 +244,9 @@ class Mesh:
         self, agent: str, payload: bytes, settle: Callable[[Reply], None], key: str, timeout: float | None
     ) -> Any:
         now_ns = time.monotonic_ns()
-        timeout_ms = None if timeout is None else round(timeout * 1000)
-        call = self._session.submit(now_ns, agent, payload, settle=settle, key=key, timeout_ms=timeout_ms)
+        call = self._session.submit(
+            now_ns, agent, payload, settle=settle, key=key, timeout_ms=patience_ms(timeout)
+        )
         if len(self._session) == 1:
             self._flush()  # nobody to share a frame with
         else:

@@ -121,7 +121,12 @@ class Replies:
             await self._wait_for_room()
         payload, key = self._encode(item), self._key(item) if self._key else ""
         index, self._fed = self._fed, self._fed + 1
-        self._try(_Again(0.0, index, payload, key, anyio.current_time() + self._retry_s))
+        try:
+            self._try(_Again(0.0, index, payload, key, anyio.current_time() + self._retry_s))
+        except Exception:
+            self._fed = index  # nobody will answer it
+            self._calls.pop(index, None)
+            raise
 
     def _try(self, attempt: _Again) -> None:
         self._calls[attempt.index] = None

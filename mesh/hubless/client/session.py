@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from msgspec import Struct
 from msgspec.structs import replace
 
+from hubless.client.arguments import check_name
 from hubless.client.gateways import Gateway, Gateways, Phase, Trouble, TroubleKind
 from hubless.client.reply import Reply, unreachable_reply
 from hubless.placement import mint_task_id, shard_of_key
+from hubless.tasks.attempts import LONGEST_DEADLINE_MS
 from hubless.tasks.wheel import Wheel
 from hubless.wire import Answer, Ask, Cancel, Envelope, Hello, Limits, Refused, Submit, Told, Welcome
 from hubless.wire.outbox import Outbox
@@ -30,7 +32,6 @@ _ASK_AGAIN_NS = 200 * _MS
 _SILENT_AFTER_GREETINGS = 2
 _WHEEL_WIDTH_NS = 20 * _MS
 _MOST_TASKS = 65_536
-_KEY_CHARS = 200
 _FOR_NOW = ("leaving", "starting")
 
 
@@ -121,15 +122,23 @@ class Session:
     ) -> Call | None:
         """Takes a task; None when it was refused, and settled so, at once.
 
+        Args:
+            timeout_ms: the caller's patience; None leaves the limit to the agent's own deadline.
+
         Raises:
             ValueError: an argument that no mesh could accept.
+            TypeError: the payload is not bytes.
         """
         if not agent:
             raise ValueError("agent is empty; give the name of an agent")
-        if len(key) > _KEY_CHARS:
-            raise ValueError(f"key has {len(key)} characters; at most {_KEY_CHARS} are allowed")
-        if timeout_ms is not None and timeout_ms <= 0:
-            raise ValueError(f"timeout is {timeout_ms / 1000} s; it must be positive")
+        check_name("agent", agent)
+        check_name("key", key)
+        if not isinstance(payload, bytes):
+            raise TypeError(f"payload is a {type(payload).__name__}; give JSON as bytes")
+        if timeout_ms is not None:
+            if timeout_ms <= 0:
+                raise ValueError(f"timeout is {timeout_ms / 1000} s; it must be positive")
+            timeout_ms = min(timeout_ms, LONGEST_DEADLINE_MS)
         refusal = self._refusal(payload)
         if refusal is not None:
             settle(Reply(b"", refusal))
@@ -160,7 +169,13 @@ class Session:
         settle: Callable[[Told | Trouble], None],
         address: str | None = None,
     ) -> int:
-        """Sends an operator's question to the gateway at `address`, or to any; returns its number."""
+        """Sends an operator's question to the gateway at `address`, or to any; returns its number.
+
+        Raises:
+            ValueError: a question that no node could read.
+        """
+        check_name("what", what)
+        check_name("argument", argument)
         gateway = self.gateways.choose() if address is None else self.gateways[address]
         self._requests += 1
         if gateway is None or gateway.phase is not Phase.UP:

@@ -14,7 +14,11 @@ _OVERHEAD_BYTES = 512
 
 
 class Outbox(Generic[Receiver]):
-    """Messages that wait for the end of the tick, by receiver, in the order of their first message."""
+    """Messages that wait for the end of the tick, by receiver, in the order of their first message.
+
+    `unencodable` counts messages that were dropped because they cannot be written to a frame; whoever makes
+    messages checks them before, so it stays 0.
+    """
 
     def __init__(self, *, mesh: bytes, sender: str, boot: int, limits: Limits) -> None:
         self._mesh = mesh
@@ -22,6 +26,7 @@ class Outbox(Generic[Receiver]):
         self._boot = boot
         self._limits = limits
         self._waiting: dict[Receiver, list[Message]] = {}
+        self.unencodable = 0
 
     def add(self, receiver: Receiver, message: Message) -> None:
         """Keeps a message until `frames`."""
@@ -40,7 +45,18 @@ class Outbox(Generic[Receiver]):
         waiting, self._waiting = self._waiting, {}
         for receiver, messages in waiting.items():
             for batch in self._batches(messages):
-                yield receiver, encode(self._mesh, self._sender, self._boot, batch)
+                for frame in self._encoded(batch):
+                    yield receiver, frame
+
+    def _encoded(self, batch: list[Message]) -> list[list[bytes]]:
+        """One frame; if some message cannot be encoded, one for each of the others."""
+        try:
+            return [encode(self._mesh, self._sender, self._boot, batch)]
+        except (ValueError, OverflowError, TypeError):  # a lone surrogate, a number over 64 bits
+            if len(batch) > 1:
+                return [frame for message in batch for frame in self._encoded([message])]
+            self.unencodable += 1
+            return []
 
     def _batches(self, messages: list[Message]) -> Iterator[list[Message]]:
         if len(messages) == 1:

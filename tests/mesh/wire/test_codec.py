@@ -168,6 +168,19 @@ def test_the_outbox_splits_what_one_frame_cannot_hold() -> None:
     assert sum(len(decode(frame, LIMITS).messages) for frame in frames) == 3 * LIMITS.messages
 
 
+def test_what_cannot_be_encoded_is_counted_and_spoils_nothing() -> None:
+    outbox: Outbox[str] = Outbox(mesh=MESH, sender="n1", boot=1, limits=LIMITS)
+    good = [Submit(TASK, name, "", b"{}", 5) for name in ("one", "two", "three")]
+    outbox.add("a", good[0])
+    outbox.add("a", Submit(TASK, "\ud800", "", b"{}", 5))
+    outbox.add("a", good[1])
+    outbox.add("b", Submit(TASK, "echo", "", b"{}", 2**70))
+    outbox.add("c", good[2])
+    arrived = [(to, message) for to, frame in outbox.frames() for message in decode(frame, LIMITS).messages]
+    assert arrived == [("a", good[0]), ("a", good[1]), ("c", good[2])]
+    assert outbox.unencodable == 2
+
+
 def test_a_welcome_travels_whole() -> None:
     welcome = Welcome(1, MESH, "n1", 2, "127.0.0.1:7001", 64, ("127.0.0.1:7000",), (1, 5))
     assert decode(encode(MESH, "n1", 2, [welcome]), LIMITS).messages == [welcome]
