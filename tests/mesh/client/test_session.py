@@ -43,11 +43,11 @@ class Desk:
         self.replies: dict[str, list[Reply]] = {}
         self.effects = self.session.start(0)
 
-    def submit(self, name: str, *, now_ns: int = 0, payload: bytes = b"1", **options):
+    def submit(self, name: str, *, agent: str = "echo", now_ns: int = 0, payload: bytes = b"1", **options):
         def settle(reply: Reply) -> None:
             self.replies.setdefault(name, []).append(reply)
 
-        return self.session.submit(now_ns, "echo", payload, settle=settle, **options)
+        return self.session.submit(now_ns, agent, payload, settle=settle, **options)
 
     def up(self, *addresses: str, now_ns: int = 0, **fields) -> None:
         for address in addresses:
@@ -202,14 +202,35 @@ def test_an_oversized_payload_is_refused_before_it_is_sent():
 
 
 @pytest.mark.parametrize(
-    ("fault", "options"),
-    [("key", {"key": "k" * 201}), ("timeout", {"timeout_ms": 0})],
+    ("agent", "options", "words"),
+    [
+        ("", {}, "agent is empty"),
+        ("a" * 201, {}, "agent has 201 characters; at most 200"),
+        ("\ud800", {}, "agent is .* cannot be encoded"),
+        ("echo", {"key": "k" * 201}, "key has 201 characters"),
+        ("echo", {"key": "\udcff"}, "key is .* cannot be encoded"),
+        ("echo", {"timeout_ms": 0}, "timeout is 0.0 s"),
+    ],
 )
-def test_misuse_is_named(fault, options):
+def test_misuse_is_named_and_costs_no_other_call(agent, options, words):
     desk = Desk(A)
     desk.up(A)
-    with pytest.raises(ValueError, match=fault):
-        desk.submit("wrong", **options)
+    desk.submit("good")
+    with pytest.raises(ValueError, match=words):
+        desk.submit("wrong", agent=agent, **options)
+    with pytest.raises(TypeError, match="payload is a str"):
+        desk.submit("wrong", payload="1")
+    with pytest.raises(ValueError, match="argument"):
+        desk.session.ask("ring", "\ud800", settle=lambda _: None)
+    assert [type(message) for message in desk.sent()[A]] == [Submit]
+    assert len(desk.session) == 1
+
+
+def test_patience_without_an_end_is_the_longest_that_a_mesh_has():
+    desk = Desk(A)
+    desk.up(A)
+    desk.submit("patient", timeout_ms=10**20)
+    assert [submit.deadline_ms for submit in desk.submits()[A]] == [7 * 24 * 3600 * 1000]
 
 
 def test_a_node_of_another_mesh_is_not_used():

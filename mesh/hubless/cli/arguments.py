@@ -1,0 +1,20 @@
+"""Arguments that a mesh could not read: found before anything is connected."""
+
+from __future__ import annotations
+
+from hubless.cli.exits import CommandError
+from hubless.client.arguments import check_name, patience_ms
+
+
+def check_arguments(*, timeout: float | None = None, **names: str) -> None:
+    """Checks a timeout, and names by the fields that they are called by.
+
+    Raises:
+        CommandError: the text names the field and what is wrong with it.
+    """
+    try:
+        patience_ms(timeout)
+        for field, name in names.items():
+            check_name(field, name)
+    except ValueError as problem:
+        raise CommandError(str(problem), kind="bad_argument") from problem
