@@ -1,9 +1,9 @@
 """What subscribers get to hear: bounded, and without the noise of a flapping member.
 
-Damping holds back events, never the view: `Gossip.members()` always shows what is believed now. The first
-`flap_budget` changes of a member's process in a window are told at once. Beyond that a condition must last
-`settle * 2^k` to be told, k rising with each. What the kernel proved cannot flap within one boot and is
-told at once, unless the node restarts all the time.
+Damping holds back events, never the view: `Gossip.members()` always shows what is believed now. A death is told
+at once, since work goes on going to whoever is held for alive. So are the first `flap_budget` changes of a member's
+process in a window. Beyond that, any other news must last `settle * 4^k` to be told, k rising with each: a flapping
+member is held for unwell until it has been well for a while, as a flapping route is (RFC 2439).
 """
 
 from __future__ import annotations
@@ -65,11 +65,14 @@ class Damper:
         history.due_ns = None
         if (member.boot, member.condition) == history.told:
             return None
+        is_worse = member.boot == history.told[0] and member.condition > max(
+            history.told[1], Condition.SUSPECT
+        )
         restarting = history.boots > _RESTARTS_PER_BUDGET * self._budget
-        if not restarting and (certain or history.spent < self._budget):
+        if is_worse or (not restarting and (certain or history.spent < self._budget)):
             history.spent += 1
             return self._tell(history, member)
-        history.due_ns = now_ns + (self._settle_ns << min(history.over, 16))
+        history.due_ns = now_ns + (self._settle_ns << min(2 * history.over, 16))
         heapq.heappush(self._heap, (history.due_ns, member.node))
         return None
 

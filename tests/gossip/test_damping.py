@@ -61,18 +61,36 @@ def test_slow_flapping_costs_few_events_as_well() -> None:
     assert len(flapping.told) <= CONFIG.flap_budget + 4
 
 
-def test_a_condition_that_lasts_is_told_after_all() -> None:
+def _flapped() -> Flapping:
+    """A member that has used up its budget; last told: alive."""
     flapping = Flapping()
     for _ in range(4):
         flapping.become(Condition.SUSPECT)
         flapping.become(Condition.ALIVE)
-    flapping.become(Condition.DEAD)
+    return flapping
+
+
+def test_a_condition_that_lasts_is_told_after_all() -> None:
+    flapping = _flapped()
+    flapping.become(Condition.SUSPECT)
     before = len(flapping.told)
     flapping.wait(4)
     assert len(flapping.told) == before
     flapping.wait(2)
-    assert flapping.told[-1].member.condition == Condition.DEAD
+    assert flapping.told[-1].member.condition == Condition.SUSPECT
     assert flapping.told[-1].previous == Condition.ALIVE
+
+
+def test_the_death_of_a_flapping_member_is_told_at_once_and_its_return_when_it_lasts() -> None:
+    flapping = _flapped()
+    flapping.become(Condition.SUSPECT)
+    flapping.become(Condition.DEAD)
+    assert flapping.told[-1].member.condition == Condition.DEAD
+    flapping.become(Condition.ALIVE)
+    flapping.wait(4)
+    assert flapping.told[-1].member.condition == Condition.DEAD
+    flapping.wait(2)
+    assert flapping.told[-1].member.condition == Condition.ALIVE
 
 
 def test_what_the_kernel_proved_is_told_at_once() -> None:
