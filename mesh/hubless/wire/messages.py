@@ -9,9 +9,17 @@ only where they are used. Durations travel as *remaining* milliseconds, since cl
 
 from __future__ import annotations
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from hubless_agents import Failure
+
+_MOST_SHARDS = 4096
+MeshId = Annotated[bytes, Meta(min_length=8, max_length=8)]
+ShardCount = Annotated[int, Meta(ge=1, le=_MOST_SHARDS)]
+Shard = Annotated[int, Meta(ge=0, lt=_MOST_SHARDS)]
+Bytes = Annotated[int, Meta(ge=1)]
 
 # -- greeting -----------------------------------------------------------------------------------------
 
@@ -35,14 +43,14 @@ class Welcome(Struct, frozen=True, array_like=True, gc=False, tag=2):
     """
 
     request: int
-    mesh: bytes
+    mesh: MeshId
     node: str
     boot: int
     gossip: str
-    shards: int
+    shards: ShardCount
     peers: tuple[str, ...]
-    owned: tuple[int, ...]
-    payload_bytes: int = 1024 * 1024
+    owned: tuple[Shard, ...]
+    payload_bytes: Bytes = 1024 * 1024
 
 
 class Refused(Struct, frozen=True, array_like=True, gc=False, tag=3):
@@ -75,6 +83,11 @@ class Submit(Struct, frozen=True, array_like=True, gc=False, tag=10):
     again: bool = False
 
 
+def _check_outcome(payload: bytes | None, failure: Failure | None) -> None:
+    if (payload is None) is (failure is None):
+        raise ValueError("an outcome has either a payload or a failure: set exactly one of them")
+
+
 class Answer(Struct, frozen=True, array_like=True, gc=False, tag=11):
     """The outcome of a submitted task. Exactly one of `payload` and `failure` is set.
 
@@ -86,6 +99,9 @@ class Answer(Struct, frozen=True, array_like=True, gc=False, tag=11):
     failure: Failure | None
     node: str
     attempt: int
+
+    def __post_init__(self) -> None:
+        _check_outcome(self.payload, self.failure)
 
 
 class Cancel(Struct, frozen=True, array_like=True, gc=False, tag=12):
@@ -133,13 +149,16 @@ class Place(Struct, frozen=True, array_like=True, gc=False, tag=20):
 
 
 class Settled(Struct, frozen=True, array_like=True, gc=False, tag=21):
-    """Owner to gateway: the task has its one outcome."""
+    """Owner to gateway: the task has its one outcome. Exactly one of `payload` and `failure` is set."""
 
     task: bytes
     payload: bytes | None
     failure: Failure | None
     node: str
     attempt: int
+
+    def __post_init__(self) -> None:
+        _check_outcome(self.payload, self.failure)
 
 
 class Assign(Struct, frozen=True, array_like=True, gc=False, tag=22):
@@ -154,12 +173,15 @@ class Assign(Struct, frozen=True, array_like=True, gc=False, tag=22):
 
 
 class Ended(Struct, frozen=True, array_like=True, gc=False, tag=23):
-    """Executor to owner: how the attempt ended."""
+    """Executor to owner: how the attempt ended. Exactly one of `payload` and `failure` is set."""
 
     task: bytes
     attempt: int
     payload: bytes | None
     failure: Failure | None
+
+    def __post_init__(self) -> None:
+        _check_outcome(self.payload, self.failure)
 
 
 class Withdraw(Struct, frozen=True, array_like=True, gc=False, tag=24):

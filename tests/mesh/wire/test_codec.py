@@ -1,6 +1,7 @@
 """Frames of the work sockets: what goes in comes out, and what is broken never raises anything but FrameError."""
 
 import msgpack
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from hubless.wire import (
     Limits,
     Outbox,
     Place,
+    Settled,
     Submit,
     Welcome,
     decode,
@@ -41,12 +43,21 @@ failures = st.builds(
     retry_after_ms=st.none() | counts,
     detail=texts,
 )
+ends = st.tuples(blobs, st.none()) | st.tuples(st.none(), failures)
+kinds = st.sampled_from([Answer, Settled])
 messages = st.one_of(
     st.builds(Submit, blobs, texts, texts, blobs, counts),
     st.builds(Place, blobs, texts, texts, blobs, counts, texts, st.lists(texts, max_size=3).map(tuple)),
     st.builds(Assign, blobs, counts, texts, blobs, counts, st.lists(failures, max_size=2).map(tuple)),
-    st.builds(Ended, blobs, counts, st.none() | blobs, st.none() | failures),
-    st.builds(Answer, blobs, st.none() | blobs, st.none() | failures, texts, counts),
+    st.builds(lambda task, attempt, end: Ended(task, attempt, *end), blobs, counts, ends),
+    st.builds(
+        lambda kind, task, end, node, attempt: kind(task, *end, node, attempt),
+        kinds,
+        blobs,
+        ends,
+        texts,
+        counts,
+    ),
     st.builds(Ask, counts, texts, texts),
 )
 
@@ -184,3 +195,48 @@ def test_what_cannot_be_encoded_is_counted_and_spoils_nothing() -> None:
 def test_a_welcome_travels_whole() -> None:
     welcome = Welcome(1, MESH, "n1", 2, "127.0.0.1:7001", 64, ("127.0.0.1:7000",), (1, 5))
     assert decode(encode(MESH, "n1", 2, [welcome]), LIMITS).messages == [welcome]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"mesh": b"short"},
+        {"mesh": b"nine bytes"},
+        {"shards": 0},
+        {"shards": 4097},
+        {"owned": (4096,)},
+        {"owned": (-1,)},
+        {"payload_bytes": 0},
+    ],
+)
+def test_a_welcome_that_no_client_could_work_with_is_malformed(fields: dict) -> None:
+    welcome = msgspec.structs.replace(Welcome(1, MESH, "n1", 2, "127.0.0.1:7001", 64, (), (1, 5)), **fields)
+    envelope = decode(encode(MESH, "n1", 2, [welcome, Hello("client")]), LIMITS)
+    assert (envelope.messages, envelope.malformed) == ([Hello("client")], 1)
+
+
+RAW_FAILURE = msgspec.to_builtins(FAILURE)
+
+
+@pytest.mark.parametrize("payload_and_failure", [[None, None], [b"1", RAW_FAILURE]])
+@pytest.mark.parametrize(
+    "raw",
+    [[11, TASK, "*", "n1", 1], [21, TASK, "*", "n1", 1], [23, TASK, 1, "*"]],
+    ids=["answer", "settled", "ended"],
+)
+def test_an_outcome_of_neither_or_both_is_malformed(raw: list, payload_and_failure: list) -> None:
+    place = raw.index("*")
+    header = encode(MESH, "n1", 1, [])[0]
+    messages = [[*raw[:place], *payload_and_failure, *raw[place + 1 :]], [1, "client"]]
+    envelope = decode([header, msgpack.packb([MESH, "n1", 1, messages])], LIMITS)
+    assert (envelope.messages, envelope.malformed, envelope.unknown) == ([Hello("client")], 1, 0)
+
+
+@pytest.mark.parametrize(("payload", "failure"), [(None, None), (b"1", FAILURE)])
+def test_an_outcome_of_neither_or_both_cannot_be_made(payload: bytes | None, failure: Failure | None) -> None:
+    with pytest.raises(ValueError, match="exactly one"):
+        Answer(TASK, payload, failure, "n1", 1)
+    with pytest.raises(ValueError, match="exactly one"):
+        Settled(TASK, payload, failure, "n1", 1)
+    with pytest.raises(ValueError, match="exactly one"):
+        Ended(TASK, 1, payload, failure)
