@@ -60,7 +60,7 @@ def command(
         reply = mesh.reply(agent, body, key=key, timeout=timeout)
         seconds = time.monotonic() - started
     if reply.failure is not None:
-        error = of_failure(reply.failure)
+        error = of_failure(reply.failure, reached=reply.reached)
         report(error, as_json=as_json)
         if trace and not as_json and reply.failure.detail:
             click.echo(reply.failure.detail, err=True)

@@ -74,15 +74,13 @@ class CommandError(Exception):
         return self.message
 
 
-def exit_of_failure(failure: Failure) -> Exit:
+def _exit_of(failure: Failure) -> Exit:
     """The exit code that goes with a task's failure."""
-    if failure.code in _NOTHING_RAN:
-        return Exit.REFUSED
-    return Exit.UNREACHABLE if failure.code == "unreachable" else Exit.FAILED
+    return Exit.REFUSED if failure.code in _NOTHING_RAN else Exit.FAILED
 
 
-def of_failure(failure: Failure) -> CommandError:
-    """The error that goes with a task's failure."""
+def of_failure(failure: Failure, *, reached: bool = True) -> CommandError:
+    """The error that goes with a task's failure; `reached` as in `Reply`."""
     more = {
         "where": failure.where,
         "effect": str(failure.effect),
@@ -95,7 +93,7 @@ def of_failure(failure: Failure) -> CommandError:
     elif failure.retry_after_ms is not None:
         remedy = f" (try again in {failure.retry_after_ms} ms)"
     text = f"{failure.code}: {failure.message}{remedy}"
-    return CommandError(text, exit_of_failure(failure), failure.code, more)
+    return CommandError(text, _exit_of(failure) if reached else Exit.UNREACHABLE, failure.code, more)
 
 
 def translated(problem: BaseException) -> CommandError:

@@ -106,7 +106,7 @@ class _Run:
         begun = flushed = time.monotonic()
         rest = self._inputs.after(self._ledger.done)
         async for reply in mesh.stream(self._agent, rest, in_flight=in_flight, timeout=timeout, raw=True):
-            if reply.failure is not None and reply.failure.code == "unreachable":
+            if reply.failure is not None and not reply.reached:
                 raise UnreachableError(reply.failure.message, effect=reply.failure.effect)
             self._ledger.write(reply)
             self._nodes[reply.node] = self._nodes.get(reply.node, 0) + 1

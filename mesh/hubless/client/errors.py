@@ -46,9 +46,7 @@ class TaskTimedOut(TaskFailed, TimeoutError):  # noqa: N818 - as above
     """The failure is a deadline: the caller's (code "expired") or the agent's own (code "deadline")."""
 
 
-def failed(failure: Failure) -> MeshError:
-    """The exception that goes with a failure."""
-    if failure.code == "unreachable" and failure.where == "client":
-        return UnreachableError(failure.message, effect=failure.effect)
+def failed(failure: Failure) -> TaskFailed:
+    """The exception that goes with the failure of a task. Code "unreachable" is one too: the task's node died."""
     kind = TaskTimedOut if failure.code in ("expired", "deadline") else TaskFailed
     return kind(failure)

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from hubless.client.errors import failed
+from hubless.client.errors import UnreachableError, failed
 from hubless_agents import Effect, Failure
 
 
@@ -15,7 +15,8 @@ class Reply(msgspec.Struct, frozen=True):
 
     Fields: `raw` is the agent's answer as JSON bytes (b"" for a failure); `failure` is None for an answer;
     `node` ran the last attempt ("" when none ran), `attempt` counts from 1; `index` is the place of the
-    task's item in `stream` and `map`, counting from 0.
+    task's item in `stream` and `map`, counting from 0; `reached` is False when no node could be told of the task,
+    or asked about it again: then the failure is not the mesh's word but this client's.
     """
 
     raw: bytes
@@ -23,6 +24,7 @@ class Reply(msgspec.Struct, frozen=True):
     node: str = ""
     attempt: int = 0
     index: int = 0
+    reached: bool = True
 
     @property
     def ok(self) -> bool:
@@ -44,11 +46,14 @@ class Reply(msgspec.Struct, frozen=True):
         Raises:
             TaskFailed: the task failed; `UnreachableError` if no node could be asked.
         """
-        if self.failure is not None:
-            raise failed(self.failure)
-        return self.raw
+        if self.failure is None:
+            return self.raw
+        if not self.reached:
+            raise UnreachableError(self.failure.message, effect=self.failure.effect)
+        raise failed(self.failure)
 
 
 def unreachable_reply(text: str, *, effect: Effect) -> Reply:
     """The reply to a task that no node of the mesh could be told of, or asked about again."""
-    return Reply(b"", Failure(code="unreachable", message=text, where="client", effect=effect))
+    failure = Failure(code="unreachable", message=text, where="client", effect=effect)
+    return Reply(b"", failure, reached=False)

@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 
+from hubless.client.errors import TaskFailed, UnreachableError
 from hubless.client.gateways import Trouble, TroubleKind
 from hubless.client.reply import Reply
 from hubless.client.session import Dial, HangUp, Session
@@ -409,6 +410,45 @@ def test_an_operators_question_is_answered_or_said_to_be_lost():
     desk.session.received(1, A, envelope(told))
     desk.session.lost(2, B, GONE)
     assert heard == [told, GONE]
+
+
+def test_a_node_that_restarts_gets_its_tasks_again_with_their_ids():
+    desk = Desk(A)
+    desk.up(A)
+    desk.submit("task")
+    (submit,) = desk.submits()[A]
+    assert desk.session.lost(1 * S, A, GONE) == []
+    now = desk.session.gateways.next_redial_ns()
+    assert desk.session.due(now) == [Dial(A)]
+    desk.session.lost(now, A, GONE)  # it is not back yet
+    now = desk.session.gateways.next_redial_ns()
+    assert desk.session.due(now) == [Dial(A)]
+    assert desk.sent() == {}
+    desk.up(A, now_ns=now)
+    assert [(again.task, again.again) for again in desk.submits()[A]] == [(submit.task, True)]
+    desk.submit("next", now_ns=now)
+    (following,) = desk.submits()[A]
+    desk.answer(A, submit.task, now_ns=now)
+    desk.answer(A, following.task, now_ns=now)
+    assert [len(replies) for replies in desk.replies.values()] == [1, 1]
+
+
+def test_who_could_not_be_reached_is_told_from_a_task_that_failed_as_unreachable():
+    desk = Desk(A, patience_ns=2 * S)
+    desk.up(A)
+    desk.submit("failed")
+    (submit,) = desk.submits()[A]
+    failure = Failure(code="unreachable", message="the executor died", where="client", effect=Effect.MAYBE)
+    desk.session.received(1, A, envelope(Answer(submit.task, None, failure, "n", 1)))
+    desk.session.lost(1, A, GONE)
+    desk.submit("never sent", now_ns=1)
+    desk.session.due(3 * S)
+    (failed,), (unreached,) = desk.replies["failed"], desk.replies["never sent"]
+    with pytest.raises(TaskFailed, match="the executor died"):
+        failed.answer()
+    with pytest.raises(UnreachableError, match="no node of the mesh"):
+        unreached.answer()
+    assert (failed.reached, unreached.reached) == (True, False)
 
 
 def test_a_failure_comes_as_a_value():
