@@ -23,7 +23,7 @@ from hubless.client.gateways import Phase, Trouble, TroubleKind
 from hubless.client.link import Link, diagnosis
 from hubless.client.reply import Reply
 from hubless.client.results import Replies, Results
-from hubless.client.session import Dial, HangUp, LinkEffect, Session
+from hubless.client.session import Call, Dial, HangUp, LinkEffect, Session
 from hubless.wire import Envelope, Told
 from hubless_agents import Effect
 
@@ -242,7 +242,7 @@ class Mesh:
 
     def _submit(
         self, agent: str, payload: bytes, settle: Callable[[Reply], None], key: str, timeout: float | None
-    ) -> Any:
+    ) -> Call | None:
         now_ns = time.monotonic_ns()
         call = self._session.submit(
             now_ns, agent, payload, settle=settle, key=key, timeout_ms=patience_ms(timeout)
@@ -251,11 +251,13 @@ class Mesh:
             self._flush()  # nobody to share a frame with
         else:
             self._to_send.set()
-        if call is not None and (timeout is not None or call.gateway is None):
+        if call is not None and call.gateway is None:
             self._wake_by(self._session.next_deadline_ns())
+        elif call is not None and call.gives_up_ns is not None:
+            self._wake_by(call.gives_up_ns)
         return call
 
-    def _cancel(self, call: Any) -> None:
+    def _cancel(self, call: Call) -> None:
         self._session.cancel(call)
         self._to_send.set()
 

@@ -11,6 +11,7 @@ import msgspec
 
 from hubless.client.errors import MeshError
 from hubless.client.reply import Reply
+from hubless.client.session import Call
 
 _MOST_RETRY_S = 5.0
 
@@ -24,8 +25,8 @@ class Replies:
     def __init__(
         self,
         *,
-        submit: Callable[[bytes, str, Callable[[Reply], None]], Any],
-        cancel: Callable[[Any], None],
+        submit: Callable[[bytes, str, Callable[[Reply], None]], Call | None],
+        cancel: Callable[[Call], None],
         encode: Callable[[Any], bytes],
         key: Callable[[Any], str] | None,
         in_flight: int,
@@ -40,7 +41,7 @@ class Replies:
         self._ordered = ordered
         self._retry_s = retry_s
         self._replies: dict[int, Reply] = {}
-        self._calls: dict[int, Any] = {}
+        self._calls: dict[int, Call | None] = {}
         self._again: list[_Again] = []
         self._fed = 0
         self._taken = 0
@@ -139,8 +140,9 @@ class Replies:
             self._calls[attempt.index] = call
 
     def _settled(self, attempt: _Again, reply: Reply) -> None:
-        if self._calls.pop(attempt.index, _GONE) is _GONE:
-            return
+        if attempt.index not in self._calls:
+            return  # closed
+        del self._calls[attempt.index]
         failure = reply.failure
         if failure is not None and failure.code == "overloaded":
             now = anyio.current_time()
@@ -194,9 +196,6 @@ class Results:
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._replies.__aexit__(kind, problem, trace)
-
-
-_GONE = object()
 
 
 class _Again:

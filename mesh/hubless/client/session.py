@@ -64,6 +64,11 @@ class Call:
     gateway: Gateway | None = None
     sent: bool = False
 
+    @property
+    def gives_up_ns(self) -> int | None:
+        """When the client no longer waits for the mesh to say that the time is over."""
+        return None if self.due_ns is None else self.due_ns + _GIVE_UP_AFTER_NS
+
 
 @dataclass(slots=True, eq=False)
 class Question:
@@ -148,8 +153,8 @@ class Session:
         submit = Submit(task, agent, key, payload, timeout_ms or 0)
         call = Call(submit, settle, None if timeout_ms is None else now_ns + timeout_ms * _MS)
         self._calls[task] = call
-        if call.due_ns is not None:
-            self._wheel.add(call.due_ns + _GIVE_UP_AFTER_NS, task)
+        if call.gives_up_ns is not None:
+            self._wheel.add(call.gives_up_ns, task)
         if gateway is None:
             self._wait_for_a_home(now_ns, call)
         else:
