@@ -58,6 +58,24 @@ class LocalNode:
             raise NodeFailedError(f"{self.name} did not start: {self.problem or 'it said nothing'}")
         return self.ready
 
+    def started(self, process: subprocess.Popen[bytes]) -> None:
+        """A process of this node runs, and is not ready yet."""
+        self.process = process
+        self.ready = None
+        self.problem = ""
+        self._became_ready = trio.Event()
+
+    def said_ready(self, event: dict[str, Any]) -> None:
+        """The process serves."""
+        self.ready = event
+        self._became_ready.set()
+
+    def ended(self, process: subprocess.Popen[bytes]) -> None:
+        """A process is gone; it may be an earlier one than that which runs now."""
+        if self.process is process:
+            self.ready = None
+            self._became_ready.set()
+
     @property
     def work(self) -> str:
         """The work address; the gossip port is the next one."""
@@ -89,9 +107,6 @@ class LocalMesh:
         """Starts the node's process, for the first time or again; does not wait until it is ready."""
         if node not in self.nodes:
             self.nodes.append(node)
-        node.ready = None
-        node.problem = ""
-        node._became_ready = trio.Event()  # noqa: SLF001 - a node and its mesh are one thing in two classes
         # Not trio's open_process: it forks in a thread of its own, and when that thread ends, the kernel takes it
         # for the death of the parent.
         process = subprocess.Popen(  # noqa: S603
@@ -101,7 +116,7 @@ class LocalMesh:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        node.process = process
+        node.started(process)
         self._nursery.start_soon(self._listen, node, process)
 
     async def stop(self, leave_s: float) -> None:
@@ -128,16 +143,13 @@ class LocalMesh:
         async for line in _lines(process):
             event = _event(line)
             if event.get("event") == "ready":
-                node.ready = event
-                node._became_ready.set()  # noqa: SLF001 - as above
+                node.said_ready(event)
             elif "error" in event:
                 node.problem = str(event["error"].get("message", ""))
                 continue
             self._heard(node, event)
         code = await _ended(process)
-        if node.process is process:
-            node.ready = None
-            node._became_ready.set()  # noqa: SLF001 - as above
+        node.ended(process)
         self._heard(node, {"event": "exit", "code": code, "problem": node.problem})
 
 
