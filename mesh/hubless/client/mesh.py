@@ -12,6 +12,7 @@ import zmq
 from anyio.abc import TaskGroup
 
 from hubless.client.arguments import patience_ms
+from hubless.client.calls import Call, Dial, HangUp, LinkEffect
 from hubless.client.errors import (
     RefusedError,
     UnreachableError,
@@ -23,7 +24,7 @@ from hubless.client.gateways import Phase, Trouble, TroubleKind
 from hubless.client.link import Link, diagnosis
 from hubless.client.reply import Reply
 from hubless.client.results import Replies, Results
-from hubless.client.session import Call, Dial, HangUp, LinkEffect, Session
+from hubless.client.session import Session
 from hubless.wire import Envelope, Told
 from hubless_agents import Effect
 

@@ -9,9 +9,9 @@ from typing import Any, Self
 import anyio
 import msgspec
 
+from hubless.client.calls import Call
 from hubless.client.errors import MeshError
 from hubless.client.reply import Reply
-from hubless.client.session import Call
 
 _MOST_RETRY_S = 5.0
 

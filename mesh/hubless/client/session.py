@@ -10,12 +10,11 @@ The shell performs the returned effects, sends what `frames` yields, and calls `
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from hubless.client.arguments import check_name
+from hubless.client.calls import Call, Dial, HangUp, LinkEffect, Question
 from hubless.client.gateways import Gateway, Gateways, Phase, Trouble, TroubleKind
 from hubless.client.reply import Reply, unreachable_reply
 from hubless.placement import mint_task_id, shard_of_key
@@ -26,56 +25,12 @@ from hubless.wire.outbox import Outbox
 from hubless_agents import Effect, Failure
 
 _MS = 1_000_000
-_GIVE_UP_AFTER_NS = 500 * _MS
 _GREET_EVERY_NS = 5_000 * _MS
 _ASK_AGAIN_NS = 200 * _MS
 _SILENT_AFTER_GREETINGS = 2
 _WHEEL_WIDTH_NS = 20 * _MS
 _MOST_TASKS = 65_536
 _FOR_NOW = ("leaving", "starting")
-
-
-class Dial(Struct, frozen=True):
-    """Open a connection to `address` and greet it; report `welcomed` or `lost`."""
-
-    address: str
-
-
-class HangUp(Struct, frozen=True):
-    """Close the connection to `address`, with whatever is queued for it."""
-
-    address: str
-
-
-LinkEffect = Dial | HangUp
-
-
-@dataclass(slots=True, eq=False)
-class Call:
-    """A task that the caller waits for. `settle` is called once, with its one reply.
-
-    `due_ns` is when the caller's patience ends (None: the agent's own deadline rules); `gateway` is where the
-    task is now, None while nobody could be given it; `sent` whether any gateway ever was.
-    """
-
-    submit: Submit
-    settle: Callable[[Reply], None]
-    due_ns: int | None
-    gateway: Gateway | None = None
-    sent: bool = False
-
-    @property
-    def gives_up_ns(self) -> int | None:
-        """When the client no longer waits for the mesh to say that the time is over."""
-        return None if self.due_ns is None else self.due_ns + _GIVE_UP_AFTER_NS
-
-
-@dataclass(slots=True, eq=False)
-class Question:
-    """An operator's question on its way. `settle` gets the answer, or why there is none."""
-
-    gateway: Gateway
-    settle: Callable[[Told | Trouble], None]
 
 
 class Session:

@@ -6,10 +6,11 @@ import itertools
 
 import pytest
 
+from hubless.client.calls import Dial, HangUp
 from hubless.client.errors import TaskFailed, UnreachableError
 from hubless.client.gateways import Trouble, TroubleKind
 from hubless.client.reply import Reply
-from hubless.client.session import Dial, HangUp, Session
+from hubless.client.session import Session
 from hubless.placement import shard_of_key, shard_of_task
 from hubless.wire import Answer, Cancel, Envelope, Hello, Limits, Refused, Submit, Told, Welcome, decode
 from hubless_agents import Effect, Failure

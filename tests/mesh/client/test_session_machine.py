@@ -8,8 +8,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from hubless.client.calls import Dial, HangUp
 from hubless.client.gateways import Phase, Trouble, TroubleKind
-from hubless.client.session import Dial, HangUp, Session
+from hubless.client.session import Session
 from hubless.wire import Answer, Cancel, Envelope, Limits, Refused, Submit, Welcome, decode
 
 MESH = bytes(range(8))
