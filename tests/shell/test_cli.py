@@ -243,9 +243,12 @@ def test_a_node_joins_and_leaves_when_it_is_asked_to(start_dev, run_mesh):
         assert ready["work"] == f"127.0.0.1:{port}"
         result = run_mesh("call", "double", "5", "--at", ready["work"])
         assert result.stdout == "10\n", result.stderr  # it runs no agents itself, and passes the work on
-        assert run_mesh("leave", "guest", "--at", mesh.at[0]).returncode == 0
+        left = run_mesh("leave", "guest", "--at", mesh.at[0])
+        assert (left.returncode, left.stdout) == (0, f"node {ready['node']} has left\n"), left.stderr
         events = [json.loads(line)["event"] for line in guest.stdout]
         assert guest.wait(60) == 0
     assert events[-1] == "stopped"
+    again = run_mesh("leave", "guest", "--at", mesh.at[0])
+    assert (again.returncode, "is left" in again.stderr) == (4, True)
     told = json.loads(run_mesh("members", "--at", mesh.at[0], "--json").stdout)
     assert [member["condition"] for member in told["members"] if member["name"] == "guest"] == ["left"]
