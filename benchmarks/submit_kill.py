@@ -17,9 +17,9 @@ from typing import Any
 
 import trio
 
-from hubless.demo.processes import LocalMesh, LocalNode, free_ports, local_mesh
+from benchmarks._local import started
+from hubless.demo.processes import LocalMesh, LocalNode, local_mesh
 
-ECHO = Path(__file__).with_name("_echo.py")
 BOUNDS = {"lost": 0, "repeated": 0, "wrong": 0}
 
 
@@ -46,7 +46,7 @@ async def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
     seconds: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         async with local_mesh(lambda _node, _event: None) as mesh:
-            nodes = await _started(mesh, Path(folder), arguments.nodes)
+            nodes = await started(mesh, Path(folder), arguments.nodes)
             for number in range(arguments.rounds):
                 source, sink = Path(folder) / f"in{number}.jsonl", Path(folder) / f"out{number}.jsonl"
                 source.write_text(
@@ -64,21 +64,6 @@ async def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
         "seconds": [round(second, 2) for second in seconds],
         "nodes": arguments.nodes,
     }
-
-
-async def _started(mesh: LocalMesh, folder: Path, count: int) -> list[LocalNode]:
-    options = ("--profile", "local")
-    nodes = [
-        LocalNode(f"n{number}", str(ECHO), folder / f"n{number}", f"127.0.0.1:{port}", options)
-        for number, port in enumerate(free_ports(count))
-    ]
-    mesh.start(nodes[0])
-    await nodes[0].wait_ready()
-    for node in nodes[1:]:
-        mesh.start(node, [nodes[0].work])
-    for node in nodes:
-        await node.wait_ready()
-    return nodes
 
 
 async def _submit_and_kill(

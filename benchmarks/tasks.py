@@ -17,10 +17,10 @@ from typing import Any
 
 import trio
 
+from benchmarks._local import started
 from hubless import Mesh, connect
-from hubless.demo.processes import LocalNode, free_ports, local_mesh
+from hubless.demo.processes import local_mesh
 
-ECHO = Path(__file__).with_name("_echo.py")
 BOUNDS = {"ephemeral_per_s": (">=", 8_000), "ephemeral_p50_ms": ("<=", 0.7)}
 WARM_UP = 2_000
 
@@ -48,22 +48,7 @@ def main() -> None:
 async def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         async with local_mesh(lambda _node, _event: None) as mesh:
-            nodes = [
-                LocalNode(
-                    f"n{number}",
-                    str(ECHO),
-                    Path(folder) / f"n{number}",
-                    f"127.0.0.1:{port}",
-                    options=("--profile", "local"),
-                )
-                for number, port in enumerate(free_ports(arguments.nodes))
-            ]
-            mesh.start(nodes[0])
-            await nodes[0].wait_ready()
-            for node in nodes[1:]:
-                mesh.start(node, [nodes[0].work])
-            for node in nodes:
-                await node.wait_ready()
+            nodes = await started(mesh, Path(folder), arguments.nodes)
             async with connect(*(node.work for node in nodes)) as client:
                 return await _rounds(client, arguments)
 
