@@ -111,6 +111,10 @@ class Stage:
     def killed(self) -> list[int]:
         return [effect.worker for effect in self.of(KillWorker)]
 
+    def warm(self, took_ns: int, agent: str = "echo") -> None:
+        task = self.offer(agent)
+        self.answer(task, took_ns=took_ns)
+
 
 @pytest.fixture
 def stage() -> Callable[..., Stage]:

@@ -1,11 +1,9 @@
-"""The supervisor's promises, event by event; the test plays the workers."""
+"""The supervisor's promises, event by event; the test plays the workers: starts, tasks, withdrawal."""
 
-import msgspec
 import pytest
 
 from hubless_agents import (
     AgentQuarantined,
-    AgentReleased,
     Assignment,
     Contract,
     Drain,
@@ -13,8 +11,6 @@ from hubless_agents import (
     Effect,
     GiveTask,
     KillWorker,
-    MeasureMemory,
-    MemoryMeasured,
     Offered,
     OffersChanged,
     RecallTask,
@@ -22,15 +18,12 @@ from hubless_agents import (
     Withdrawn,
     WorkerAnswered,
     WorkerExited,
-    WorkerMisbehaved,
     WorkerReady,
     WorkersFailing,
 )
-from hubless_agents.contract import OnBreach
 
 MS = 1_000_000
 SECOND = 1_000 * MS
-INT = Contract(name="int", output_schema=b'{"type":"integer"}')
 
 
 # ---- start ---------------------------------------------------------------------------------------------
@@ -218,17 +211,12 @@ def test_agents_take_turns(stage):
 # ---- prefetch ------------------------------------------------------------------------------------------
 
 
-def warm(one, took_ns, agent="echo"):
-    task = one.offer(agent)
-    one.answer(task, took_ns=took_ns)
-
-
 @pytest.mark.parametrize(
     ("took_ns", "extra"), [(10 * SECOND, 0), (3 * MS, 0), (500_000, 3), (50_000, 16), (1, 16)]
 )
 def test_depth_of_prefetch_follows_the_service_time(stage, took_ns, extra):
     one = stage(prefetch_max=16, prefetch_horizon_ms=2).start()
-    warm(one, took_ns)
+    one.warm(took_ns)
     for _ in range(40):
         one.offer()
     assert len(one.of(GiveTask)) == 1 + 1 + extra
@@ -236,14 +224,14 @@ def test_depth_of_prefetch_follows_the_service_time(stage, took_ns, extra):
 
 def test_nothing_is_prefetched_while_a_worker_is_idle(stage):
     one = stage(workers=2).start()
-    warm(one, 10_000)
+    one.warm(10_000)
     tasks = [one.offer(), one.offer()]
     assert {one.give_of(task).worker for task in tasks} == {1, 2}
 
 
 def test_large_payloads_are_not_prefetched(stage):
     one = stage(prefetch_payload_bytes=10).start()
-    warm(one, 10_000)
+    one.warm(10_000)
     one.offer()
     one.offer(payload=b'"' + b"x" * 20 + b'"')
     assert one.core.load()["echo"].queued == 1
@@ -251,7 +239,7 @@ def test_large_payloads_are_not_prefetched(stage):
 
 def test_tasks_behind_a_slow_one_are_called_back_and_given_elsewhere(stage):
     one = stage(workers=2, recall_after_ms=5).start()
-    warm(one, 10_000)
+    one.warm(10_000)
     tasks = [one.offer() for _ in range(6)]
     slow, other = tasks[:2]
     behind = [task for task in tasks[2:] if one.give_of(task).worker == one.give_of(slow).worker]
@@ -270,7 +258,7 @@ def test_tasks_behind_a_slow_one_are_called_back_and_given_elsewhere(stage):
 
 def test_task_recalled_once_may_not_be_given_back_again(stage):
     one = stage(recall_after_ms=5).start()
-    warm(one, 10_000)
+    one.warm(10_000)
     first, behind = one.offer(), one.offer()
     one.pass_time(6 * MS)
     one.answer(behind, "dropped")
@@ -289,350 +277,6 @@ def test_task_given_back_unasked_is_a_breach(stage):
     assert one.give_of(task).worker != worker
     one.answer(task)
     assert one.succeeded(task)
-
-
-# ---- deadlines -----------------------------------------------------------------------------------------
-
-
-def test_run_over_the_contracts_deadline_is_killed_and_a_spare_takes_over(stage):
-    one = stage(Contract(name="echo", deadline_ms=1_000)).start()
-    hung, following = one.offer(), one.offer()
-    one.pass_time(SECOND)
-    assert one.killed() == [one.give_of(hung).worker]
-    assert one.give_of(following).worker != one.give_of(hung).worker  # at once, before the old one is gone
-    one.exit(one.give_of(hung).worker, "signal SIGKILL")
-    assert (one.failure(hung).code, one.failure(hung).effect) == ("deadline", Effect.MAYBE)
-
-
-def test_answer_written_before_the_kill_counts(stage):
-    one = stage(Contract(name="echo", deadline_ms=1_000)).start()
-    task = one.offer()
-    one.pass_time(SECOND)
-    assert one.killed()
-    one.answer(task)
-    one.exit(1)
-    assert one.succeeded(task)
-
-
-def test_deadline_of_a_prefetched_task_counts_from_its_predecessors_end(stage):
-    one = stage(Contract(name="echo", deadline_ms=1_000), recall_after_ms=10_000).start()
-    warm(one, 10_000)
-    first, second = one.offer(), one.offer()
-    assert one.give_of(second).worker == one.give_of(first).worker
-    one.pass_time(900 * MS)
-    one.answer(first)
-    one.pass_time(900 * MS)
-    assert not one.killed()
-    one.pass_time(100 * MS)
-    assert one.killed()
-
-
-def test_callers_deadline_ends_the_task_but_spares_the_process_until_the_contracts(stage):
-    one = stage(Contract(name="echo", deadline_ms=10_000)).start()
-    task = one.offer(seconds=1)
-    one.pass_time(SECOND)
-    assert (one.failure(task).code, one.failure(task).effect) == ("deadline", Effect.MAYBE)
-    assert not one.killed()
-    assert one.last(RecallTask).stop
-    one.pass_time(9 * SECOND)
-    assert one.killed()
-
-
-def test_cancelled_task_that_starts_all_the_same_is_watched(stage):
-    one = stage(Contract(name="echo", deadline_ms=1_000), recall_after_ms=10_000).start()
-    warm(one, 10_000)
-    first, second = one.offer(), one.offer(seconds=0.5)
-    one.handle(Withdrawn(second))
-    one.answer(first)  # the worker had not read the recall yet
-    one.pass_time(SECOND)
-    assert one.killed()
-
-
-def test_task_that_waits_too_long_expires_without_effect(stage):
-    one = stage().start()
-    one.offer()
-    waits = one.offer(seconds=1)
-    one.pass_time(SECOND)
-    assert (one.failure(waits).code, one.failure(waits).effect) == ("expired", Effect.NONE)
-
-
-def test_prefetched_task_that_expires_may_have_started(stage):
-    one = stage(recall_after_ms=10_000).start()
-    warm(one, 10_000)
-    one.offer()
-    behind = one.offer(seconds=1)
-    one.pass_time(SECOND)
-    # The answer of the task before it may be on its way: the worker knows, the supervisor does not.
-    assert (one.failure(behind).code, one.failure(behind).effect) == ("expired", Effect.MAYBE)
-    assert one.last(RecallTask).give == one.give_of(behind).give
-
-
-def test_killed_process_that_does_not_end_is_written_off(stage):
-    one = stage(Contract(name="echo", deadline_ms=1_000), kill_grace_ms=500).start()
-    task = one.offer()
-    one.pass_time(SECOND)
-    assert one.outcome(task) is None
-    one.pass_time(500 * MS)
-    assert one.failure(task).code == "deadline"
-    one.exit(1)
-    one.answer(task)
-    assert one.core.counters.late_answers == 1
-
-
-# ---- rungs ---------------------------------------------------------------------------------------------
-
-
-def test_rejected_answer_is_repeated_with_what_was_wrong(stage):
-    contract = msgspec.structs.replace(INT, on_breach=OnBreach(schema="retry"), retries=1)
-    one = stage(contract).start()
-    task = one.offer("int")
-    one.answer(task, payload=b'"x"')
-    assert one.outcome(task) is None
-    (told,) = one.give_of(task).assignment.failures
-    assert (told.code, told.effect) == ("bad_output", Effect.DONE)
-    assert not one.killed()
-    one.answer(task, payload=b"3")
-    assert one.succeeded(task)
-
-
-def test_repetitions_used_up_lead_to_the_second_rung(stage):
-    contract = msgspec.structs.replace(INT, on_breach=OnBreach(schema="retry"), retries=1)
-    one = stage(contract).start()
-    task = one.offer("int")
-    one.answer(task, payload=b'"x"')
-    one.answer(task, payload=b'"y"')
-    assert one.failure(task).code == "bad_output"
-    assert len(one.killed()) == 1
-
-
-def test_waiting_repetition_does_not_claim_to_be_without_effect(stage):
-    contract = msgspec.structs.replace(INT, on_breach=OnBreach(schema="retry"), retries=5, deadline_ms=500)
-    one = stage(contract, Contract(name="other"), prefetch_max=0).start()
-    task = one.offer("int")
-    one.offer("other")
-    for _ in range(3):  # until it is the other agent's turn
-        if not one.core.load()["int"].queued:
-            one.answer(task, payload=b'"x"')
-    assert one.core.load()["int"].queued
-    one.pass_time(SECOND)  # longer than one run may take: it is not running
-    assert one.outcome(task) is None
-    one.handle(Withdrawn(task))
-    assert one.failure(task).effect is Effect.DONE
-
-
-@pytest.mark.parametrize(("rung", "kills"), [("fail", 0), ("kill", 1), ("quarantine", 1)])
-def test_contract_chooses_the_rung(stage, rung, kills):
-    one = stage(msgspec.structs.replace(INT, on_breach=OnBreach(schema=rung))).start()
-    task = one.offer("int")
-    one.answer(task, payload=b"null")
-    assert (one.failure(task).code, one.failure(task).effect) == ("bad_output", Effect.DONE)
-    assert len(one.killed()) == kills
-    assert len(one.of(AgentQuarantined)) == (rung == "quarantine")
-
-
-def crash(one, agent="echo"):
-    task = one.offer(agent)
-    worker = one.give_of(task).worker
-    one.exit(worker, "signal SIGSEGV")
-    one.start_new()
-    return task
-
-
-@pytest.fixture
-def crashing(stage):
-    """A stage whose workers can be crashed one after the other."""
-
-    def make(*contracts, **knobs):
-        one = stage(*contracts, **knobs).start()
-        ready = {spawn.worker for spawn in one.of(SpawnWorker)}
-
-        def start_new():
-            for spawn in one.of(SpawnWorker):
-                if spawn.worker not in ready:
-                    ready.add(spawn.worker)
-                    one.handle(WorkerReady(spawn.worker, 1, one.contracts))
-
-        one.start_new = start_new
-        return one
-
-    return make
-
-
-def test_too_many_kills_quarantine_the_agent_and_only_it(crashing):
-    one = crashing(Contract(name="echo"), Contract(name="calm"), max_kills=2, kill_window_s=10)
-    crash(one)
-    crash(one)
-    assert not one.of(AgentQuarantined)
-    crash(one)
-    (told,) = one.of(AgentQuarantined)
-    assert told.agent == "echo"
-    assert [contract.name for contract in one.last(OffersChanged).contracts] == ["calm"]
-    refused = one.offer()
-    assert one.failure(refused).code == "quarantined"
-    assert one.failure(refused).retry_after_ms > 0
-    calm = one.offer("calm")
-    one.answer(calm)
-    assert one.succeeded(calm)
-
-
-def test_kills_far_apart_are_forgiven(crashing):
-    one = crashing(max_kills=1, kill_window_s=10)
-    for _ in range(5):
-        crash(one)
-        one.pass_time(11 * SECOND)
-    assert not one.of(AgentQuarantined)
-
-
-def quarantined(crashing, **knobs):
-    one = crashing(max_kills=1, quarantine_base_ms=10_000, **knobs)
-    crash(one)
-    crash(one)
-    assert one.of(AgentQuarantined)
-    return one
-
-
-def test_after_the_quarantine_one_single_try_decides(crashing):
-    one = quarantined(crashing, workers=2)
-    one.pass_time(13 * SECOND)
-    assert one.last(AgentReleased).trial
-    trial, waits = one.offer(), one.offer()
-    assert one.core.load()["echo"].queued == 1
-    one.answer(trial)
-    assert not one.last(AgentReleased).trial
-    one.answer(waits)
-    assert one.succeeded(waits)
-
-
-def test_failed_trial_doubles_the_quarantine(crashing):
-    one = quarantined(crashing)
-    one.pass_time(13 * SECOND)
-    crash(one)
-    first, second = one.of(AgentQuarantined)
-    assert (second.until_ns - one.now_ns) > 1.3 * first.failure.retry_after_ms * MS
-
-
-def test_queue_of_a_quarantined_agent_is_turned_away(crashing):
-    one = crashing(max_kills=1, prefetch_max=0)
-    crash(one)
-    task, waits = one.offer(), one.offer()
-    one.exit(one.give_of(task).worker)
-    assert one.failure(task).code == "worker_died"
-    assert (one.failure(waits).code, one.failure(waits).effect) == ("quarantined", Effect.NONE)
-
-
-def test_kill_that_quarantines_gives_the_spare_nothing_of_that_agent(stage):
-    one = stage(
-        Contract(name="echo", deadline_ms=1_000, on_breach=OnBreach(deadline="quarantine")),
-        recall_after_ms=9_000,
-    ).start()
-    warm(one, 10_000)
-    tasks = [one.offer() for _ in range(3)]
-    waits = [one.offer(payload=b'"' + b"x" * 70_000 + b'"') for _ in range(2)]  # too large to be prefetched
-    given = len(one.of(GiveTask))
-    one.pass_time(SECOND)
-    for task in waits:
-        assert one.failure(task).code == "quarantined"
-    one.exit(1)
-    assert len(one.of(GiveTask)) == given
-    assert [one.failure(task).code for task in tasks] == ["deadline", "quarantined", "quarantined"]
-
-
-def test_exceptions_do_not_count_for_intensity(stage):
-    one = stage(max_kills=1).start()
-    for _ in range(10):
-        one.answer(one.offer(), "raised", b"", message="ValueError: x")
-    assert not one.of(AgentQuarantined)
-    assert not one.killed()
-
-
-# ---- deaths --------------------------------------------------------------------------------------------
-
-
-def test_unstarted_tasks_of_a_dead_worker_go_to_another(stage):
-    one = stage().start()
-    warm(one, 10_000)
-    tasks = [one.offer() for _ in range(4)]
-    worker = one.give_of(tasks[0]).worker
-    assert {one.give_of(task).worker for task in tasks} == {worker}
-    one.exit(worker, "exit code 3")
-    assert (one.failure(tasks[0]).code, one.failure(tasks[0]).effect) == ("worker_died", Effect.MAYBE)
-    assert "exit code 3" in one.failure(tasks[0]).message
-    for task in tasks[1:]:
-        assert one.give_of(task).worker != worker
-        one.answer(task)
-        assert one.succeeded(task)
-
-
-def test_all_running_tasks_of_a_concurrent_worker_are_lost_together(stage):
-    one = stage(Contract(name="echo", concurrency=2, runtime="asyncio", deadline_ms=1_000)).start()
-    first = one.offer()
-    one.pass_time(500 * MS)
-    second = one.offer()
-    assert one.give_of(second).worker == one.give_of(first).worker
-    one.pass_time(500 * MS)
-    one.exit(1)
-    assert one.failure(first).code == "deadline"
-    assert one.failure(second).code == "worker_died"
-    assert "deadline" in one.failure(second).message
-
-
-def test_dead_spare_is_replaced_after_a_pause(stage):
-    one = stage().start()
-    assert len(one.of(SpawnWorker)) == 2
-    one.exit(2)
-    assert one.last(WorkersFailing).worker == 2
-    one.pass_time(SECOND)
-    assert len(one.of(SpawnWorker)) == 3
-
-
-def test_junk_kills_and_counts_against_the_running_agent(stage):
-    one = stage(max_kills=1).start()
-    for _ in range(2):
-        task = one.offer()
-        worker = one.give_of(task).worker
-        one.handle(WorkerMisbehaved(worker, "junk"))
-        one.handle(WorkerMisbehaved(worker, "more junk"))
-        one.exit(worker)
-        assert "junk" in one.failure(task).message
-        one.handle(WorkerReady(one.of(SpawnWorker)[-1].worker, 1, one.contracts))
-    assert len(one.killed()) == 2
-    assert len(one.of(AgentQuarantined)) == 1
-
-
-def test_answer_to_a_task_it_never_had_is_junk(stage):
-    one = stage().start()
-    one.handle(WorkerAnswered(1, 77, "returned", b"1"))
-    assert one.killed() == [1]
-
-
-# ---- memory --------------------------------------------------------------------------------------------
-
-
-def test_memory_is_measured_only_while_a_limited_task_runs(stage):
-    one = stage(Contract(name="echo", memory_bytes=64 << 20), memory_check_ms=50).start()
-    one.pass_time(SECOND)
-    assert not one.of(MeasureMemory)
-    task = one.offer()
-    one.pass_time(50 * MS)
-    assert one.of(MeasureMemory) == [MeasureMemory(1)]
-    one.handle(MemoryMeasured(1, 60 << 20))
-    one.pass_time(50 * MS)
-    assert len(one.of(MeasureMemory)) == 2
-    one.answer(task)
-    one.handle(MemoryMeasured(1, 60 << 20))
-    one.pass_time(SECOND)
-    assert len(one.of(MeasureMemory)) == 2
-
-
-def test_memory_breach_kills_and_names_the_sizes(stage):
-    one = stage(Contract(name="echo", memory_bytes=64 << 20)).start()
-    task = one.offer()
-    one.pass_time(50 * MS)
-    one.handle(MemoryMeasured(1, 65 << 20))
-    assert one.killed() == [1]
-    one.exit(1)
-    assert one.failure(task).code == "out_of_memory"
-    assert "65 MiB" in one.failure(task).message
 
 
 # ---- withdrawal and drain ------------------------------------------------------------------------------
