@@ -22,7 +22,7 @@ def parse_address(text: str, *, setting: str = "address") -> Address:
     """Reads "host:port", with IPv6 hosts in brackets.
 
     Raises:
-        ConfigError: not of that form, or the port is not 0..65535.
+        ConfigError: not of that form, the host is none, or the port is not 0..65535.
     """
     host, separator, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
@@ -30,7 +30,10 @@ def parse_address(text: str, *, setting: str = "address") -> Address:
         raise ConfigError(f"{setting} is {text!r}; write it as host:port, such as 127.0.0.1:7000")
     if not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise ConfigError(f"{setting} is {text!r}; the port must be a number from 0 to 65535")
-    return Address(host, int(port))
+    try:
+        return Address(host, int(port))
+    except ValueError as problem:
+        raise ConfigError(f"{setting} is {text!r}; {problem}") from None
 
 
 def format_address(address: Address) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgpack
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -44,6 +46,7 @@ from hubless_gossip.messages import (
 )
 
 MESH = b"testmesh"
+LONGEST_HOST = ".".join(["h" * 63] * 3 + ["h" * 61])
 few = settings(max_examples=150, deadline=None)
 
 ascii_ = st.characters(min_codepoint=33, max_codepoint=126)
@@ -51,7 +54,12 @@ nodes = st.text(ascii_, min_size=1, max_size=8)
 counts = st.integers(0, 2**63 - 1)
 hashes = st.integers(0, 2**64 - 1)
 seqs = st.integers(0, 2**32 - 1)
-addresses = st.builds(Address, st.text(ascii_, min_size=1, max_size=9), st.integers(1, 65535))
+hosts = (
+    st.from_regex(r"([a-z0-9]([a-z0-9_-]{0,5}[a-z0-9])?\.){0,2}[A-Z0-9]{1,5}", fullmatch=True)
+    | st.ip_addresses().map(str)
+    | st.just("fe80::1%eth0")
+)
+addresses = st.builds(Address, hosts, st.integers(1, 65535))
 statements = st.builds(Statement, nodes, counts, counts, addresses, st.binary(max_size=40))
 
 
@@ -169,7 +177,7 @@ def test_entries_carry_claims_whole(claim: Claim) -> None:
 def test_the_largest_rumours_fit_a_rumour_packet() -> None:
     node = "n" * NODE_MAX_CHARS
     most = 2**63 - 1
-    said = Statement("n" * NODE_MAX_CHARS, most, most, Address("h" * 253, 65535), bytes(META_MAX_BYTES))
+    said = Statement("n" * NODE_MAX_CHARS, most, most, Address(LONGEST_HOST, 65535), bytes(META_MAX_BYTES))
     accused = Standing(most, most, 65535, Rank.DEAD, (node,) * ACCUSERS_MAX, (node,) * GONE_MAX)
     header = pack_header(MESH, node, most)
     for message in (Says(pack_statement(said), bytes(64)), Accuses(node, accused, bytes(64))):
@@ -178,3 +186,93 @@ def test_the_largest_rumours_fit_a_rumour_packet() -> None:
 
 def test_names_beyond_ascii_do_not_get_in() -> None:
     assert unpack_packet(pack_packet(pack_header(MESH, "ü", 1), []), MESH) is Fault.MALFORMED
+
+
+def nowhere(host: str) -> list[list[Any]]:
+    """One message of every kind that carries an address, all with this host."""
+    statement = msgpack.packb(["n", 1, 1, [host, 5], b""])
+    return [[1, 1, [host, 5], 0, False], [3, 1, "n", 1, [host, 5]], [5, statement], [8, 1, 1, [host, 5]]]
+
+
+NO_HOSTS = [
+    "a/b",
+    "*",
+    ";",
+    "%",
+    "!",
+    "~",
+    ".",
+    "-",
+    ":",
+    "a..b",
+    ".a",
+    "a.",
+    "-a",
+    "a-",
+    "_a",
+    "a_",
+    "a.-b",
+    "tcp://x",
+    "x:1",
+    "@x",
+    "a,b",
+    "a;b",
+    "a\\b",
+    "[::1]",
+    "::1::2",
+    "1:2",
+    "::::",
+    "12345::",
+    "fe80::1%",
+    "%eth0",
+    "::1%*",
+    "::1%a/b",
+    "::1%;",
+    "::١",
+    "é",
+    "１",
+]
+
+
+@pytest.mark.parametrize(
+    "host", [*NO_HOSTS, "", " ", "a b", "a\n", "a\tb", "::1\n", "\0", "h" * 64, f"{LONGEST_HOST}h"]
+)
+def test_a_host_that_is_none_makes_a_malformed_message(host: str) -> None:
+    with pytest.raises(ValueError, match="host must be"):
+        Address(host, 5)
+    ping, please, says, digest = nowhere(host)
+    raw = msgpack.packb(
+        [1, MESH, "sender", 7, b"", [ping, please, digest, msgspec.to_builtins(Ack(1, 2, True))]]
+    )
+    assert unpack_packet(raw, MESH) == Envelope("sender", 7, [Ack(1, 2, True)], 0, 3)
+    assert unpack_statement(says[1]) is None
+
+
+PLAIN_HOST = re.compile(r"[0-9A-Za-z]([0-9A-Za-z._-]*[0-9A-Za-z])?")
+
+
+@few
+@given(st.text(ascii_ | st.characters(), max_size=12) | st.text("a.:%-*/[]_0", max_size=8))
+def test_whatever_passes_for_a_host_is_harmless(host: str) -> None:
+    found = unpack_packet(msgpack.packb([1, MESH, "sender", 7, b"", nowhere(host)[:1]]), MESH)
+    assert isinstance(found, Envelope)
+    if found.messages:
+        bare, _, zone = host.partition("%")
+        assert ":" in bare or (not zone and ".." not in host)
+        assert all(PLAIN_HOST.fullmatch(part) for part in (*filter(None, bare.split(":")), zone or "0"))
+
+
+@few
+@given(hosts)
+def test_names_and_addresses_are_hosts(host: str) -> None:
+    for raw in nowhere(host)[:1]:
+        found = unpack_packet(msgpack.packb([1, MESH, "sender", 7, b"", [raw]]), MESH)
+        assert isinstance(found, Envelope)
+        assert len(found.messages) == 1
+
+
+@pytest.mark.parametrize(
+    "host", ["::", "::1", "2001:db8::", "::ffff:1.2.3.4", "localhost", "my_app-1.example", LONGEST_HOST]
+)
+def test_hosts_in_use_are_hosts(host: str) -> None:
+    assert Address(host, 5).host == host

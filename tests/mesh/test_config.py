@@ -20,7 +20,8 @@ def test_addresses_are_read_and_written_back(text: str, address: Address) -> Non
 
 
 @pytest.mark.parametrize(
-    "text", ["", "7000", ":7000", "host", "host:", "host:seven", "host:65536", "host:-1", "h:²"]
+    "text",
+    ["", "7000", ":7000", "host", "host:", "host:seven", "host:65536", "host:-1", "h:²", "a/b:5", "*:5"],
 )
 def test_what_is_no_address_is_refused_by_name(text: str) -> None:
     with pytest.raises(ConfigError, match="--join") as refusal:
