@@ -1,6 +1,8 @@
-"""A mesh of real processes for the benchmarks."""
+"""What the benchmarks with real processes share: starting a mesh, and saying what came out."""
 
+import json
 from pathlib import Path
+from typing import Any, NoReturn
 
 from hubless.demo.processes import LocalMesh, LocalNode, free_ports
 
@@ -21,3 +23,13 @@ async def started(mesh: LocalMesh, folder: Path, count: int) -> list[LocalNode]:
     for node in nodes:
         await node.wait_ready()
     return nodes
+
+
+def conclude(figures: dict[str, Any], *, as_json: bool) -> NoReturn:
+    """Prints the figures and ends the process: exit code 0 if all of `figures["met"]` are, else 1."""
+    if as_json:
+        print(json.dumps(figures))
+    else:
+        for name, value in figures.items():
+            print(f"{name:18} {value}")
+    raise SystemExit(not all(figures["met"].values()))

@@ -8,7 +8,6 @@ within the second after it. A call that fails, or is answered wrongly, is lost.
 """
 
 import argparse
-import json
 import random
 import tempfile
 import time
@@ -18,7 +17,7 @@ from typing import Any
 
 import trio
 
-from benchmarks._local import started
+from benchmarks._local import conclude, started
 from hubless import Mesh, MeshError, connect
 from hubless.demo.processes import LocalMesh, LocalNode, local_mesh
 
@@ -50,12 +49,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    figures = trio.run(_measure, arguments)
-    if arguments.json:
-        print(json.dumps(figures))
-    for name, value in () if arguments.json else figures.items():
-        print(f"{name:12} {value}")
-    raise SystemExit(not all(figures["met"].values()))
+    conclude(trio.run(_measure, arguments), as_json=arguments.json)
 
 
 async def _measure(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -9,7 +9,6 @@ Every node is stopped at most once: the return of a member that flaps is told la
 """
 
 import argparse
-import json
 import os
 import random
 import signal
@@ -23,6 +22,7 @@ from typing import Any
 
 import trio
 
+from benchmarks._local import conclude
 from hubless.demo.processes import LocalMesh, LocalNode, free_ports, local_mesh
 
 BOUNDS = {
@@ -88,12 +88,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.stops > arguments.nodes:
         parser.error(f"--stops {arguments.stops}: at most as many as nodes, since each is stopped once")
-    figures = trio.run(_measure, arguments)
-    if arguments.json:
-        print(json.dumps(figures))
-    for name, value in () if arguments.json else figures.items():
-        print(f"{name:16} {value}")
-    raise SystemExit(not all(figures["met"].values()))
+    conclude(trio.run(_measure, arguments), as_json=arguments.json)
 
 
 async def _measure(arguments: argparse.Namespace) -> dict[str, Any]:

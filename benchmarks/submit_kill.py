@@ -17,7 +17,7 @@ from typing import Any
 
 import trio
 
-from benchmarks._local import started
+from benchmarks._local import conclude, started
 from hubless.demo.processes import LocalMesh, LocalNode, local_mesh
 
 BOUNDS = {"lost": 0, "repeated": 0, "wrong": 0}
@@ -32,12 +32,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    figures = trio.run(_measure, arguments)
-    if arguments.json:
-        print(json.dumps(figures))
-    for name, value in () if arguments.json else figures.items():
-        print(f"{name:12} {value}")
-    raise SystemExit(not all(figures["met"].values()))
+    conclude(trio.run(_measure, arguments), as_json=arguments.json)
 
 
 async def _measure(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -8,7 +8,6 @@ lowest and highest round. The client is this process, on the same cores as every
 """
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -17,7 +16,7 @@ from typing import Any
 
 import trio
 
-from benchmarks._local import started
+from benchmarks._local import conclude, started
 from hubless import Mesh, connect
 from hubless.demo.processes import local_mesh
 
@@ -37,12 +36,7 @@ def main() -> None:
     parser.add_argument("--agent", choices=["echo", "echo_in_thread"], default="echo")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    figures = trio.run(_measure, arguments)
-    if arguments.json:
-        print(json.dumps(figures))
-    for name, value in () if arguments.json else figures.items():
-        print(f"{name:24} {value}")
-    raise SystemExit(not all(figures["met"].values()))
+    conclude(trio.run(_measure, arguments), as_json=arguments.json)
 
 
 async def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
