@@ -349,6 +349,7 @@ class Node:
         except MetaTooLargeError as problem:
             out.append(Halt(str(problem)))
             return
+        self._roles.view_changed(now_ns, out)
 
     def _publish(self, now_ns: int, out: list[NodeEffect]) -> None:
         out += self._gossip.handle(now_ns, MetaChanged(pack_meta(self._meta)))

@@ -50,6 +50,8 @@ class _Pending:
 
 @dataclass(slots=True)
 class GatewayCounters:
+    """What became of the tasks that clients handed in. `placed_again` counts every repetition towards an owner."""
+
     accepted: int = 0
     answered: int = 0
     refused: int = 0

@@ -44,6 +44,7 @@ _MS = 1_000_000
 _FIRST_RESEND_NS = 1_000 * _MS
 _LONGEST_RESEND_NS = 8_000 * _MS
 _PARKED_RETRY_NS = 200 * _MS
+_LONGEST_PARKED_NS = 2_000 * _MS
 _WHEEL_WIDTH_NS = 50 * _MS
 _KEPT_NS = 60_000 * _MS
 _KEPT_ROWS = 20_000
@@ -71,6 +72,12 @@ class _Running:
 
 @dataclass(slots=True)
 class OwnerCounters:
+    """What became of the tasks that gateways placed here.
+
+    `recognised` counts placements of a task that is here already, `fenced` outcomes of another attempt than the
+    current one, `redispatched` attempts that were lost with their node.
+    """
+
     placed: int = 0
     recognised: int = 0
     attempts: int = 0
@@ -101,7 +108,7 @@ class Owner:
         self._running: dict[bytes, _Running] = {}
         self._by_executor: dict[str, dict[bytes, None]] = {}
         self._avoid: dict[bytes, frozenset[str]] = {}
-        self._parked: dict[bytes, None] = {}
+        self._parked: dict[bytes, int] = {}
         self._ended: deque[tuple[bytes, int, int]] = deque()
         self._ended_bytes = 0
         self._wheel: Wheel[bytes] = Wheel(width_ns=_WHEEL_WIDTH_NS)
@@ -193,10 +200,11 @@ class Owner:
                 continue
             if now_ns >= row.deadline_ns:
                 self._expire(now_ns, row, out)
-            elif row.state is State.QUEUED:
-                self._dispatch(now_ns, row, out)
-            else:
+            elif row.state is State.RUNNING:
                 self._repeat_order(now_ns, row, out)
+            elif now_ns >= self._parked[task]:
+                del self._parked[task]
+                self._dispatch(now_ns, row, out)
         self._forget_old(now_ns)
 
     def next_deadline_ns(self) -> int | None:
@@ -246,12 +254,24 @@ class Owner:
         match choice:
             case Chosen(node=node, permit=permit):
                 self._parked.pop(row.task, None)
+                # `_order` finds it here: that an entry is committed at once is what this log is relied on for.
                 self._running[row.task] = _Running(permit, 0)
                 self._propose(now_ns, AttemptStarted(row.task, row.attempt + 1, node), out)
             case NoExecutor():
-                self._avoid.pop(row.task, None)
-                self._parked[row.task] = None
-                self._wheel.add(min(now_ns + _PARKED_RETRY_NS, row.deadline_ns), row.task)
+                self._park(now_ns, row, choice)
+
+    def _park(self, now_ns: int, row: Row, why: NoExecutor) -> None:
+        """Keeps the task until somebody can take it; a task that waits already keeps the one timer that it has."""
+        self._avoid.pop(row.task, None)
+        if row.task in self._parked:
+            return
+        due_ns = now_ns + _PARKED_RETRY_NS
+        if why.not_offered:
+            due_ns = row.deadline_ns  # whoever comes to offer it is a change of the view
+        elif why.retry_at_ns is not None and why.refused == why.offering:
+            due_ns = min(max(due_ns, why.retry_at_ns), now_ns + _LONGEST_PARKED_NS)
+        self._parked[row.task] = min(due_ns, row.deadline_ns)
+        self._wheel.add(self._parked[row.task], row.task)
 
     def _order(self, now_ns: int, row: Row, out: list[NodeEffect]) -> None:
         self.counters.attempts += 1
@@ -308,6 +328,8 @@ class Owner:
         tasks = self._by_executor.get(row.executor)
         if tasks is not None:
             tasks.pop(row.task, None)
+            if not tasks:
+                del self._by_executor[row.executor]
         if running.permit is _OWN:
             return
         if failure is None:

@@ -7,7 +7,7 @@ import pytest
 
 from hubless.effects import NodeEffect, ToPeer
 from hubless.guard import Breakers
-from hubless.placement import mint_task_id
+from hubless.placement import AgentRing, mint_task_id
 from hubless.tasks import Owner
 from hubless.view import View
 from hubless.wire import Assign, Ended, Place, Settled, Taken, Withdraw
@@ -249,6 +249,36 @@ def test_a_task_of_an_agent_that_nobody_offers_yet_waits_for_one(
     executor, _ = assigned(said(out))
     broken = Failure(code="worker_died", message="gone", effect=Effect.MAYBE)
     assert assigned(room.ended(executor, 1, broken)), "its retries are those on offer by now"
+
+
+def test_a_parked_task_is_looked_at_five_times_a_second_however_often_the_view_changes(
+    room: Room, member: Callable[..., Member], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for node in ("n1", "n2", "n3"):
+        room.view.learn(member(node, condition=Condition.BUSY))
+    looks: list[str] = []
+    look = View.agent_ring
+
+    def counted(view: View, agent: str) -> AgentRing:
+        looks.append(agent)
+        return look(view, agent)
+
+    monkeypatch.setattr(View, "agent_ring", counted)
+    room.place()
+    for now_ms in range(100):
+        room.owner.view_changed(now_ms * MS, [])
+    looks.clear()
+    for now_ms in range(100, 2_100, 50):
+        room.tick(now_ms * MS)
+    assert len(looks) == 10
+
+
+def test_a_task_that_nobody_offers_waits_for_the_view_alone(
+    view_of: Callable[..., View], member: Callable[..., Member]
+) -> None:
+    room = Room(view_of(member("n0", offers=())))
+    room.place()
+    assert room.owner.next_deadline_ns() == 30 * S
 
 
 def test_a_parked_task_expires_without_effect(
