@@ -5,7 +5,7 @@ Both ends are of the same version, since the node starts the worker; junk is sti
 """
 
 import struct
-from typing import Final, get_args
+from typing import Final, cast, get_args
 
 import msgpack
 import msgspec
@@ -82,7 +82,7 @@ class FrameReader:
 
 def _frame(parts: tuple[object, ...]) -> bytes:
     # Exceptions of users may have texts that are no Unicode: the frame must go out all the same.
-    body: bytes = msgpack.packb(parts, use_bin_type=True, unicode_errors="replace")
+    body = cast("bytes", msgpack.packb(parts, use_bin_type=True, unicode_errors="replace"))
     return _LENGTH.pack(len(body)) + body
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import signal
 import sys
@@ -13,17 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
 from hubless.cli.exits import Exit
 from hubless.cli.loop import run_trio
 from hubless.cli.options import Addresses, checked_target, json_option
+from hubless.cli.voice import JsonVoice, PlainVoice, Printer
 from hubless.config import DEFAULT_SHARDS, NodeConfig, parse_address
-from hubless.driver import LogLine, Ready, serve
+from hubless.driver import serve
 
 _PR_SET_PDEATHSIG = 1
 _PARENT_CHECK_S = 0.5
-_LEVEL_STYLES = {"warning": "yellow", "error": "red", "debug": "bright_black"}
 
 
 @click.command(name="up")
@@ -79,51 +77,15 @@ def command(
         join=tuple(parse_address(address, setting="join") for group in join for address in group),
         **options,
     )
-    voice = _JsonVoice() if as_json else _Voice()
+    with Printer() as printer:
+        voice = JsonVoice(printer) if as_json else PlainVoice(printer)
 
-    async def node() -> None:
-        await serve(config, ready=voice.ready, log=voice.log)
+        async def node() -> None:
+            await serve(config, ready=voice.ready, log=voice.log)
 
-    run_trio(node)
-    voice.stopped()
+        run_trio(node)
+        voice.stopped()
     return Exit.OK
-
-
-class _Voice:
-    """Lines for people."""
-
-    def ready(self, ready: Ready) -> None:
-        name = f" ({ready.name})" if ready.name else ""
-        agents = ", ".join(ready.agents) or "no agents: it passes work on"
-        click.echo(
-            f"{click.style('ready', fg='green', bold=True)}  node {ready.node}{name} of mesh {ready.mesh}, "
-            f"work {ready.work}, gossip {ready.gossip}; {agents}"
-        )
-        if ready.agents:
-            click.echo(f"try    mesh call {ready.agents[0]} JSON --at {ready.work}")
-
-    def log(self, line: LogLine) -> None:
-        source = click.style(f"{line.source:9}", fg="cyan")
-        click.echo(f"{source} {click.style(line.text, fg=_LEVEL_STYLES.get(line.level))}")
-
-    def stopped(self) -> None:
-        click.echo("left the mesh")
-
-
-class _JsonVoice:
-    """One JSON object a line: events "ready", "log" and "stopped"."""
-
-    def ready(self, ready: Ready) -> None:
-        self._say("ready", msgspec.to_builtins(ready))
-
-    def log(self, line: LogLine) -> None:
-        self._say("log", msgspec.to_builtins(line))
-
-    def stopped(self) -> None:
-        self._say("stopped", {})
-
-    def _say(self, event: str, fields: dict[str, Any]) -> None:
-        click.echo(json.dumps({"event": event} | fields, ensure_ascii=False))
 
 
 def die_with(parent: int) -> None:

@@ -20,7 +20,19 @@ from hubless.client.reply import Reply, unreachable_reply
 from hubless.placement import mint_task_id, shard_of_key
 from hubless.tasks.attempts import LONGEST_DEADLINE_MS
 from hubless.tasks.wheel import Wheel
-from hubless.wire import Answer, Ask, Cancel, Envelope, Hello, Limits, Refused, Submit, Told, Welcome
+from hubless.wire import (
+    Answer,
+    Ask,
+    Cancel,
+    Envelope,
+    Hello,
+    Limits,
+    Refused,
+    Submit,
+    Told,
+    Welcome,
+    limits_for,
+)
 from hubless.wire.outbox import Outbox
 from hubless_agents import Effect, Failure
 
@@ -334,7 +346,7 @@ class Session:
             self.mesh = welcome.mesh
             self.shards = welcome.shards
             self.payload_bytes = welcome.payload_bytes
-            limits = Limits(frame_bytes=8 * welcome.payload_bytes, payload_bytes=welcome.payload_bytes)
+            limits = limits_for(welcome.payload_bytes)
             self._outbox = Outbox(mesh=welcome.mesh, sender="", boot=0, limits=limits)
         gateway.owned = tuple(shard for shard in welcome.owned if shard < self.shards)
         if gateway.phase is not Phase.UP:

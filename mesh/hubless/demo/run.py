@@ -100,6 +100,7 @@ async def _start(mesh: LocalMesh, nodes: int, place: Path) -> None:
 async def _all_alive(mesh: LocalMesh, board: Board) -> None:
     """Waits until every node sees every node alive with its agents, and learns their names."""
     addresses = [node.work for node in mesh.nodes]
+    members: list[dict[str, Any]] = []
     async with connect(*addresses) as client:
         for address in addresses:
             while True:

@@ -25,7 +25,7 @@ from hubless.meta import Meta
 from hubless.node import LeaveMesh, Node
 from hubless.station import Station
 from hubless.transport import Heartbeat, Inbound, Outbound
-from hubless.wire import Limits, Outbox, Welcome
+from hubless.wire import Outbox, Welcome, limits_for
 from hubless_agents import Pool, Supervisor, SupervisorConfig
 from hubless_gossip import Address, Gossip, GossipConfig, Identity, JoinRequested, Remembered
 
@@ -152,7 +152,7 @@ def _identify(
 
 
 def _bound(config: NodeConfig, context: zmq.Context[zmq.Socket[bytes]]) -> Sockets:
-    frame_bytes = _limits(config).frame_bytes
+    frame_bytes = limits_for(config.payload_bytes).frame_bytes
     peers, gossipers = _connections()
     work = Inbound(context, zmq.ROUTER, config.listen, frame_bytes=frame_bytes)
     try:
@@ -189,12 +189,10 @@ def _gossip_address(config: NodeConfig) -> Address:
     return Address(config.listen.host, port + 1 if 0 < port < 65535 else 0)
 
 
-def _limits(config: NodeConfig) -> Limits:
-    return Limits(frame_bytes=8 * config.payload_bytes, payload_bytes=config.payload_bytes)
-
-
 def _outbox(config: NodeConfig, identity: Identity) -> Outbox[Any]:
-    return Outbox(mesh=identity.mesh, sender=identity.node, boot=identity.boot, limits=_limits(config))
+    return Outbox(
+        mesh=identity.mesh, sender=identity.node, boot=identity.boot, limits=limits_for(config.payload_bytes)
+    )
 
 
 def _node(
@@ -228,7 +226,7 @@ def _node(
         identity=identity,
         meta=Meta(config.name, sockets.work.address, config.zone, config.weight, ()),
         shards=shards,
-        limits=_limits(config),
+        limits=limits_for(config.payload_bytes),
         workers=config.workers,
         joins=bool(config.join),
     )

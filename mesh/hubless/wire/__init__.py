@@ -8,6 +8,7 @@ from hubless.wire.codec import (
     decode,
     encode,
     encode_refusal,
+    limits_for,
 )
 from hubless.wire.messages import (
     Answer,
@@ -54,4 +55,5 @@ __all__ = [
     "decode",
     "encode",
     "encode_refusal",
+    "limits_for",
 ]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import msgpack
 import msgspec
@@ -31,6 +31,10 @@ _NODE_CHARS = 64
 _KNOWN_TAGS = frozenset(kind.__struct_config__.tag for kind in Message.__args__)
 
 
+_SMALLEST_FRAME_BYTES = 1024 * 1024
+_PAYLOADS_PER_FRAME = 8
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds on what is read from a peer. Payloads are bounded again, by the agent's contract."""
@@ -44,6 +48,12 @@ class Limits:
             raise ValueError(
                 f"payload_bytes is {self.payload_bytes}; it must be positive and below frame_bytes ({self.frame_bytes})"
             )
+
+
+def limits_for(payload_bytes: int) -> Limits:
+    """The limits that go with the largest payload a node takes, the same on both sides of a connection."""
+    frame_bytes = max(_SMALLEST_FRAME_BYTES, _PAYLOADS_PER_FRAME * payload_bytes)
+    return Limits(frame_bytes=frame_bytes, payload_bytes=payload_bytes)
 
 
 class FrameError(Exception):
@@ -73,7 +83,7 @@ class Envelope:
 def encode(mesh: bytes, sender: str, boot: int, messages: Sequence[Message]) -> list[bytes]:
     """Encodes one frame: its two parts."""
     body = msgspec.to_builtins((mesh, sender, boot, messages), builtin_types=(bytes,))
-    return [_HEADER, msgpack.packb(body)]
+    return [_HEADER, cast("bytes", msgpack.packb(body))]
 
 
 def encode_refusal(text: str) -> list[bytes]:
