@@ -42,6 +42,7 @@ class Desk:
         "_turn",
         "counters",
         "held",
+        "lingering",
         "out",
     )
 
@@ -62,6 +63,7 @@ class Desk:
         self._serial = 0
         self._turn = 0
         self.held: dict[bytes, Held] = {}
+        self.lingering = 0
         self.out: list[SupervisorEffect] = []
         self.counters = Counters()
 
@@ -98,6 +100,7 @@ class Desk:
         """A given task has ended for its owner, but its worker still has it. True if that must be killed."""
         if held.worker is None:
             return False
+        self.lingering += 1
         if held.run_due_ns is None:
             self.out.append(RecallTask(held.worker, held.give, stop=True))
             return False
@@ -198,6 +201,7 @@ class Desk:
 
     def forget(self, held: Held) -> None:
         """An ended task has left its worker too."""
+        self.lingering -= 1
         self._timers.disarm(held)
 
     def succeed(self, held: Held, payload: bytes) -> None:

@@ -120,6 +120,16 @@ class Supervisor:
             for name, agent in self._catalogue.agents.items()
         }
 
+    def is_clogged(self) -> bool:
+        """Whether every worker runs only what nobody waits for any more: new tasks would wait behind that."""
+        if not self._desk.lingering:
+            return False
+        active = self._crew.having(Condition.ACTIVE)
+        return bool(active) and all(
+            worker.lane.running and all(held.ended for held in worker.lane.running.values())
+            for worker in active
+        )
+
     def mean_ns(self, agent: str) -> float:
         """How long a task of an agent has taken lately; infinity while none has ended here."""
         known = self._catalogue.agents.get(agent)

@@ -26,18 +26,21 @@ _MS = 1_000_000
 _KEPT_ANSWERS = 4_096
 _SHORT_WAIT_NS = 5 * _MS
 _MOST_HELD = 64
+_MOST_SENT_ON = 3
 _KEPT_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(slots=True)
 class ExecutorCounters:
-    """`joined` counts owners that asked for a task which ran, or had run, for another owner."""
+    """`joined` counts owners that asked for a task which ran, or had run, for another owner; `sent_on` orders
+    that went elsewhere since every worker here runs what was withdrawn."""
 
     assigned: int = 0
     repeated: int = 0
     joined: int = 0
     superseded: int = 0
     withdrawn: int = 0
+    sent_on: int = 0
     reported: int = 0
 
 
@@ -94,7 +97,9 @@ class Executor:
         run = self._running.get(assign.task)
         if run is None:
             told = self._told.get(assign.task)
-            if told is None or not self._is_told_again(owner, assign, told, out):
+            if told is not None and self._is_told_again(owner, assign, told, out):
+                return
+            if not self._is_sent_on(owner, assign, out):
                 self._start(now_ns, {owner: assign.attempt}, assign, out)
             return
         last = run.asked.get(owner)
@@ -146,7 +151,10 @@ class Executor:
 
         Handing a task to another node costs both of them more time than a short task takes. So tasks stay as long
         as the wait for the ones before them stays below a few milliseconds.
+        None may stay while every worker runs what was withdrawn.
         """
+        if self._supervisor.is_clogged():
+            return 0
         mean_ns = max(1.0, self._supervisor.mean_ns(agent))
         return slots * max(1, min(_MOST_HELD, int(_SHORT_WAIT_NS / mean_ns)))
 
@@ -165,6 +173,20 @@ class Executor:
             assign.failures,
         )
         self.handle(now_ns, Offered(assignment), out)
+
+    def _is_sent_on(self, owner: str, assign: Assign, out: list[NodeEffect]) -> bool:
+        """Whether another owner's task had better look for another node first.
+
+        A node refuses a task so but once, and not at all after a few failures: it waits here if it must wait anywhere.
+        """
+        if owner == self._me or len(assign.failures) >= _MOST_SENT_ON or not self._supervisor.is_clogged():
+            return False
+        if any(failure.where == self._me for failure in assign.failures):
+            return False
+        self.counters.sent_on += 1
+        message = "every worker of this node still runs a task that was withdrawn"
+        out.append(ToPeer(owner, Ended(assign.task, assign.attempt, None, _refused(self._me, message))))
+        return True
 
     def _is_told_again(self, owner: str, assign: Assign, told: _Told, out: list[NodeEffect]) -> bool:
         """Whether an attempt that ended here answers this order. A success answers any other owner's too."""
@@ -209,6 +231,10 @@ class Executor:
         while len(self._told) > _KEPT_ANSWERS or self._told_bytes > _KEPT_BYTES:
             _, oldest = self._told.popitem(last=False)
             self._told_bytes -= oldest.size_bytes
+
+
+def _refused(node: str, message: str) -> Failure:
+    return Failure(code="no_executor", message=message, where=node)
 
 
 def _withdrawn(node: str) -> Failure:

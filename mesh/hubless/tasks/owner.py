@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from hubless import notices
 from hubless.effects import NodeEffect, ToPeer
 from hubless.guard import Breakers, Permit
-from hubless.placement import Chosen, Loads, NoExecutor, choose_executor
+from hubless.placement import AgentRing, Chosen, Loads, NoExecutor, choose_executor
 from hubless.tasks.attempts import (
     LONGEST_DEADLINE_MS,
     Verdict,
@@ -92,7 +92,7 @@ class Owner:
     """The tasks whose shards this node owns.
 
     Args:
-        own_room: how many tasks of an agent this node itself should hold before others are asked.
+        own_room: how many tasks of an agent this node itself should hold before others are asked; 0 if these should be asked first.
     """
 
     def __init__(
@@ -239,18 +239,14 @@ class Owner:
     def _dispatch(self, now_ns: int, row: Row, out: list[NodeEffect]) -> None:
         """Finds an executor for the next attempt, or parks the task until there is one."""
         agent = row.agent
-        me, breakers = self._me, self._breakers
-        choice = choose_executor(
-            self._view.agent_ring(agent),
-            row.key.encode() or row.task,
-            own=me,
-            loads=self._loads,
-            takes_work=self._view.takers,
-            allows=lambda node: _OWN if node == me else breakers.allows(node, agent, now_ns),
-            visited=self._avoid.get(row.task, ()),
-            weights=breakers.weights(agent, now_ns),
-            own_slots=self._own_room(agent),
-        )
+        ring = self._view.agent_ring(agent)
+        own_room = self._own_room(agent)
+        avoid = self._avoid.get(row.task, frozenset())
+        choice: Chosen | NoExecutor | None = None
+        if own_room == 0 and len(ring.nodes) > 1 and self._me in ring.nodes:
+            choice = self._choose(now_ns, row, ring, avoid | {self._me}, own_room)
+        if not isinstance(choice, Chosen):
+            choice = self._choose(now_ns, row, ring, avoid, own_room)
         match choice:
             case Chosen(node=node, permit=permit):
                 self._parked.pop(row.task, None)
@@ -259,6 +255,22 @@ class Owner:
                 self._propose(now_ns, AttemptStarted(row.task, row.attempt + 1, node), out)
             case NoExecutor():
                 self._park(now_ns, row, choice)
+
+    def _choose(
+        self, now_ns: int, row: Row, ring: AgentRing, avoid: frozenset[str], own_room: int
+    ) -> Chosen | NoExecutor:
+        me, breakers, agent = self._me, self._breakers, row.agent
+        return choose_executor(
+            ring,
+            row.key.encode() or row.task,
+            own=me,
+            loads=self._loads,
+            takes_work=self._view.takers,
+            allows=lambda node: _OWN if node == me else breakers.allows(node, agent, now_ns),
+            visited=avoid,
+            weights=breakers.weights(agent, now_ns),
+            own_slots=own_room,
+        )
 
     def _park(self, now_ns: int, row: Row, why: NoExecutor) -> None:
         """Keeps the task until somebody can take it; a task that waits already keeps the one timer that it has."""

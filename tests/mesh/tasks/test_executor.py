@@ -162,6 +162,31 @@ def test_a_withdrawn_attempt_is_stopped_and_not_reported(room: Room) -> None:
     assert len(room.executor) == 0
 
 
+def test_while_the_only_worker_runs_what_was_withdrawn_a_task_is_sent_elsewhere_once(room: Room) -> None:
+    other = b"o" * 16
+    room.assign("n1", 1)
+    assert room.executor.room("echo", 1) == 1
+    room.withdraw("n1")
+    assert room.executor.room("echo", 1) == 0
+    ((owner, ended),) = room.assign("n2", 1, other)
+    assert ended.failure is not None
+    assert (owner, ended.failure.code, ended.failure.effect.value) == ("n2", "no_executor", "none")
+    out: list[NodeEffect] = []
+    again = Assign(other, 2, "echo", b"1", 10_000, (ended.failure,))
+    room.executor.assign(0, "n2", again, out)
+    assert len(room.executor) == 1, "it waits where it must wait anyhow"
+    room.seen(out)
+    room.answer(1)
+    assert room.executor.room("echo", 1) == 1
+
+
+def test_a_node_s_own_task_waits_behind_what_was_withdrawn(room: Room) -> None:
+    room.assign("n1", 1)
+    room.withdraw("n1")
+    assert room.assign("n0", 1, b"o" * 16) == []
+    assert len(room.executor) == 1
+
+
 def test_a_withdrawn_attempt_does_not_start_again_for_a_late_copy_of_its_order(room: Room) -> None:
     room.assign("n1", 1)
     room.withdraw("n1")

@@ -281,6 +281,21 @@ def test_a_task_that_nobody_offers_waits_for_the_view_alone(
     assert room.owner.next_deadline_ns() == 30 * S
 
 
+@pytest.mark.parametrize(("room_left", "others", "expected"), [(1, 1, "n0"), (0, 1, "n1"), (0, 0, "n0")])
+def test_a_node_without_room_asks_others_first(
+    view_of: Callable[..., View],
+    member: Callable[..., Member],
+    room_left: int,
+    others: int,
+    expected: str,
+) -> None:
+    view = view_of(member("n0"), *[member("n1")][:others])
+    owner = Owner(me="n0", view=view, breakers=Breakers(rng=random.Random(1)), own_room=lambda _: room_left)
+    out: list[NodeEffect] = []
+    owner.place(0, Place(TASK, "echo", "", b"1", 1_000, "g1"), out)
+    assert assigned(said(out))[0] == expected
+
+
 def test_a_parked_task_expires_without_effect(
     view_of: Callable[..., View], member: Callable[..., Member]
 ) -> None:
