@@ -69,6 +69,10 @@ from hubless_gossip import (
     Tell,
 )
 
+_ALONE_AFTER_NS = 3_000_000_000
+_WEIGHT_OF_THE_DEGRADED = 0.5
+_FORGET_EVERY_NS = 10_000_000_000
+
 
 class WorkFrame(Struct, frozen=True, gc=False):
     """A frame read from the work socket; `route` names the connection that it came over."""
@@ -144,15 +148,20 @@ class Node:
         self._reception = Reception(mesh=station.identity.mesh, limits=station.limits, audience=self._roles)
         self._shell_counters = shell_counters
         self._own_lag = OwnLag()
+        self._is_resigned = False
         self._due_ns: int | None = None
         self._is_ready = False
         self._load_told = 0
+        self._alone_from_ns: int | None = None
+        self._forget_at_ns = 0
 
     # -- the driver's side ------------------------------------------------------------------------------
 
     def start(self, now_ns: int) -> list[NodeEffect]:
         """Describes this node to the mesh; to be performed before the first event."""
         out: list[NodeEffect] = []
+        if self._station.joins and self._station.identity.boot > 1:
+            self._alone_from_ns = now_ns + _ALONE_AFTER_NS
         self._publish(now_ns, out)
         return self._pump(now_ns, out)
 
@@ -187,6 +196,7 @@ class Node:
             self._roles.next_deadline_ns(),
             self._breakers.next_deadline_ns(),
             self._departure.next_deadline_ns(),
+            self._alone_from_ns,
         )
         self._due_ns = min((deadline for deadline in deadlines if deadline is not None), default=None)
         return self._due_ns
@@ -228,7 +238,7 @@ class Node:
                 case _:
                     outward.append(effect)
         if not self._is_ready:
-            self._look_whether_ready(outward)
+            self._look_whether_ready(now_ns, outward)
         if self._view.ring_is_stale:
             self._forget_the_forgotten()
             outward.append(BuildRing(self._view.ring, self._view.ring_members()))
@@ -261,9 +271,19 @@ class Node:
         """Whether everybody who could hear it has been told."""
         return self._gossip.settled or not self._view.has_others()
 
-    def _look_whether_ready(self, outward: list[NodeEffect]) -> None:
-        """Ready is a node that is in the mesh and whose workers, if it has any, offer their agents."""
-        has_peers = len(self._view) > 1 or not self._station.joins
+    def _look_whether_ready(self, now_ns: int, outward: list[NodeEffect]) -> None:
+        """Ready is a node that is in the mesh and whose workers, if it has any, offer their agents.
+
+        A node that was started before is of the mesh already: when nobody answers it for a while it goes on alone.
+        """
+        has_peers = len(self._view) > 1 or not self._station.joins or self._is_resigned
+        if has_peers:
+            self._alone_from_ns = None
+        elif self._alone_from_ns is not None and now_ns >= self._alone_from_ns:
+            self._alone_from_ns, self._is_resigned, has_peers = None, True, True
+            outward.append(
+                Log("warning", "no other node of the mesh answers: serving alone until one does")
+            )
         agents = self._view.offered_by(self._me)
         if has_peers and (agents or not self._roles.runs_agents):
             self._is_ready = True
@@ -273,6 +293,9 @@ class Node:
     def _tick(self, now_ns: int, out: list[NodeEffect]) -> None:
         self._doubt_myself(now_ns, out)
         out += self._gossip.handle(now_ns, hubless_gossip.DeadlineReached())
+        if now_ns >= self._forget_at_ns:
+            self._forget_at_ns = now_ns + _FORGET_EVERY_NS
+            self._forget_the_forgotten()
         self._tell_load(now_ns, out)
         self._roles.tick(now_ns, out)
         out += (notices.of_breaker(self._view, moved) for moved in self._breakers.tick(now_ns))
@@ -315,6 +338,8 @@ class Node:
                 for member in self._gossip.members():
                     self._member_changed(now_ns, member, out)
             case LinkDegraded(reporter=reporter, target=target, degraded=degraded):
+                if degraded and reporter == self._me:
+                    self._breakers.hint(target, _WEIGHT_OF_THE_DEGRADED, now_ns)
                 out.append(notices.of_link(self._view, reporter, target, degraded=degraded))
 
     def _member_changed(self, now_ns: int, member: Member, out: list[NodeEffect]) -> None:

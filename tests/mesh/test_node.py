@@ -7,7 +7,7 @@ from typing import TypeVar
 import msgspec
 import pytest
 
-from hubless.effects import BuildRing, Halt, NodeEffect, SendWork, Serving, ToClient
+from hubless.effects import BuildRing, Halt, Log, NodeEffect, SendWork, Serving, ToClient
 from hubless.meta import Meta, pack_meta
 from hubless.node import DeadlineReached, LeaveMesh, Node, PeerRefused, RingBuilt, WorkFrame
 from hubless.placement import mint_task_id
@@ -45,8 +45,11 @@ from hubless_gossip import (
     GossipConfig,
     Identity,
     JoinRequested,
+    LinkDegraded,
+    LinkUp,
     PacketReceived,
     SendPacket,
+    Tell,
 )
 
 MESH = b"\1" * 8
@@ -63,8 +66,8 @@ def task_of(shard: int) -> bytes:
 class Alone:
     """A node that founded a mesh by itself. `run` performs what the driver would, workers included."""
 
-    def __init__(self, *, agents: bool = True, joins: bool = False) -> None:
-        identity = Identity(mesh=MESH, node="n0", boot=1, address=HERE)
+    def __init__(self, *, agents: bool = True, joins: bool = False, boot: int = 1) -> None:
+        identity = Identity(mesh=MESH, node="n0", boot=boot, address=HERE)
         gossip = Gossip(identity, config=GossipConfig.local(), rng=random.Random(1), now_ns=0)
         supervisor = None
         if agents:
@@ -200,6 +203,26 @@ def test_a_client_waits_until_the_node_serves_and_a_node_does_not() -> None:
         effect.message for effect in of(ToClient, starting.effects) if isinstance(effect.message, Welcome)
     ]
     assert [welcome.request for welcome in welcomes] == [2, 1]
+
+
+def test_a_node_that_comes_back_to_an_empty_mesh_serves_alone_and_says_so() -> None:
+    back = Alone(joins=True, boot=2)
+    assert of(Serving, back.until(2_900)) == []
+    effects = back.until(3_100)
+    assert of(Serving, effects) == [Serving(("echo",))]
+    assert [log.level for log in of(Log, effects)] == ["warning"]
+    new = Alone(joins=True)
+    assert of(Serving, new.until(5_000)) == [], "a new node has no mesh to serve yet"
+
+
+def test_a_degraded_link_of_this_node_s_own_is_routed_around(
+    alone: Alone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone.meet("n1")
+    told = [Tell(LinkDegraded(reporter, "n1", degraded=True)) for reporter in ("n0", "n2")]
+    monkeypatch.setattr(Gossip, "handle", lambda *_: told)
+    alone.node.handle(alone.now_ns, LinkUp("n1", 1))
+    assert alone.node.counters()["breakers"].hints == 1  # type: ignore[attr-defined]
 
 
 def test_a_node_that_has_not_met_its_mesh_does_not_judge_what_agents_there_are() -> None:
