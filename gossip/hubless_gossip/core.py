@@ -335,8 +335,13 @@ class Gossip:
 
     def _probe(self, now: int, node: str, *, scheduled: bool) -> None:
         started = self._prober.start(now, node, scheduled=scheduled)
-        if started is not None:
-            self._inbox.ping(started[0], node, started[1])
+        if started is None:
+            return
+        seq, address = started
+        if address == self._identity.address:  # whoever held it before this process does so no more
+            self._inbox.displaced(now, self._identity.node, self._identity.boot, seq)
+        else:
+            self._inbox.ping(seq, node, address)
 
     def _gossip(self, now: int) -> None:
         """Rumours leave every gossip interval as long as there are any."""

@@ -45,5 +45,7 @@ class Counters:
     """Expired suspicions that lacked a second accuser."""
     panics: int = 0
     """Expired suspicions that were prolonged because most of the mesh was suspect at once."""
+    displacements: int = 0
+    """Processes found gone because another one of the mesh answered at their address."""
     lags: int = 0
     """How often this node found that it had been blocked itself."""

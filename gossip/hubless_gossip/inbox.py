@@ -110,6 +110,9 @@ class Inbox:
         claim = self._table.get(sender)
         if claim is not None and claim.standing.boot > boot:
             counters.stale_boots += 1
+            for message in messages:
+                if isinstance(message, Ack):
+                    self.displaced(now, sender, boot, message.seq)
             return
         for message in messages:
             self._message(now, sender, boot, message, source)
@@ -200,7 +203,19 @@ class Inbox:
             if address is not None:
                 self._outbox.send_packed(address, self._view.own.words)
 
+    def displaced(self, now: int, sender: str, boot: int, seq: int) -> None:
+        """An ack from another process than the one that was pinged is news of the latter. A later start of the
+        same node is not: it speaks for itself."""
+        if self._view.own.leaving or not self._view.lifeguard:
+            return
+        asked = self._relays.asked(seq) or self._prober.asked(seq)
+        if asked is None or (asked[0] == sender and asked[1] <= boot):
+            return
+        self._prober.give_up(seq)
+        self._view.displaced(now, *asked)
+
     def _ack(self, now: int, sender: str, boot: int, ack: Ack) -> None:
+        self.displaced(now, sender, boot, ack.seq)
         if self._relays.hear_ack(ack.seq, sender, boot):
             return
         if self._prober.hear_ack(ack.seq, sender, boot):

@@ -23,7 +23,7 @@ class LinkState(enum.Enum):
 class Links:
     """Link evidence per watched process, and the set of processes to watch."""
 
-    __slots__ = ("_extra", "_me", "_neighbours", "_states", "_table", "_watched", "dirty")
+    __slots__ = ("_extra", "_me", "_neighbours", "_states", "_table", "_taken", "_watched", "dirty")
 
     def __init__(self, *, me: str, table: Table, neighbours: int) -> None:
         self._me = me
@@ -31,6 +31,7 @@ class Links:
         self._neighbours = neighbours
         self._extra: tuple[str, ...] = ()
         self._states: dict[str, tuple[int, LinkState]] = {}
+        self._taken: dict[str, int] = {}
         self._watched: tuple[Peer, ...] = ()
         self.dirty = True
 
@@ -49,13 +50,21 @@ class Links:
         return known[1] if known is not None and known[0] == boot else None
 
     def up(self, node: str, boot: int) -> bool:
-        return self._states.get(node) == (boot, LinkState.UP)
+        """Whether its I/O thread answers. A link to an address that somebody else holds speaks for that one."""
+        return self._states.get(node) == (boot, LinkState.UP) and self._taken.get(node) != boot
 
     def gone(self, node: str, boot: int) -> bool:
-        return self._states.get(node) == (boot, LinkState.GONE)
+        """Whether a kernel refused a connection to it, or another process answered at its address."""
+        return self._states.get(node) == (boot, LinkState.GONE) or self._taken.get(node) == boot
+
+    def taken(self, node: str, boot: int) -> None:
+        """Another process of the mesh answered at the address of this one."""
+        self._taken[node] = boot
 
     def answered(self, node: str, boot: int) -> None:
         """The process answered a probe sent later: it is not gone, whatever a port said."""
+        if self._taken.get(node) == boot:
+            del self._taken[node]
         if self.gone(node, boot):
             self._states[node] = (boot, LinkState.DOWN)
 
@@ -74,6 +83,8 @@ class Links:
     def changed(self) -> tuple[Peer, ...] | None:
         """The processes to watch from now on if they are others than before. Call it when `dirty`."""
         self.dirty = False
+        for node in [node for node in self._taken if not self._table.is_live(node)]:
+            del self._taken[node]
         ring = self._table.ring
         wanted = set(ring.successors(self._me, self._neighbours))
         wanted.update(node for node in self._extra if self._table.is_live(node))

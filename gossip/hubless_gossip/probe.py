@@ -42,6 +42,7 @@ class Probe:
     """One probe on its way."""
 
     __slots__ = (
+        "address",
         "asked",
         "boot",
         "ends_ns",
@@ -53,9 +54,12 @@ class Probe:
         "target",
     )
 
-    def __init__(self, target: str, boot: int, indirect_ns: int, ends_ns: int, *, scheduled: bool) -> None:
+    def __init__(
+        self, target: str, boot: int, address: Address, indirect_ns: int, ends_ns: int, *, scheduled: bool
+    ) -> None:
         self.target = target
         self.boot = boot
+        self.address = address
         self.indirect_ns: int | None = indirect_ns
         self.ends_ns = ends_ns
         self.scheduled = scheduled
@@ -172,12 +176,22 @@ class Prober:
         self._probes[seq] = Probe(
             target,
             claim.standing.boot,
+            claim.statement.address,
             now_ns + self._config.probe_timeout_ms * factor,
             now_ns + self._config.probe_interval_ms * factor,
             scheduled=scheduled,
         )
         self._counters.probes += 1
         return seq, claim.statement.address
+
+    def asked(self, seq: int) -> tuple[str, int, Address] | None:
+        """Which process (node, boot) was pinged under this number, and where."""
+        probe = self._probes.get(seq)
+        return None if probe is None else (probe.target, probe.boot, probe.address)
+
+    def give_up(self, seq: int) -> None:
+        """End a probe without a verdict: another process answers there."""
+        self._probes.pop(seq, None)
 
     def hear_ack(self, seq: int, sender: str, boot: int) -> bool:
         """A direct ack. True if it ends a probe: the verdict is DIRECT."""

@@ -22,13 +22,14 @@ class RelayOutcome(enum.IntEnum):
 
 
 class _Errand:
-    __slots__ = ("boot", "expires_ns", "nack_ns", "origin", "origin_seq", "target")
+    __slots__ = ("address", "boot", "expires_ns", "nack_ns", "origin", "origin_seq", "target")
 
     def __init__(self, request: IndirectPing, origin: Address, nack_ns: int, expires_ns: int) -> None:
         self.origin = origin
         self.origin_seq = request.seq
         self.target = request.target
         self.boot = request.boot
+        self.address = request.address
         self.nack_ns = nack_ns
         self.expires_ns = expires_ns
 
@@ -58,6 +59,11 @@ class Relays:
         self._nacking.append(seq)
         self._expiring.append(seq)
         return True
+
+    def asked(self, seq: int) -> tuple[str, int, Address] | None:
+        """Which process (node, boot) was pinged under this number, and where."""
+        errand = self._errands.get(seq)
+        return None if errand is None else (errand.target, errand.boot, errand.address)
 
     def hear_ack(self, seq: int, sender: str, boot: int) -> bool:
         """The target answered, late perhaps: pass it on. True if the ack belongs to an errand."""

@@ -19,7 +19,7 @@ from hubless_gossip.damping import Damper, EventQueue
 from hubless_gossip.events import MetaUpdated
 from hubless_gossip.health import Health, WakingClock
 from hubless_gossip.links import Links
-from hubless_gossip.member import Condition
+from hubless_gossip.member import Address, Condition
 from hubless_gossip.messages import Accuses, Says
 from hubless_gossip.outbox import Outbox
 from hubless_gossip.own import Own
@@ -148,6 +148,22 @@ class View:
             return
         self.hear(now_ns, Claim(node, evidence.suspected_by(held.standing, self._me, gone=True), None))
         self._shout(node)
+
+    def displaced(self, now_ns: int, node: str, boot: int, address: Address) -> None:
+        """Another process of the mesh answered a ping to that one: whoever was at `address` is there no more,
+        and a link to it speaks for its successor. As good as a refused connection, and a failed probe too."""
+        held = self.table.get(node)
+        if (
+            held is None
+            or held.statement is None
+            or (held.statement.boot, held.statement.address) != (boot, address)
+        ):
+            return
+        self._links.taken(node, boot)
+        if self._me not in held.standing.gone:
+            self._counters.displacements += 1
+            self.witness(now_ns, node, boot)
+        self._suspicions.own(node)
 
     def leave(self, now_ns: int) -> None:
         """Say goodbye to everybody."""

@@ -21,6 +21,7 @@ from hubless_gossip import (
     LinkDegraded,
     LinkDown,
     LinkRefused,
+    LinkUp,
     LoadChanged,
     MemberChanged,
     MetaChanged,
@@ -451,3 +452,33 @@ def test_the_same_seed_gives_the_same_packets(mesh: Make) -> None:
         return net.packets, net.bytes
 
     assert run() == run()
+
+
+# --- a process that was replaced at its address -----------------------------------------------
+
+
+def replaced(net: Net, old: str, new: str) -> None:
+    """`new` starts at the address of `old` before its port was ever refused; links to it are up all the time."""
+    net.kill(old, refused=False)
+    identity = Identity(b"testmesh", new, 1, net.address(old))
+    net._names[net.address(old)] = new  # noqa: SLF001 - the test network's own book of addresses
+    net.cores[new] = Gossip(identity, config=net.config, rng=random.Random(9), now_ns=net.now)
+    net.links[new], net.tells[new], net._booked[new], net._boots[new] = {}, [], None, 1  # noqa: SLF001
+    seed = min(name for name in net.cores if name != new)
+    net.give(new, JoinRequested((net.address(seed),)))
+    for watcher in sorted(net.cores):
+        if old in net.links[watcher]:
+            net.at(net.now + 5 * MS, lambda watcher=watcher: net.give(watcher, LinkUp(old, 1)))
+
+
+@pytest.mark.parametrize("count", [2, 3, 10])
+def test_a_process_that_was_replaced_at_its_address_is_dead_though_links_to_it_are_up(
+    mesh: Make, count: int
+) -> None:
+    net = mesh(count)
+    replaced(net, "n1", "successor")
+    until(net, 20.0, lambda: everybody_sees(net, "n1", DEAD))
+    net.run(60)
+    assert everybody_sees(net, "n1", DEAD)
+    assert everybody_sees(net, "successor", ALIVE)
+    assert not any(event.member.condition == DEAD for event in told_of(net, "successor"))
