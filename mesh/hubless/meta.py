@@ -28,13 +28,17 @@ class Offer(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Meta(msgspec.Struct, frozen=True, array_like=True):
-    """A node's own description. `work` is where it takes work; `weight` its share of the keys, 0 while it leaves."""
+    """A node's own description. `work` is where it takes work; `weight` its share of the keys, 0 while it leaves.
+
+    Payloads above `payload_bytes` are dropped there unread.
+    """
 
     name: str
     work: Address
     zone: str
     weight: Annotated[int, msgspec.Meta(ge=0, le=MAX_WEIGHT)]
     offers: tuple[Offer, ...]
+    payload_bytes: Count = 1024 * 1024
 
 
 class MetaTooLargeError(ValueError):

@@ -130,7 +130,7 @@ class Node:
         me = station.identity.node
         self._me = me
         self._station = station
-        self._meta = station.meta
+        self._meta = msgspec.structs.replace(station.meta, payload_bytes=station.limits.payload_bytes)
         self._gossip = gossip
         self._view = View(me=me, shards=station.shards)
         self._breakers = Breakers(rng=random.Random(f"{rng.random()}:breakers"))
@@ -281,9 +281,7 @@ class Node:
             self._alone_from_ns = None
         elif self._alone_from_ns is not None and now_ns >= self._alone_from_ns:
             self._alone_from_ns, self._is_resigned, has_peers = None, True, True
-            outward.append(
-                Log("warning", "no other node of the mesh answers: serving alone until one does")
-            )
+            outward.append(Log("warning", "no other node of the mesh answers: serving alone until one does"))
         agents = self._view.offered_by(self._me)
         if has_peers and (agents or not self._roles.runs_agents):
             self._is_ready = True

@@ -26,13 +26,18 @@ class Audience(Protocol):
     def from_client(self, now_ns: int, route: bytes, message: Message, out: list[NodeEffect]) -> bool:
         """Acts on a client's message; False if clients have no business sending it."""
 
+    def is_outlived(self, node: str, boot: int) -> bool:
+        """Whether another process is known to have taken that one's name."""
+
     def from_node(self, now_ns: int, node: str, message: Message, out: list[NodeEffect]) -> bool:
         """Acts on a node's message; False if nodes have no business sending it."""
 
 
 @dataclass(slots=True)
 class ReceptionCounters:
-    """What came in, what was dropped and why. `unaddressed` counts messages to nodes of unknown address."""
+    """What came in, what was dropped and why. `unaddressed` counts messages to nodes of unknown address,
+    `outlived` frames of a process whose name another one has by now.
+    """
 
     frames: int = 0
     garbage: int = 0
@@ -44,6 +49,7 @@ class ReceptionCounters:
     malformed: int = 0
     misplaced: int = 0
     unaddressed: int = 0
+    outlived: int = 0
 
 
 class Reception:
@@ -66,6 +72,9 @@ class Reception:
             out.append(ToClient(route, Refused("mesh_mismatch", self._foreign_text(envelope))))
             return
         sender = envelope.sender
+        if sender and self._audience.is_outlived(sender, envelope.boot):
+            self.counters.outlived += 1
+            return
         for message in envelope.messages:
             if sender:
                 is_taken = self._audience.from_node(now_ns, sender, message, out)

@@ -108,6 +108,11 @@ class Roles:
                 return False
         return True
 
+    def is_outlived(self, node: str, boot: int) -> bool:
+        """Whether another process is known to have taken that one's name."""
+        member = self._view.member(node)
+        return member is not None and boot < member.boot
+
     def from_node(self, now_ns: int, node: str, message: Message, out: list[NodeEffect]) -> bool:
         """Acts on a node's message, this node's own included; False if nodes have no business sending it."""
         match message:
@@ -232,6 +237,9 @@ class Roles:
         """Owns a task; hands on one that is new while leaving. Where the trail ends it is owned all the same."""
         if not is_task_id(place.task, self._station.shards):
             return False
+        if place.boot:
+            again = place.again or place.boot != self._station.identity.boot
+            place = msgspec.structs.replace(place, again=again, boot=0)
         if self._departure.has_begun and not self._owner.knows(place.task) and self._hand_on(place, out):
             return True
         self._owner.place(now_ns, place, out)

@@ -14,6 +14,7 @@ from hubless.placement import AgentRing, Preferences, Ring, RingMember
 from hubless_gossip import Address, Condition, Member
 
 REPLICAS = 3
+_NOBODY: frozenset[str] = frozenset()
 _DEFAULT_DEADLINE_MS = 30_000
 PRESENT = frozenset({Condition.ALIVE, Condition.BUSY, Condition.SUSPECT})
 """Conditions of a member that may still answer."""
@@ -45,6 +46,7 @@ class View:
         self._owners: dict[int, str | None] = {}
         self._agents: dict[str, dict[str, Offer]] = {}
         self._agent_rings: dict[str, AgentRing] = {}
+        self._least_payload_bytes = 2**53
         self.ring_is_stale = True
         self.pools_are_stale = True
 
@@ -61,6 +63,8 @@ class View:
         else:
             meta = unpack_meta(member.meta) if member.meta else None
         self._known[member.node] = Known(member, meta)
+        if meta is not None:
+            self._least_payload_bytes = min(self._least_payload_bytes, meta.payload_bytes)
         if member.condition is Condition.ALIVE:
             self._takers.add(member.node)
         else:
@@ -188,6 +192,17 @@ class View:
     def owned(self, node: str) -> tuple[int, ...]:
         """The shards that a node owns in this view."""
         return tuple(shard for shard in range(self._shards) if self.owner_of_shard(shard) == node)
+
+    def too_small_for(self, payload: bytes) -> frozenset[str]:
+        """The nodes that do not take a payload of this size."""
+        size = len(payload)
+        if size <= self._least_payload_bytes:
+            return _NOBODY
+        return frozenset(
+            node
+            for node, known in self._known.items()
+            if known.meta is not None and known.meta.payload_bytes < size
+        )
 
     # -- offers -----------------------------------------------------------------------------------------
 

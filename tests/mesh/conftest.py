@@ -22,10 +22,13 @@ def member(
     weight: int = 1,
     name: str = "",
     meta: bytes | None = None,
+    payload_bytes: int = 1024 * 1024,
 ) -> Member:
     """A member that takes work at port 20000 plus the number in its id."""
     number = int(node[1:])
-    described = Meta(name or f"name-{node}", Address("127.0.0.1", 20_000 + number), "", weight, offers)
+    described = Meta(
+        name or f"name-{node}", Address("127.0.0.1", 20_000 + number), "", weight, offers, payload_bytes
+    )
     packed = pack_meta(described) if meta is None else meta
     return Member(node, boot, 0, condition, Address("127.0.0.1", 10_000 + number), packed, 0, 0)
 

@@ -120,8 +120,8 @@ class Alone:
         effects = self.handle(WorkFrame(ROUTE, encode(MESH, "", 0, messages)))
         return [effect.message for effect in effects if isinstance(effect, ToClient)]
 
-    def peer(self, *messages: Message, sender: str = "n1") -> list[NodeEffect]:
-        return self.handle(WorkFrame(ROUTE, encode(MESH, sender, 1, messages)))
+    def peer(self, *messages: Message, sender: str = "n1", boot: int = 1) -> list[NodeEffect]:
+        return self.handle(WorkFrame(ROUTE, encode(MESH, sender, boot, messages)))
 
     def meet(self, node: str, *, boot: int = 1) -> None:
         """Another node, of which only the membership is real, joins this one."""
@@ -368,11 +368,24 @@ def test_what_was_with_a_process_goes_elsewhere_when_another_has_its_name() -> N
     assert [(message.task, message.again) for message in again] == [(task_of(shard), True)]
 
 
+@pytest.mark.parametrize(("boot", "is_taken"), [(0, True), (7, True), (6, False)])
+def test_what_the_last_process_may_have_started_and_runs_only_once_is_not_taken_by_the_next(
+    boot: int, is_taken: bool
+) -> None:
+    next_one = Alone(boot=7)
+    next_one.until(10)
+    next_one.meet("n1")
+    next_one.peer(Place(task_of(4), "echo", "", b"1", 1_000, "n1", once=True, boot=boot))
+    assert len(next_one.given) == is_taken
+
+
 def test_the_next_process_of_an_owner_may_ask_for_what_runs_for_the_last(alone: Alone) -> None:
     alone.meet("n1")
     alone.peer(Assign(task_of(1), 3, "echo", b"1", 60_000))
     alone.meet("n1", boot=2)
-    alone.peer(Assign(task_of(1), 1, "echo", b"1", 60_000))
+    alone.peer(Assign(task_of(2), 4, "echo", b"1", 60_000))
+    assert alone.node.counters()["reception"].outlived == 1  # type: ignore[attr-defined]
+    alone.peer(Assign(task_of(1), 1, "echo", b"1", 60_000), boot=2)
     (given,) = alone.given
     effects = alone.handle(WorkerAnswered(given.worker, given.give, "returned", b"2"))
     assert sent(effects) == [Ended(task_of(1), 1, b"2", None)]

@@ -24,6 +24,9 @@ class Listener:
         self.heard.append(("client", message))
         return isinstance(message, Cancel | Hello)
 
+    def is_outlived(self, node: str, boot: int) -> bool:
+        return False
+
     def from_node(self, now_ns: int, node: str, message: Message, out: list[NodeEffect]) -> bool:
         self.heard.append((node, message))
         return isinstance(message, Settled)

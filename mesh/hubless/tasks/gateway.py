@@ -27,11 +27,12 @@ _FIRST_RESEND_NS = 1_000 * _MS
 _LONGEST_RESEND_NS = 8_000 * _MS
 _WHEEL_WIDTH_NS = 50 * _MS
 _NAME_CHARS = 200
+_MOST_UNKNOWN = 256
 
 
 @dataclass(slots=True)
 class _Pending:
-    """A task that a client waits for; `owner` is "" while no live node can own its shard.
+    """A task that a client waits for; `owner` is "" while no live node can own its shard, `boot` the process of it.
 
     `again`: another owner may have started it before. `is_repeatable`: its agent allows a second start.
     """
@@ -45,6 +46,7 @@ class _Pending:
     resend_ns: int
     again: bool
     is_repeatable: bool
+    boot: int = 0
     resend_after_ns: int = _FIRST_RESEND_NS
 
 
@@ -76,6 +78,8 @@ class Gateway:
         self._admission = admission
         self._pending: dict[bytes, _Pending] = {}
         self._wheel: Wheel[bytes] = Wheel(width_ns=_WHEEL_WIDTH_NS)
+        self._known_agents: list[str] = []
+        self._unknown_texts: dict[str, str] = {}
         self.counters = GatewayCounters()
 
     def __len__(self) -> int:
@@ -129,7 +133,7 @@ class Gateway:
         """The node that was asked to own a task has handed it on to `owner`."""
         pending = self._pending.get(task)
         if pending is not None and self._view.is_present(owner):
-            pending.owner = owner
+            self._entrust(pending, owner)
 
     def cancel(self, task: bytes, out: list[NodeEffect]) -> None:
         """Drops a task that its client no longer waits for."""
@@ -182,6 +186,12 @@ class Gateway:
                 "bad_input",
                 f"deadlines are not negative, names and keys have at most {_NAME_CHARS} characters",
             )
+        owner = self._view.owner_of_shard(shard_of_task(submit.task))
+        if owner in self._view.too_small_for(submit.payload):
+            text = (
+                f"the owner of the task does not take {len(submit.payload)} bytes: send a reference instead"
+            )
+            return self._failure("payload_too_large", text)
         if not submit.again and not self._view.is_offered(submit.agent):
             return self._failure("unknown_agent", self._unknown_agent_text(submit.agent))
         return None
@@ -195,15 +205,20 @@ class Gateway:
 
     def _unknown_agent_text(self, agent: str) -> str:
         known = self._view.agents()
-        if not known:
-            return (
-                f"no live node offers any agent, so not {agent!r} either: start one with `mesh up AGENTS.py`"
-            )
-        near = difflib.get_close_matches(agent, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known agents: {', '.join(known[:20])}"
-        return f"no live node offers the agent {agent!r}; {hint}"
+        if known != self._known_agents or len(self._unknown_texts) >= _MOST_UNKNOWN:
+            self._known_agents = known
+            self._unknown_texts.clear()
+        text = self._unknown_texts.get(agent)
+        if text is None:
+            text = self._unknown_texts[agent] = _unknown_agent_text(agent, known)
+        return text
+
+    def _entrust(self, pending: _Pending, owner: str) -> None:
+        member = self._view.member(owner)
+        pending.owner, pending.boot = owner, 0 if member is None else member.boot
 
     def _place(self, now_ns: int, task: bytes, pending: _Pending, out: list[NodeEffect]) -> None:
+        before = pending.owner
         self._choose_owner(task, pending)
         pending.resend_ns = min(now_ns + pending.resend_after_ns, pending.deadline_ns)
         self._wheel.add(pending.resend_ns, task)
@@ -218,6 +233,7 @@ class Gateway:
                 self._me,
                 again=pending.again,
                 once=not pending.is_repeatable,
+                boot=pending.boot if pending.owner == before else 0,
             )
             out.append(ToPeer(pending.owner, place))
 
@@ -228,7 +244,8 @@ class Gateway:
             return
         fresh = view.owner_of_shard(shard_of_task(task)) or ""
         pending.again = pending.again or owner not in ("", fresh)
-        pending.owner = fresh
+        if fresh != owner:
+            self._entrust(pending, fresh)
 
     def _expire(self, task: bytes, pending: _Pending, out: list[NodeEffect]) -> None:
         self.counters.expired += 1
@@ -253,3 +270,12 @@ class Gateway:
 def _doubted(told: Failure) -> Failure:
     """What is left of "no effect" when somebody else had the task before."""
     return msgspec.structs.replace(told, effect=Effect.MAYBE) if told.effect is Effect.NONE else told
+
+
+def _unknown_agent_text(agent: str, known: list[str]) -> str:
+    """Looks for similar names, which is slow: its answers are kept until the offers change."""
+    if not known:
+        return f"no live node offers any agent, so not {agent!r} either: start one with `mesh up AGENTS.py`"
+    near = difflib.get_close_matches(agent, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known agents: {', '.join(known[:20])}"
+    return f"no live node offers the agent {agent!r}; {hint}"

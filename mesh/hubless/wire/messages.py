@@ -133,8 +133,9 @@ class Place(Struct, frozen=True, array_like=True, gc=False, tag=20):
     """Gateway to owner: keep this task and see to it. Sent again until settled; known ids are recognised.
 
     `gateway` is where the outcome goes. `trail` are the nodes that handed it on because they were leaving.
-    `again`: another owner may have started the task before; `once`: its agent must not be started twice. Who does
-    not know a task that is both answers that its effect may have happened.
+    `boot` is the process that a repetition is meant for, 0 in what is said for the first time: its successor under
+    the same name treats the task as `again`. `again`: another owner may have started the task before; `once`: its
+    agent must not be started twice. Who does not know a task that is both answers that its effect may have happened.
     """
 
     task: bytes
@@ -146,6 +147,7 @@ class Place(Struct, frozen=True, array_like=True, gc=False, tag=20):
     trail: tuple[str, ...] = ()
     again: bool = False
     once: bool = False
+    boot: int = 0
 
 
 class Settled(Struct, frozen=True, array_like=True, gc=False, tag=21):

@@ -177,7 +177,7 @@ def test_while_the_only_worker_runs_what_was_withdrawn_a_task_is_sent_elsewhere_
     assert len(room.executor) == 1, "it waits where it must wait anyhow"
     room.seen(out)
     room.answer(1)
-    assert room.executor.room("echo", 1) == 1
+    assert room.executor.room("echo", 1) > 0
 
 
 def test_a_node_s_own_task_waits_behind_what_was_withdrawn(room: Room) -> None:

@@ -65,6 +65,28 @@ class Room:
         return out
 
 
+def test_similar_names_are_looked_for_once_per_unknown_agent(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+
+    def looked(agent: str, known: list[str], n: int) -> list[str]:
+        looks.append(agent)
+        return known[:n]
+
+    monkeypatch.setattr("difflib.get_close_matches", looked)
+    for number in range(10):
+        room.submit(room.owned_by("n1", number), agent="ecko")
+    assert looks == ["ecko"]
+
+
+def test_a_repetition_is_meant_for_the_process_that_was_asked_first(room: Room) -> None:
+    task = room.owned_by("n1")
+    ((_, first),) = places(room.submit(task))
+    ((_, second),) = places(room.tick(2_000 * MS))
+    assert (first.boot, second.boot) == (0, 1)
+
+
 @pytest.fixture
 def room(view_of: Callable[..., View], member: Callable[..., Member]) -> Room:
     return Room(view_of(member("n0"), member("n1"), member("n2")))

@@ -296,6 +296,18 @@ def test_a_node_without_room_asks_others_first(
     assert assigned(said(out))[0] == expected
 
 
+def test_a_payload_goes_only_to_nodes_that_take_its_size(
+    view_of: Callable[..., View], member: Callable[..., Member]
+) -> None:
+    room = Room(view_of(member("n0", offers=()), member("n1", payload_bytes=0), member("n2"), member("n3")))
+    assert {assigned(room.place(task_of(number)))[0] for number in range(20)} == {"n2", "n3"}
+    for node in ("n2", "n3"):
+        room.view.learn(member(node, payload_bytes=0))
+    failure = settled(room.place(task_of(20)))["g1"].failure
+    assert failure is not None
+    assert (failure.code, failure.effect) == ("payload_too_large", Effect.NONE)
+
+
 def test_a_parked_task_expires_without_effect(
     view_of: Callable[..., View], member: Callable[..., Member]
 ) -> None:
