@@ -478,3 +478,13 @@ def test_a_process_that_was_replaced_at_its_address_is_dead_though_links_to_it_a
     assert everybody_sees(net, "n1", DEAD)
     assert everybody_sees(net, "successor", ALIVE)
     assert not any(event.member.condition == DEAD for event in told_of(net, "successor"))
+
+
+def test_an_earlier_boot_at_the_address_of_a_later_one_is_not_the_later_one(mesh: Make) -> None:
+    net = mesh(5)
+    net.kill("n1")
+    net.start("n1", "n0")
+    until(net, 2.0, net.agree)
+    wiped = Identity(b"testmesh", "n1", 1, net.address("n1"))
+    net.cores["n1"] = Gossip(wiped, config=LOCAL, rng=random.Random(9), now_ns=net.now)
+    until(net, 20.0, lambda: everybody_sees(net, "n1", DEAD))
