@@ -176,8 +176,11 @@ class Gateway:
             return self._failure(
                 "bad_input", f"the task id does not belong to the shard of key {submit.key[:80]!r}"
             )
-        if len(submit.payload) > self._payload_bytes:
+        owner = self._view.owner_of_shard(shard_of_task(submit.task))
+        if len(submit.payload) > self._payload_bytes or owner in self._view.too_small_for(submit.payload):
             size = f"{len(submit.payload)} bytes, the limit here is {self._payload_bytes}"
+            if len(submit.payload) <= self._payload_bytes:
+                size = f"{len(submit.payload)} bytes, the node that owns it takes less"
             return self._failure(
                 "payload_too_large", f"the payload has {size}: send a reference instead of the content"
             )
@@ -186,12 +189,6 @@ class Gateway:
                 "bad_input",
                 f"deadlines are not negative, names and keys have at most {_NAME_CHARS} characters",
             )
-        owner = self._view.owner_of_shard(shard_of_task(submit.task))
-        if owner in self._view.too_small_for(submit.payload):
-            text = (
-                f"the owner of the task does not take {len(submit.payload)} bytes: send a reference instead"
-            )
-            return self._failure("payload_too_large", text)
         if not submit.again and not self._view.is_offered(submit.agent):
             return self._failure("unknown_agent", self._unknown_agent_text(submit.agent))
         return None

@@ -92,7 +92,8 @@ class Owner:
     """The tasks whose shards this node owns.
 
     Args:
-        own_room: how many tasks of an agent this node itself should hold before others are asked; 0 if these should be asked first.
+        own_room: how many tasks of an agent this node itself should hold before others are asked; 0 if
+            these should be asked first.
     """
 
     def __init__(
@@ -242,6 +243,7 @@ class Owner:
         agent = row.agent
         ring = self._view.agent_ring(agent)
         own_room = self._own_room(agent)
+        choice: Chosen | NoExecutor
         if (
             self._loads.in_flight(agent, self._me) < own_room
             and row.task not in self._avoid
@@ -405,7 +407,7 @@ class Owner:
         if offering and self._view.too_small_for(place.payload).issuperset(offering):
             return Failure(
                 code="payload_too_large",
-                message=f"no node that offers {place.agent!r} takes {len(place.payload)} bytes: send a reference instead",
+                message=f"no node with {place.agent!r} takes {len(place.payload)} bytes: send a reference instead",
                 where=where,
             )
         if len(self) >= _MOST_LIVE:
