@@ -269,7 +269,8 @@ class Supervisor:
     def _exited(self, now_ns: int, number: int, event: WorkerExited | None) -> None:
         """Everything the process wrote has been handled: what it still has will not be answered.
 
-        `event` None: it was killed a while ago and cannot be seen to end; it is written off.
+        `event` None: it was killed a while ago and cannot be seen to end; it is written off. Answers of it may be
+        unread then, so that tasks which seem to wait may have started.
         """
         worker = self._crew.gone(number)
         if worker is None:
@@ -280,6 +281,8 @@ class Supervisor:
         dying = worker.condition is Condition.DYING
         running = list(worker.lane.running.values())
         waiting = list(worker.lane.waiting.values())
+        if event is None:
+            running, waiting = running + waiting, []
         how = worker.death if dying else message
         for held in running:
             self._lost(held, worker, how, "" if dying else detail)

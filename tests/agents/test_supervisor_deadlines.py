@@ -107,6 +107,16 @@ def test_killed_process_that_does_not_end_is_written_off(stage):
     assert one.core.counters.late_answers == 1
 
 
+def test_what_waited_in_a_process_that_is_written_off_may_have_started(stage):
+    one = stage(Contract(name="echo", deadline_ms=1_000), recall_after_ms=10_000, kill_grace_ms=500).start()
+    one.warm(10_000)
+    first, behind = one.offer(), one.offer()
+    assert one.give_of(behind).worker == one.give_of(first).worker
+    one.pass_time(SECOND)  # killed for the first one; whether it had gone on to the second, nobody has read
+    one.pass_time(500 * MS)
+    assert (one.failure(behind).code, one.failure(behind).effect.value) == ("worker_died", "maybe")
+
+
 # ---- deaths --------------------------------------------------------------------------------------------
 
 
