@@ -1,0 +1,1 @@
+"""What a mesh keeps: every shard a small replicated log, many of them in one node."""
