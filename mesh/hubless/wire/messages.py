@@ -9,10 +9,22 @@ only where they are used. Durations travel as *remaining* milliseconds, since cl
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from hubless.wire.replication import (
+    Append,
+    Appended,
+    AskVote,
+    Beat,
+    BeatAnswer,
+    Install,
+    Installed,
+    TimeoutNow,
+    Vote,
+)
 from hubless_agents import Failure
 
 _MOST_SHARDS = 4096
@@ -39,7 +51,8 @@ class Welcome(Struct, frozen=True, array_like=True, gc=False, tag=2):
 
     `gossip` is "host:port" of the gossip socket. `peers` are work addresses of live members, this node's
     first, for fail-over. `owned` are the shards that this node owns just now: an id minted for one of
-    them saves a hop. `payload_bytes` is the largest payload that this node takes.
+    them saves a hop; `reachable` those whose owner it knows and believes to be there. `payload_bytes` is the largest
+    payload that this node takes.
     """
 
     request: int
@@ -51,12 +64,14 @@ class Welcome(Struct, frozen=True, array_like=True, gc=False, tag=2):
     peers: tuple[str, ...]
     owned: tuple[Shard, ...]
     payload_bytes: Bytes = 1024 * 1024
+    reachable: tuple[Shard, ...] = ()
 
 
 class Refused(Struct, frozen=True, array_like=True, gc=False, tag=3):
-    """The frame was understood and is not wanted: `code` "mesh_mismatch" | "leaving" | "starting".
+    """The frame was understood and is not wanted: `code` "mesh_mismatch" | "leaving" | "starting" | "no_quorum".
 
-    `task` is the submission that is refused, b"" if it was something else.
+    `task` is the submission that is refused, b"" if it was something else; it has had no effect. "no_quorum": its shard
+    cannot be reached from here, another one may be (`Welcome.reachable`).
     """
 
     code: str
@@ -67,12 +82,20 @@ class Refused(Struct, frozen=True, array_like=True, gc=False, tag=3):
 # -- client and gateway -------------------------------------------------------------------------------
 
 
+class Durability(IntEnum):
+    """Where a task is kept: as its agent says, nowhere but with its gateway, or by its shard's replicas."""
+
+    OF_AGENT = 0
+    NONE = 1
+    REPLICATED = 2
+
+
 class Submit(Struct, frozen=True, array_like=True, gc=False, tag=10):
-    """A task from a client. Submitting the same id again never makes a second task while its owner lives.
+    """A task from a client. Submitting the same id again never makes a second task while it is kept.
 
     `deadline_ms` is what remains of the caller's patience; 0 asks for the agent's own deadline.
     `key` is "" for a task without one; a key decides the shard that `task` must carry. `again` says that another
-    gateway may have taken the same id before.
+    gateway may have taken the same id before. `durability` is one of `Durability`; `receipt` asks for an `Accepted`.
     """
 
     task: bytes
@@ -81,6 +104,8 @@ class Submit(Struct, frozen=True, array_like=True, gc=False, tag=10):
     payload: bytes
     deadline_ms: int
     again: bool = False
+    durability: Durability = Durability.OF_AGENT
+    receipt: bool = False
 
 
 def _check_outcome(payload: bytes | None, failure: Failure | None) -> None:
@@ -110,8 +135,21 @@ class Cancel(Struct, frozen=True, array_like=True, gc=False, tag=12):
     task: bytes
 
 
+class Accepted(Struct, frozen=True, array_like=True, gc=False, tag=15):
+    """The receipt: a majority of the shard's replicas has the submission on disk. Sent if it was asked for."""
+
+    task: bytes
+
+
 class Ask(Struct, frozen=True, array_like=True, gc=False, tag=13):
-    """An operator's question: `what` is "members" | "ring" | "breakers" | "node" | "leave"."""
+    """An operator's question or order. `what` is
+
+    "members" | "ring" | "breakers" | "node"       what the asked node believes
+    "shards" | "tasks" | "dead_letters"            put together from what all nodes say
+    "status" | "cancel" | "retry"                  of the task whose id (hexadecimal) is `argument`
+    "leave" | "drain"                              of the node named by `argument`
+    "fork"                                         of the shard numbered by `argument`
+    """
 
     request: int
     what: str
@@ -132,10 +170,10 @@ class Told(Struct, frozen=True, array_like=True, gc=False, tag=14):
 class Place(Struct, frozen=True, array_like=True, gc=False, tag=20):
     """Gateway to owner: keep this task and see to it. Sent again until settled; known ids are recognised.
 
-    `gateway` is where the outcome goes. `trail` are the nodes that handed it on because they were leaving.
-    `boot` is the process that a repetition is meant for, 0 in what is said for the first time: its successor under
-    the same name treats the task as `again`. `again`: another owner may have started the task before; `once`: its
-    agent must not be started twice. Who does not know a task that is both answers that its effect may have happened.
+    `gateway` is where the outcome goes. `trail` are the nodes that handed it on because they did not own its shard.
+    `receipt` asks for a `Taken` as soon as the task cannot be lost any more. `is_kept` is False for a task that no
+    shard keeps: it never leaves its gateway's node, and of such a task `again` says that another gateway may have
+    started it before, `once` that its agent must not be started twice.
     """
 
     task: bytes
@@ -145,9 +183,10 @@ class Place(Struct, frozen=True, array_like=True, gc=False, tag=20):
     deadline_ms: int
     gateway: str
     trail: tuple[str, ...] = ()
+    receipt: bool = False
+    is_kept: bool = True
     again: bool = False
     once: bool = False
-    boot: int = 0
 
 
 class Settled(Struct, frozen=True, array_like=True, gc=False, tag=21):
@@ -164,7 +203,10 @@ class Settled(Struct, frozen=True, array_like=True, gc=False, tag=21):
 
 
 class Assign(Struct, frozen=True, array_like=True, gc=False, tag=22):
-    """Owner to executor: run this attempt. The attempt number is the fencing token."""
+    """Owner to executor: run this attempt. The attempt number is the fencing token.
+
+    `term` is that in which the sender owns the task's shard, 0 for a task that no shard keeps.
+    """
 
     task: bytes
     attempt: int
@@ -172,6 +214,7 @@ class Assign(Struct, frozen=True, array_like=True, gc=False, tag=22):
     payload: bytes
     deadline_ms: int
     failures: tuple[Failure, ...] = ()
+    term: int = 0
 
 
 class Ended(Struct, frozen=True, array_like=True, gc=False, tag=23):
@@ -186,16 +229,57 @@ class Ended(Struct, frozen=True, array_like=True, gc=False, tag=23):
         _check_outcome(self.payload, self.failure)
 
 
+class Recall(Struct, frozen=True, array_like=True, gc=False, tag=29):
+    """Owner to executor: the attempt is no longer wanted. `term` as in the `Assign` that ordered it."""
+
+    task: bytes
+    attempt: int
+    term: int = 0
+
+
 class Withdraw(Struct, frozen=True, array_like=True, gc=False, tag=24):
-    """Owner to executor, or gateway to owner: nobody waits for this task any more."""
+    """Gateway to owner: its client no longer wants this task."""
 
     task: bytes
 
 
 class Taken(Struct, frozen=True, array_like=True, gc=False, tag=26):
-    """Owner to gateway: a task that came through other nodes is here now."""
+    """Owner to gateway: the task is kept here, and not lost as long as a majority of the shard's replicas is not."""
 
     task: bytes
+
+
+class Moved(Struct, frozen=True, array_like=True, gc=False, tag=27):
+    """The answer to a `Place` that reached a node which does not own the shard and cannot hand it on.
+
+    `owner` in `term` is the best that the sender knows; "" for nobody.
+    """
+
+    task: bytes
+    term: int
+    owner: str
+
+
+class Owns(Struct, frozen=True, array_like=True, gc=False, tag=28):
+    """To everybody: the sender has become the owner of these shards: (shard, term)."""
+
+    led: tuple[tuple[Shard, int], ...]
+
+
+class Consult(Struct, frozen=True, array_like=True, gc=False, tag=30):
+    """Node to node: an operator's question or order that the receiver can answer (see `Ask`)."""
+
+    request: int
+    what: str
+    argument: str = ""
+
+
+class Consulted(Struct, frozen=True, array_like=True, gc=False, tag=31):
+    """The answer to a `Consult`: `body` is JSON bytes, or empty with `failure` set."""
+
+    request: int
+    body: bytes
+    failure: Failure | None = None
 
 
 class LeavePlease(Struct, frozen=True, array_like=True, gc=False, tag=25):
@@ -210,6 +294,7 @@ Message = (
     | Refused
     | Submit
     | Answer
+    | Accepted
     | Cancel
     | Ask
     | Told
@@ -217,7 +302,21 @@ Message = (
     | Settled
     | Assign
     | Ended
+    | Recall
     | Withdraw
     | Taken
+    | Moved
+    | Owns
+    | Consult
+    | Consulted
     | LeavePlease
+    | Append
+    | Appended
+    | AskVote
+    | Vote
+    | Install
+    | Installed
+    | TimeoutNow
+    | Beat
+    | BeatAnswer
 )

@@ -7,10 +7,12 @@ from typing import Generic, TypeVar
 
 from hubless.wire.codec import Limits, encode
 from hubless.wire.messages import Message
+from hubless.wire.replication import Append, Install
 
 Receiver = TypeVar("Receiver", bound=Hashable)
 
 _OVERHEAD_BYTES = 512
+_ENTRY_BYTES = 32
 
 
 class Outbox(Generic[Receiver]):
@@ -65,7 +67,7 @@ class Outbox(Generic[Receiver]):
         batch: list[Message] = []
         size = 0
         for message in messages:
-            weight = _OVERHEAD_BYTES + len(getattr(message, "payload", b"") or b"")
+            weight = _weight(message)
             if batch and (
                 size + weight > self._limits.frame_bytes // 2 or len(batch) >= self._limits.messages
             ):
@@ -74,3 +76,14 @@ class Outbox(Generic[Receiver]):
             batch.append(message)
             size += weight
         yield batch
+
+
+def _weight(message: Message) -> int:
+    """About how many bytes a message takes."""
+    match message:
+        case Append(entries=entries):
+            return _OVERHEAD_BYTES + sum(_ENTRY_BYTES + len(entry.body) for entry in entries)
+        case Install(chunk=chunk):
+            return _OVERHEAD_BYTES + len(chunk)
+        case _:
+            return _OVERHEAD_BYTES + len(getattr(message, "payload", b"") or b"")
