@@ -138,7 +138,7 @@ class Beat(Struct, frozen=True, array_like=True, gc=False, tag=47):
 
 
 class BeatAnswer(Struct, frozen=True, array_like=True, gc=False, tag=48):
-    """The receiver follows the sender in all shards of beat `number` but those of `refused`, given with its own term."""
+    """The receiver follows the sender in all shards of beat `number` but those of `refused`, with its own terms."""
 
     number: Count
     refused: Annotated[tuple[Led, ...], Meta(max_length=_MOST_SHARDS)] = ()
