@@ -20,8 +20,10 @@ from hubless.wire.replication import (
     AskVote,
     Beat,
     BeatAnswer,
+    Dismissed,
     Install,
     Installed,
+    Orphaned,
     TimeoutNow,
     Vote,
 )
@@ -319,4 +321,6 @@ Message = (
     | TimeoutNow
     | Beat
     | BeatAnswer
+    | Orphaned
+    | Dismissed
 )

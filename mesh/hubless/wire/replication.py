@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 Count = Annotated[int, Meta(ge=0, lt=2**62)]
 _MOST_SHARDS = 4096
 ShardNumber = Annotated[int, Meta(ge=0, lt=_MOST_SHARDS)]
+Shards = Annotated[tuple[ShardNumber, ...], Meta(max_length=_MOST_SHARDS)]
 _MOST_VOTERS = 31
 NodeName = Annotated[str, Meta(min_length=1, max_length=64)]
 Voters = Annotated[tuple[NodeName, ...], Meta(max_length=_MOST_VOTERS)]
@@ -138,11 +139,34 @@ class Beat(Struct, frozen=True, array_like=True, gc=False, tag=47):
 
 
 class BeatAnswer(Struct, frozen=True, array_like=True, gc=False, tag=48):
-    """The receiver follows the sender in all shards of beat `number` but those of `refused`, with its own terms."""
+    """The receiver follows the sender in all shards of beat `number` but those of `refused`, with its own terms.
+
+    `broken` are shards whose replica here cannot be trusted and counts for nothing; `is_full` says that the disk has
+    no room for more work.
+    """
 
     number: Count
     refused: Annotated[tuple[Led, ...], Meta(max_length=_MOST_SHARDS)] = ()
+    broken: Shards = ()
+    is_full: bool = False
+
+
+class Orphaned(Struct, frozen=True, array_like=True, gc=False, tag=49):
+    """Node to node: of these shards I hold replicas that nobody leads, or that cannot be trusted. Do they still count?"""
+
+    number: Count
+    shards: Shards
+
+
+class Dismissed(Struct, frozen=True, array_like=True, gc=False, tag=50):
+    """The sender owns these shards of question `number`, and their committed configurations are without the asker."""
+
+    number: Count
+    shards: Shards
 
 
 RaftMessage = Append | Appended | AskVote | Vote | Install | Installed | TimeoutNow
 """What concerns one shard alone."""
+
+ShardMessage = RaftMessage | Beat | BeatAnswer | Orphaned | Dismissed
+"""All that replicas say to one another."""
