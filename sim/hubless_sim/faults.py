@@ -5,11 +5,13 @@ Each kind is a frozen Struct with ``at_ms`` and, where it lasts, ``until_ms`` (n
 ``n0`` to ``n<nodes - 1>``; an empty list of sources, targets or sides means all (other) nodes.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Literal
 
 import msgspec
 
+from hubless_sim.disk import DiskProfile
 from hubless_sim.network import Layer
 from hubless_sim.world import World
 
@@ -51,6 +53,18 @@ class Crash(
         """Put the fault on the world's calendar."""
         for index in indices(self.nodes):
             world.at(self.at_ms * MS, lambda index=index: world.crash(index, silent=self.silent))  # type: ignore[misc]
+
+
+class PowerCut(Lasting, frozen=True, tag="power_cut", tag_field="kind"):
+    """All the machines lose power at one instant: no reset tells anybody.  They start when it is back."""
+
+    nodes: tuple[str, ...]
+
+    def begin(self, world: World) -> Callable[[], None]:
+        """Cut the power."""
+        for index in indices(self.nodes):
+            world.crash(index, silent=True)
+        return _all([functools.partial(world.start, index) for index in indices(self.nodes)])
 
 
 class Restart(
@@ -224,10 +238,98 @@ class Latency(Lasting, frozen=True, tag="latency", tag_field="kind"):
         )
 
 
-Fault = Crash | Restart | Pause | Starve | Partition | OneWay | Isolate | Loss | Duplicate | Latency
+class SlowDisk(Lasting, frozen=True, tag="slow_disk", tag_field="kind"):
+    """Each commit takes longer by ``base_us`` and by an exponential share with mean ``jitter_us``."""
+
+    nodes: tuple[str, ...]
+    base_us: int = 0
+    jitter_us: int = 0
+
+    def begin(self, world: World) -> Callable[[], None]:
+        """Slow the disks down."""
+        added = DiskProfile(self.base_us * 1000, self.jitter_us * 1000)
+        return _all([world.disk(index).slow(added) for index in indices(self.nodes)])
+
+
+class StalledDisk(Lasting, frozen=True, tag="stalled_disk", tag_field="kind"):
+    """No commit ends until the fault does."""
+
+    nodes: tuple[str, ...]
+
+    def begin(self, world: World) -> Callable[[], None]:
+        """Stall the disks."""
+        return _all([world.disk(index).stall() for index in indices(self.nodes)])
+
+
+class FullDisk(Lasting, frozen=True, tag="full_disk", tag_field="kind"):
+    """The disks have room for ``room_bytes`` more; a commit that does not fit is refused, with all after it."""
+
+    nodes: tuple[str, ...]
+    room_bytes: int = 0
+
+    def begin(self, world: World) -> Callable[[], None]:
+        """Fill the disks."""
+        return _all([world.disk(index).fill(self.room_bytes) for index in indices(self.nodes)])
+
+
+class FailedFlush(Lasting, frozen=True, tag="failed_flush", tag_field="kind"):
+    """Flushes fail: a process whose commit meets this gets nothing written any more, even after the fault."""
+
+    nodes: tuple[str, ...]
+
+    def begin(self, world: World) -> Callable[[], None]:
+        """Let flushes fail."""
+        return _all([world.disk(index).fail() for index in indices(self.nodes)])
+
+
+class TornWrite(Lasting, frozen=True, tag="torn_write", tag_field="kind"):
+    """A process that ends leaves its first lost commit on the disk in part; the next process finds the damage."""
+
+    nodes: tuple[str, ...]
+
+    def begin(self, world: World) -> Callable[[], None]:
+        """From now on commits may tear."""
+        return _all([world.disk(index).tear() for index in indices(self.nodes)])
+
+
+class BitRot(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="bit_rot", tag_field="kind"
+):
+    """Bits flip in what the journals hold of a shard (null: of a drawn one); the next process finds the damage."""
+
+    at_ms: int
+    nodes: tuple[str, ...]
+    shard: int | None = None
+
+    def impose(self, world: World) -> None:
+        """Put the fault on the world's calendar."""
+        for index in indices(self.nodes):
+            world.at(self.at_ms * MS, functools.partial(world.disk(index).rot, self.shard))
+
+
+Fault = (
+    Crash
+    | PowerCut
+    | Restart
+    | Pause
+    | Starve
+    | Partition
+    | OneWay
+    | Isolate
+    | Loss
+    | Duplicate
+    | Latency
+    | SlowDisk
+    | StalledDisk
+    | FullDisk
+    | FailedFlush
+    | TornWrite
+    | BitRot
+)
 
 FAULT_KINDS = (
     "crash",
+    "power_cut",
     "restart",
     "pause",
     "starve",
@@ -237,6 +339,12 @@ FAULT_KINDS = (
     "loss",
     "duplicate",
     "latency",
+    "slow_disk",
+    "stalled_disk",
+    "full_disk",
+    "failed_flush",
+    "torn_write",
+    "bit_rot",
 )
 
 

@@ -39,6 +39,8 @@ from hubless_sim.hosts import (
     Note,
     Send,
     Watch,
+    WriteRefused,
+    Written,
 )
 
 FIRST_PORT = 10_000
@@ -118,6 +120,8 @@ def _inward(event: HostEvent) -> Event:
             if not isinstance(order, Order):
                 raise TypeError(f"{order!r} is no order to a gossip host; see Order")
             return order
+        case Written() | WriteRefused():
+            raise TypeError(f"{event!r} reached a gossip host, which writes no journal")
 
 
 def _outward(effect: Effect) -> HostEffect:

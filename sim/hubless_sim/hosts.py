@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from hubless.shard.records import Record, Recovered
+
 
 class Delivered(msgspec.Struct, frozen=True, gc=False):
     """A packet has arrived from another node."""
@@ -48,7 +50,24 @@ class Command(msgspec.Struct, frozen=True):
     order: Any
 
 
-HostEvent = Delivered | LinkUp | LinkDown | LinkRefused | Due | Command
+class Written(msgspec.Struct, frozen=True, gc=False):
+    """The write with this mark is on the disk, and so are all before it."""
+
+    mark: int
+
+
+class WriteRefused(msgspec.Struct, frozen=True, gc=False):
+    """The write with this mark was not made, nor was any that was asked for after it.
+
+    ``full``: the disk has no room; nothing of them is there, and all may be asked for again, in order.  Otherwise a
+    flush failed: nobody knows what is there, and nothing that this process writes will be.
+    """
+
+    mark: int
+    full: bool
+
+
+HostEvent = Delivered | LinkUp | LinkDown | LinkRefused | Due | Written | WriteRefused | Command
 
 
 class Send(msgspec.Struct, frozen=True, gc=False):
@@ -70,13 +89,20 @@ class Keep(msgspec.Struct, frozen=True, gc=False):
     state: bytes
 
 
+class Write(msgspec.Struct, frozen=True):
+    """Commit records to the node's journal, atomically; Written(mark) follows.  Several may be under way, in order."""
+
+    mark: int
+    records: tuple[Record, ...]
+
+
 class Note(msgspec.Struct, frozen=True):
     """Something the host tells whoever observes the run; part of the trace by its ``repr``."""
 
     value: Any
 
 
-HostEffect = Send | Watch | Keep | Note
+HostEffect = Send | Watch | Keep | Write | Note
 
 
 class Host(Protocol):
@@ -92,7 +118,11 @@ class Host(Protocol):
 
 
 class Birth(msgspec.Struct, frozen=True):
-    """What a new process knows: who it is, when, and what its predecessor kept."""
+    """What a new process knows: who it is, when, and what it finds on the disk.
+
+    ``kept`` is what a process of the node last kept; ``recovered`` is what the journal holds, in the order of the
+    shards.  ``formats`` is how many times the disk was wiped: a host may want to be another node then.
+    """
 
     node: int
     name: str
@@ -100,6 +130,8 @@ class Birth(msgspec.Struct, frozen=True):
     now_ns: int
     kept: bytes
     seed: int
+    recovered: tuple[Recovered, ...] = ()
+    formats: int = 0
 
 
 class HostMaker(Protocol):

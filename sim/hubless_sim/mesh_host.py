@@ -71,6 +71,8 @@ from hubless_sim.hosts import (
     Note,
     Send,
     Watch,
+    WriteRefused,
+    Written,
 )
 from hubless_sim.scripted_pool import PoolProfile, ScriptedPool
 
@@ -219,6 +221,8 @@ class MeshHost:
                 if not isinstance(order, MeshOrder):
                     raise TypeError(f"{order!r} is no order to a mesh host; see MeshOrder")
                 inbox.append(order)
+            case Written() | WriteRefused():
+                raise TypeError(f"{event!r} reached a node that keeps no journal")
 
     def _packet(self, packet: bytes, source: int) -> None:
         match packet[:1]:

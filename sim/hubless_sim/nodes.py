@@ -4,6 +4,7 @@ from collections import deque
 
 import msgspec
 
+from hubless_sim.disk import Disk
 from hubless_sim.hosts import Host, HostEvent
 
 NEVER_NS = 1 << 62
@@ -38,6 +39,7 @@ class Node:
         "alarm_token",
         "blocked",
         "boot",
+        "disk",
         "held",
         "host",
         "inbox",
@@ -55,6 +57,7 @@ class Node:
         self.name = f"n{index}"
         self.boot = 0
         self.host: Host | None = None
+        self.disk: Disk
         self.kept = b""
         """What the last process had on disk."""
         self.powered_off = False

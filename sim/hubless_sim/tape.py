@@ -14,10 +14,12 @@ from hubless_sim.faults import (
     MAX_MS,
     Duplicate,
     Fault,
+    FullDisk,
     Lasting,
     Latency,
     Loss,
     Partition,
+    SlowDisk,
     Starve,
     index_of,
     named,
@@ -185,9 +187,11 @@ def _check_fault(where: str, fault: Fault, tape: Tape) -> None:
                 raise TapeError(f"tape: {both[0]} is on both sides at `{where}.sides`; take it off one.")
         case Loss(rate=rate) | Duplicate(rate=rate):
             _bounded(f"{where}.rate", rate, 0, 1)
-        case Latency():
+        case Latency() | SlowDisk():
             _bounded(f"{where}.base_us", fault.base_us, 0, MAX_US)
             _bounded(f"{where}.jitter_us", fault.jitter_us, 0, MAX_US)
+        case FullDisk():
+            _bounded(f"{where}.room_bytes", fault.room_bytes, 0, MAX_BYTES)
         case Starve():
             _check_turns(where, fault)
         case _:

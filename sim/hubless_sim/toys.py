@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from hubless_sim.hosts import Birth, Command, Delivered, Due, HostEffect, HostEvent, Keep, Send, Watch
+from hubless_sim.hosts import Birth, Command, Delivered, Due, HostEffect, HostEvent, Keep, Send, Watch, Write
 
 
 class Echo:
@@ -26,7 +26,7 @@ class Echo:
         match event:
             case Delivered(packet=packet, source=source) if packet.startswith(b"ping:"):
                 return [Send(source, b"echo:" + packet[5:])]
-            case Command(order=Send() | Watch() | Keep() as effect):
+            case Command(order=Send() | Watch() | Keep() | Write() as effect):
                 return [effect]
             case Due():
                 self._due_ns = now_ns + self._interval_ns

@@ -7,6 +7,8 @@ determinism compare.
 import hashlib
 import struct
 
+import msgspec
+
 from hubless_sim.hosts import (
     Command,
     Delivered,
@@ -20,13 +22,16 @@ from hubless_sim.hosts import (
     Note,
     Send,
     Watch,
+    Write,
+    WriteRefused,
+    Written,
 )
 
 _HEAD = struct.Struct("<qiBqi")  # time in ns, node, what, peer or boot, length of what follows
 _BATCH = 2048
 
-_DELIVERED, _DUE, _UP, _DOWN, _REFUSED, _COMMAND = 1, 2, 3, 4, 5, 6
-_SEND, _WATCH, _KEEP, _NOTE, _BORN, _GONE = 17, 18, 19, 20, 32, 33
+_DELIVERED, _DUE, _UP, _DOWN, _REFUSED, _COMMAND, _WRITTEN, _UNWRITTEN = 1, 2, 3, 4, 5, 6, 7, 8
+_SEND, _WATCH, _KEEP, _NOTE, _WRITE, _BORN, _GONE = 17, 18, 19, 20, 21, 32, 33
 
 _LINKS: dict[type, int] = {LinkUp: _UP, LinkDown: _DOWN, LinkRefused: _REFUSED}
 
@@ -53,6 +58,10 @@ class Trace:
             self._text(now_ns, node, _COMMAND, repr(event.order))
         elif isinstance(event, (LinkUp, LinkDown, LinkRefused)):
             parts.append(_HEAD.pack(now_ns, node, _LINKS[type(event)], event.boot, event.peer))
+        elif type(event) is Written:
+            parts.append(_HEAD.pack(now_ns, node, _WRITTEN, event.mark, 0))
+        elif type(event) is WriteRefused:
+            parts.append(_HEAD.pack(now_ns, node, _UNWRITTEN, event.mark, event.full))
         if len(parts) > _BATCH:
             self._flush()
 
@@ -70,6 +79,13 @@ class Trace:
         elif type(effect) is Keep:
             parts.append(_HEAD.pack(now_ns, node, _KEEP, 0, len(effect.state)))
             parts.append(effect.state)
+
+    def write(self, now_ns: int, node: int, write: Write) -> int:
+        """Record a write to the journal; returns its size in bytes."""
+        raw = msgspec.msgpack.encode([(type(record).__name__, record) for record in write.records])
+        self._parts.append(_HEAD.pack(now_ns, node, _WRITE, write.mark, len(raw)))
+        self._parts.append(raw)
+        return len(raw)
 
     def born(self, now_ns: int, node: int, boot: int) -> None:
         """Record the start of a process."""

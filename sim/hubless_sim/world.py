@@ -10,10 +10,12 @@ bounded inbox and handles them, in order, when it wakes.
 """
 
 from collections.abc import Callable
+from functools import partial
 from heapq import heappop, heappush
 from typing import Any
 
 from hubless_sim.chance import stream
+from hubless_sim.disk import Disk, DiskProfile
 from hubless_sim.hosts import (
     Birth,
     Command,
@@ -26,6 +28,7 @@ from hubless_sim.hosts import (
     Note,
     Send,
     Watch,
+    Write,
 )
 from hubless_sim.links import LinkProfile, Links
 from hubless_sim.network import Layer, Network
@@ -67,6 +70,7 @@ class World:
         make: HostMaker,
         base: Layer | None = None,
         links: LinkProfile | None = None,
+        disk: DiskProfile | None = None,
         observe: Observer | None = None,
     ) -> None:
         if nodes < 1:
@@ -83,6 +87,14 @@ class World:
         self._nodes = [Node(index) for index in range(nodes)]
         self._ring_ns = 0
         self._rings = 0
+        for node in self._nodes:
+            node.disk = Disk(
+                seed=seed,
+                node=node.index,
+                profile=disk or DiskProfile(),
+                schedule=self._after,
+                deliver=partial(self._offer, node),
+            )
         self._links: Links | None = None
         if links is not None:
             self._links = Links(
@@ -136,6 +148,8 @@ class World:
                 now_ns=self.now_ns,
                 kept=node.kept,
                 seed=stream(self._seed, _PROCESS_STREAM, index, node.boot),
+                recovered=node.disk.recovered(),
+                formats=node.disk.formats,
             )
         )
         self._set_alarm(node)
@@ -151,6 +165,7 @@ class World:
         self._trace.gone(self.now_ns, index, node.boot)
         node.host = None
         node.clear()
+        node.disk.process_gone(node.boot)
         if self._links is not None:
             self._links.process_gone(node)
 
@@ -159,6 +174,7 @@ class World:
         if self._nodes[index].host is not None:
             raise ValueError(f"node {index} is running; crash it before its disk is wiped")
         self._nodes[index].kept = b""
+        self._nodes[index].disk.wipe()
 
     def block(self, index: int, *, timers_run: bool = False, silent: bool = False) -> Callable[[], None]:
         """Keep the process from running; call what is returned to let it go on.
@@ -199,6 +215,10 @@ class World:
     def boot(self, index: int) -> int:
         """How many processes have been started on the node."""
         return self._nodes[index].boot
+
+    def disk(self, index: int) -> Disk:
+        """The disk of the node: what it was asked, and what can be done to it."""
+        return self._nodes[index].disk
 
     def traffic(self, index: int) -> Traffic:
         """The counters of the node (live: copy what must not change)."""
@@ -285,11 +305,15 @@ class World:
             self._observe(self.now_ns, node.index, effect.value)
         elif type(effect) is Keep:
             node.kept = effect.state
+        elif type(effect) is Write:
+            node.disk.write(effect, self._trace.write(self.now_ns, node.index, effect))
         elif type(effect) is Watch:
             if self._links is not None:
                 self._links.watch(node, effect.peers)
         else:
-            raise TypeError(f"{node.name} returned {effect!r}; a host returns Send, Watch, Keep or Note")
+            raise TypeError(
+                f"{node.name} returned {effect!r}; a host returns Send, Watch, Keep, Write or Note"
+            )
 
     def _transmit(self, node: Node, target: int, packet: bytes) -> None:
         traffic = node.traffic

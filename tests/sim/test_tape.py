@@ -47,7 +47,7 @@ def test_a_small_tape_has_defaults_for_the_rest() -> None:
         ({"seed": -1}, r"-1 at `\$.seed`"),
         ({"start": {"join": ["n3"]}}, r"unknown node 'n3' at `\$.start.join`; this tape has n0 to n2"),
         ({"links": {"loss": 1.5}}, r"1.5 at `\$.links.loss`; allowed is 0 to 1"),
-        ({"faults": [{"kind": "fire", "at_ms": 1}]}, "Fault kinds are crash, restart"),
+        ({"faults": [{"kind": "fire", "at_ms": 1}]}, "Fault kinds are crash, power_cut, restart"),
         ({"faults": [{"kind": "crash", "at_ms": 1, "nodes": ["n9"]}]}, r"'n9' at `\$.faults\[0\].nodes`"),
         ({"faults": [{"kind": "crash", "at_ms": 1, "nodes": ["n01"]}]}, "unknown node 'n01'"),
         (
