@@ -5,7 +5,7 @@ it, by the supervisor. It is a plain frozen struct, so that it can travel and be
 """
 
 import re
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import msgspec
 
@@ -28,6 +28,13 @@ ALLOWED_RUNGS: Final[dict[Breach, tuple[Rung, ...]]] = {
     "deadline": ("kill", "quarantine"),
     "memory": ("kill", "quarantine"),
 }
+
+Durability = Literal["replicated", "none"]
+"""Where a task is kept until its end: by a majority of its shard's replicas, or only by the node that took it."""
+
+Partition = Literal["wait", "run"]
+"""What a node does with a task while its shard has no quorum within reach: wait for one, or run it all the same,
+its result provisional until the shard is back. The same task may then run on both sides."""
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 SCHEMA_LIMIT_BYTES: Final = 64 * 1024
@@ -60,7 +67,8 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     `retries` is counted on each rung by itself: by the supervisor for the same task again after a rejected
     answer, and by the task's owner for further attempts after a failed one. `deadline_ms` is the longest one
     run may take. `concurrency` above 1 (asynchronous agents only) lets one worker run several tasks at once.
-    `on_cancel` says what happens to a running plain function whose caller went away.
+    `on_cancel` says what happens to a running plain function whose caller went away. `durability` is what holds
+    for a call that does not say otherwise; `partition` matters for tasks that are replicated.
     """
 
     name: str
@@ -74,6 +82,8 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     on_breach: OnBreach = OnBreach()
     on_cancel: Literal["drop", "kill"] = "drop"
     runtime: Literal["thread", "asyncio", "trio"] = "thread"
+    durability: Durability = "replicated"
+    partition: Partition = "wait"
 
     def __post_init__(self) -> None:
         """Refuse values outside the documented ranges, with the option's name and the remedy."""
@@ -95,6 +105,8 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
                 f"agent {self.name}: concurrency {self.concurrency} needs an `async def` function; "
                 "a plain function runs one task at a time in each worker (start more workers instead)"
             )
+        self._check_choice("durability", self.durability, get_args(Durability))
+        self._check_choice("partition", self.partition, get_args(Partition))
         for breach, rungs in ALLOWED_RUNGS.items():
             chosen = getattr(self.on_breach, breach)
             if chosen not in rungs:
@@ -106,4 +118,10 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
         if not (isinstance(value, int) and low <= value <= high):
             raise ContractError(
                 f"agent {self.name}: {option} gives {value} {unit}; allowed are whole numbers from {low} to {high}"
+            )
+
+    def _check_choice(self, option: str, value: object, allowed: tuple[str, ...]) -> None:
+        if value not in allowed:
+            raise ContractError(
+                f"agent {self.name}: {option} is {value!r}; choose one of {', '.join(allowed)}"
             )

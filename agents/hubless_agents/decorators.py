@@ -7,7 +7,7 @@ from typing import Literal, TypeVar, get_args, overload
 
 import msgspec
 
-from .contract import DEFAULT_RUNGS, Breach, Contract, ContractError, OnBreach, Rung
+from .contract import DEFAULT_RUNGS, Breach, Contract, ContractError, Durability, OnBreach, Partition, Rung
 
 F = TypeVar("F", bound=Callable[..., object])
 _MARK = "__hubless_agent__"
@@ -33,6 +33,8 @@ def agent(
     on_breach: Mapping[Breach, Rung] | None = None,
     on_cancel: Literal["drop", "kill"] = "drop",
     runtime: Literal["asyncio", "trio"] | None = None,
+    durability: Durability = "replicated",
+    partition: Partition = "wait",
 ) -> Callable[[F], F]: ...
 
 
@@ -49,6 +51,8 @@ def agent(
     on_breach: Mapping[Breach, Rung] | None = None,
     on_cancel: Literal["drop", "kill"] = "drop",
     runtime: Literal["asyncio", "trio"] | None = None,
+    durability: Durability = "replicated",
+    partition: Partition = "wait",
 ) -> F | Callable[[F], F]:
     """Mark a function, plain or `async`, as an agent; see README.md for the options and their defaults.
 
@@ -70,6 +74,8 @@ def agent(
             on_breach=_on_breach(marked.__name__, on_breach or {}),
             on_cancel=on_cancel,
             runtime=_runtime(marked, runtime),
+            durability=durability,
+            partition=partition,
         )
         setattr(marked, _MARK, AgentOptions(contract))
         return marked

@@ -18,13 +18,19 @@ Count = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 
 
 class Offer(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One agent that a node runs. `slots` is how many tasks of it run at the same time on that node."""
+    """One agent that a node runs. `slots` is how many tasks of it run at the same time on that node.
+
+    `is_kept`: its shard's replicas keep a task unless the call says otherwise (contract: durability "replicated").
+    `runs_apart`: a node that reaches no quorum runs it all the same (contract: partition "run").
+    """
 
     name: str
     version: str
     slots: Count
     deadline_ms: Count
     retries: Count
+    is_kept: bool = True
+    runs_apart: bool = False
 
 
 class Meta(msgspec.Struct, frozen=True, array_like=True):
@@ -54,6 +60,8 @@ def offers_of(contracts: tuple[Contract, ...], *, workers: int) -> tuple[Offer, 
             workers * contract.concurrency,
             contract.deadline_ms,
             contract.retries,
+            contract.durability == "replicated",
+            contract.partition == "run",
         )
         for contract in sorted(contracts, key=lambda contract: contract.name)
     )

@@ -58,6 +58,7 @@ def test_defaults_are_those_of_the_readme():
     assert (contract.deadline_ms, contract.retries, contract.concurrency) == (30_000, 2, 1)
     assert (contract.on_breach.schema, contract.on_breach.raised) == ("kill", "fail")
     assert (contract.on_breach.deadline, contract.on_breach.memory) == ("kill", "kill")
+    assert (contract.durability, contract.partition) == ("replicated", "wait")
 
 
 def test_options_reach_the_contract():
@@ -68,6 +69,11 @@ def test_options_reach_the_contract():
     assert (contract.version, contract.deadline_ms, contract.retries) == ("3", 500, 0)
     assert (contract.concurrency, contract.memory_bytes, contract.runtime) == (8, 64 << 20, "asyncio")
     assert contract.on_breach.schema == "fail"
+
+    @agent(durability="none", partition="run")
+    def light(): ...
+
+    assert (Bound(light).contract.durability, Bound(light).contract.partition) == ("none", "run")
 
 
 @pytest.mark.parametrize(
@@ -85,6 +91,8 @@ def test_options_reach_the_contract():
         ({"on_breach": {"weather": "kill"}}, "weather"),
         ({"on_breach": {"deadline": "retry"}}, "deadline"),
         ({"version": ""}, "version"),
+        ({"durability": "disk"}, "durability is 'disk'; choose one of replicated, none"),
+        ({"partition": True}, "partition is True; choose one of wait, run"),
     ],
 )
 def test_wrong_option_is_refused_where_it_is_written(options, text):

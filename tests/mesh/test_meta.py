@@ -24,6 +24,29 @@ def test_slots_are_those_of_all_workers_and_offers_are_in_order() -> None:
     assert offers_of(contracts, workers=3) == (Offer("a", "1", 3, 7, 0), Offer("b", "1", 15, 30_000, 2))
 
 
+def test_an_offer_says_where_tasks_are_kept_and_what_a_lonely_node_does() -> None:
+    contracts = (
+        Contract(name="a", durability="none"),
+        Contract(name="b", partition="run"),
+        Contract(name="c"),
+    )
+    offers = offers_of(contracts, workers=1)
+    assert [(offer.is_kept, offer.runs_apart) for offer in offers] == [
+        (False, False),
+        (True, True),
+        (True, False),
+    ]
+    plain = Meta("n1", Address("127.0.0.1", 7000), "", 1, offers)
+    assert unpack_meta(pack_meta(plain)) == plain
+
+
+def test_the_offer_of_an_earlier_release_means_the_defaults() -> None:
+    raw = msgpack.packb(["n1", ["h", 1], "", 1, [["echo", "1", 1, 5, 0]]])
+    read = unpack_meta(raw)
+    assert read is not None
+    assert read.offers == (Offer("echo", "1", 1, 5, 0, True, False),)
+
+
 def test_too_many_agents_are_refused_with_the_remedy() -> None:
     offers = tuple(Offer(f"an-agent-with-a-long-name-{number}", "1", 1, 1, 0) for number in range(40))
     with pytest.raises(MetaTooLargeError, match="40 agents"):
