@@ -92,6 +92,10 @@ class Machine:
         if entry is None:
             self.counters.unknown += 1
             return None, None
+        return entry, self.follow(entry)
+
+    def follow(self, entry: Entry) -> Row | None:
+        """Applies an entry as it is, for logs that are never written down; the row that it changed, or None."""
         self.clock_ms = max(self.clock_ms, entry.at_ms)
         if isinstance(entry, Forked):
             self._fork(entry)
@@ -102,7 +106,7 @@ class Machine:
                 self.counters.unfit += 1
         self._forget_overdue(self._ended)
         self._forget_overdue(self._dead)
-        return entry, row
+        return row
 
     def live(self) -> list[Row]:
         """The unfinished tasks in the order of their submission; a retried one was submitted again."""
