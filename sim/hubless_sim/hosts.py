@@ -120,6 +120,7 @@ class Host(Protocol):
 class Birth(msgspec.Struct, frozen=True):
     """What a new process knows: who it is, when, and what it finds on the disk.
 
+    ``now_ns`` is the machine's monotonic clock, ``wall_ns`` its wall clock, in ns since 1970.
     ``kept`` is what a process of the node last kept; ``recovered`` is what the journal holds, in the order of the
     shards.  ``formats`` is how many times the disk was wiped: a host may want to be another node then.
     """
@@ -132,6 +133,7 @@ class Birth(msgspec.Struct, frozen=True):
     seed: int
     recovered: tuple[Recovered, ...] = ()
     formats: int = 0
+    wall_ns: int = 0
 
 
 class HostMaker(Protocol):

@@ -151,11 +151,11 @@ class MeshRun:
             contracts = tuple(
                 agent.to_contract() for agent in tape.agents if not agent.nodes or birth.node in agent.nodes
             )
-            self.world.at(birth.now_ns, order)
+            self.world.at(self.world.now_ns, order)
             return MeshHost(
                 birth, setting=self._setting, contracts=contracts, joins=tape.nodes > 1, seed=tape.seed
             )
-        self.world.at(birth.now_ns, functools.partial(self.world.command, birth.node, None))
+        self.world.at(self.world.now_ns, functools.partial(self.world.command, birth.node, None))
         turn = birth.node - tape.nodes
         calls = tuple(
             (number, call) for number, call in enumerate(tape.calls) if number % tape.clients == turn

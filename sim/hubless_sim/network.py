@@ -10,6 +10,7 @@ import msgspec
 from hubless_sim.chance import UNIT, UNIT_BITS, draw, stream, tail_ns, threshold
 
 _MESSAGES, _CONTROL = 0, 1
+_SECOND_NS = 1_000_000_000
 _SELF_NS = 10_000  # a node that sends to itself crosses its own loopback
 
 
@@ -17,7 +18,8 @@ class Layer(msgspec.Struct, frozen=True, eq=False):
     """One set of conditions, on the links from ``sources`` to ``targets`` (None: all nodes).
 
     Layers combine: a link is cut if any layer cuts it, chances combine as independent, latencies
-    add up.  The latency of a message is ``base_ns`` plus an exponential with mean ``jitter_ns``.
+    add up, and the narrowest ``bytes_per_s`` counts (0: no limit).  The latency of a message is ``base_ns`` plus
+    an exponential with mean ``jitter_ns``.
     """
 
     sources: frozenset[int] | None = None
@@ -27,6 +29,8 @@ class Layer(msgspec.Struct, frozen=True, eq=False):
     duplicate: float = 0.0
     base_ns: int = 0
     jitter_ns: int = 0
+    corrupt: float = 0.0
+    bytes_per_s: int = 0
 
     def covers(self, source: int, target: int) -> bool:
         """Whether the layer holds on the directed link."""
@@ -42,16 +46,22 @@ class _Conditions(msgspec.Struct, frozen=True, gc=False):
     duplicate: int
     base_ns: int
     jitter_ns: int
+    corrupt: int
+    bytes_per_s: int
 
 
 class _Link:
-    """One directed link: its stream of chance, how many messages it has seen, what holds on it."""
+    """One directed link: its stream of chance, how many messages it has seen, what holds on it.
 
-    __slots__ = ("conditions", "epoch", "key", "sent")
+    ``free_ns`` is when the line has carried what was given to it so far; it counts under a limit alone.
+    """
+
+    __slots__ = ("conditions", "epoch", "free_ns", "key", "sent")
 
     def __init__(self, key: int, conditions: _Conditions, epoch: int) -> None:
         self.key = key
         self.sent = 0
+        self.free_ns = 0
         self.conditions = conditions
         self.epoch = epoch
 
@@ -68,6 +78,8 @@ class Network:
         self._links: dict[int, _Link] = {}
         self._controls: dict[int, int] = {}
         self._rest: list[Layer] = []
+        self.garbles = False
+        """Whether any layer garbles messages; then every message has to go through ``garbled``."""
         self._everywhere = _sum(self._layers)
 
     def add(self, layer: Layer) -> None:
@@ -84,7 +96,7 @@ class Network:
         """Whether a packet can get from source to target at all."""
         return source == target or self._link(source, target).conditions.lost < UNIT
 
-    def route(self, source: int, target: int) -> tuple[int, ...]:
+    def route(self, source: int, target: int, size_bytes: int = 0, now_ns: int = 0) -> tuple[int, ...]:
         """The delays in ns after which copies of the link's next message arrive; () if it is lost."""
         if source == target:
             return (_SELF_NS,)
@@ -96,10 +108,35 @@ class Network:
         if chance & (UNIT - 1) < now.lost:
             return ()
         delay = now.base_ns + tail_ns(now.jitter_ns, chance >> 52)
+        if now.bytes_per_s:
+            free_ns = max(link.free_ns, now_ns) + size_bytes * _SECOND_NS // now.bytes_per_s
+            if free_ns > now_ns + _SECOND_NS:
+                return ()
+            link.free_ns = free_ns
+            delay += free_ns - now_ns
         if (chance >> UNIT_BITS) & (UNIT - 1) >= now.duplicate:
             return (delay,)
         again = draw(link.key ^ 1, number)
         return (delay, now.base_ns + tail_ns(now.jitter_ns, again >> 52))
+
+    def garbled(self, source: int, target: int, packet: bytes) -> bytes:
+        """What arrives of the message that was routed last on the link: itself, or with flipped bits, or cut short."""
+        if source == target or not packet:
+            return packet
+        link = self._link(source, target)
+        chance = draw(link.key ^ 2, link.sent)
+        if chance & (UNIT - 1) >= link.conditions.corrupt:
+            return packet
+        chance >>= UNIT_BITS
+        place = (chance >> 4) % len(packet)
+        if chance & 3 == 0:
+            return packet[:place]
+        spoilt = bytearray(packet)
+        for _ in range(1 + (chance & 3)):
+            spoilt[place] ^= 1 << ((chance >> 2) & 7)
+            chance = draw(chance, link.sent)
+            place = chance % len(packet)
+        return bytes(spoilt)
 
     def control_ns(self, source: int, target: int) -> int:
         """The delay of the next packet that the kernels exchange (connect, reset): never lost."""
@@ -127,15 +164,24 @@ class Network:
 
     def _changed(self) -> None:
         self._epoch += 1
+        self.garbles = any(each.corrupt > 0 for each in self._layers)
         self._rest = [each for each in self._layers if each.sources is not None or each.targets is not None]
         self._everywhere = _sum([each for each in self._layers if each not in self._rest])
 
 
 def _sum(layers: list[Layer]) -> _Conditions:
-    arrives, single, base_ns, jitter_ns = 1.0, 1.0, 0, 0
+    arrives, single, whole, base_ns, jitter_ns = 1.0, 1.0, 1.0, 0, 0
     for layer in layers:
         arrives *= 0.0 if layer.cut else 1.0 - layer.loss
         single *= 1.0 - layer.duplicate
+        whole *= 1.0 - layer.corrupt
         base_ns += layer.base_ns
         jitter_ns += layer.jitter_ns
-    return _Conditions(threshold(1.0 - arrives), threshold(1.0 - single), base_ns, jitter_ns)
+    return _Conditions(
+        lost=threshold(1.0 - arrives),
+        duplicate=threshold(1.0 - single),
+        base_ns=base_ns,
+        jitter_ns=jitter_ns,
+        corrupt=threshold(1.0 - whole),
+        bytes_per_s=min((layer.bytes_per_s for layer in layers if layer.bytes_per_s), default=0),
+    )

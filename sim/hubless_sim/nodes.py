@@ -4,6 +4,7 @@ from collections import deque
 
 import msgspec
 
+from hubless_sim.clock import Clock
 from hubless_sim.disk import Disk
 from hubless_sim.hosts import Host, HostEvent
 
@@ -27,6 +28,8 @@ class Traffic(msgspec.Struct):
     """Packets that found the inbox of a blocked process full."""
     outbox_refused: int = 0
     """Packets that a process with blocked sends had no room for."""
+    corrupted: int = 0
+    """Packets of this node that arrived with other bytes."""
     unroutable: int = 0
     """Packets to targets outside the topology."""
 
@@ -39,16 +42,19 @@ class Node:
         "alarm_token",
         "blocked",
         "boot",
+        "clock",
         "disk",
         "held",
         "host",
         "inbox",
         "index",
+        "is_serving",
         "kept",
         "name",
         "outbox",
         "powered_off",
         "silent",
+        "slowness",
         "traffic",
     )
 
@@ -58,6 +64,9 @@ class Node:
         self.boot = 0
         self.host: Host | None = None
         self.disk: Disk
+        self.clock = Clock()
+        self.slowness = 1
+        """How many times longer everything takes here; 1: handling an event takes no time."""
         self.kept = b""
         """What the last process had on disk."""
         self.powered_off = False
@@ -77,5 +86,7 @@ class Node:
         """How many faults keep it from sending and receiving, while its timers run."""
         self.silent = 0
         """How many faults keep its I/O thread from answering heartbeats."""
+        self.is_serving = False
+        """Whether a slow process has the first event of its inbox in hand."""
         self.inbox.clear()
         self.outbox.clear()

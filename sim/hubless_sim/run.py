@@ -119,7 +119,7 @@ class GossipRun:
 
     def _make(self, birth: Birth) -> GossipHost:
         host = GossipHost(birth, mesh=self.tape.seed.to_bytes(8, "big"), config=self.config)
-        self.world.at(birth.now_ns, functools.partial(self.world.command, birth.node, self._seeds))
+        self.world.at(self.world.now_ns, functools.partial(self.world.command, birth.node, self._seeds))
         return host
 
     def _observe(self, now_ns: int, node: int, value: MembershipEvent) -> None:

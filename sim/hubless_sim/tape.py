@@ -12,14 +12,10 @@ import msgspec
 from hubless_sim.faults import (
     FAULT_KINDS,
     MAX_MS,
-    Duplicate,
     Fault,
-    FullDisk,
+    Flapping,
     Lasting,
-    Latency,
-    Loss,
     Partition,
-    SlowDisk,
     Starve,
     index_of,
     named,
@@ -31,6 +27,24 @@ MAX_FAULTS = 10_000
 MAX_OPERATIONS = 10_000
 MAX_BYTES = 8 * 1024 * 1024
 MAX_US = 60_000_000
+_MAX_PPM = 100_000
+
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "awake_ms": (0, MAX_MS),
+    "base_us": (0, MAX_US),
+    "blocked_ms": (0, MAX_MS),
+    "by_ms": (-MAX_MS, MAX_MS),
+    "bytes_per_s": (1, 10**12),
+    "down_ms": (1, MAX_MS),
+    "factor": (2, 100_000),
+    "jitter_us": (0, MAX_US),
+    "ppm": (-_MAX_PPM, _MAX_PPM),
+    "rate": (0, 1),
+    "room_bytes": (0, MAX_BYTES),
+    "shard": (0, 4095),
+    "up_ms": (1, MAX_MS),
+}
+"""What the fields of faults may be, by name."""
 
 
 class TapeError(ValueError):
@@ -179,32 +193,22 @@ def _check_fault(where: str, fault: Fault, tape: Tape) -> None:
         _known(f"{where}.{field}", names, tape)
     if isinstance(fault, Lasting) and fault.until_ms is not None:
         _bounded(f"{where}.until_ms", fault.until_ms, fault.at_ms + 1, MAX_MS)
+    for field, (least, most) in _BOUNDS.items():
+        value = getattr(fault, field, None)
+        if value is not None:
+            _bounded(f"{where}.{field}", value, least, most)
     match fault:
-        case Partition(sides=(left, right)):
+        case Partition(sides=(left, right)) | Flapping(sides=(left, right)):
             if not left and not right:
                 raise TapeError(f"tape: both sides are empty at `{where}.sides`; name the nodes of one.")
             if both := sorted(set(left) & set(right)):
                 raise TapeError(f"tape: {both[0]} is on both sides at `{where}.sides`; take it off one.")
-        case Loss(rate=rate) | Duplicate(rate=rate):
-            _bounded(f"{where}.rate", rate, 0, 1)
-        case Latency() | SlowDisk():
-            _bounded(f"{where}.base_us", fault.base_us, 0, MAX_US)
-            _bounded(f"{where}.jitter_us", fault.jitter_us, 0, MAX_US)
-        case FullDisk():
-            _bounded(f"{where}.room_bytes", fault.room_bytes, 0, MAX_BYTES)
-        case Starve():
-            _check_turns(where, fault)
+        case Starve() if (fault.blocked_ms > 0) != (fault.awake_ms > 0):
+            raise TapeError(
+                f"tape: one of blocked_ms and awake_ms is 0 at `{where}`; give both (for turns) or neither."
+            )
         case _:
             pass
-
-
-def _check_turns(where: str, fault: Starve) -> None:
-    _bounded(f"{where}.blocked_ms", fault.blocked_ms, 0, MAX_MS)
-    _bounded(f"{where}.awake_ms", fault.awake_ms, 0, MAX_MS)
-    if (fault.blocked_ms > 0) != (fault.awake_ms > 0):
-        raise TapeError(
-            f"tape: one of blocked_ms and awake_ms is 0 at `{where}`; give both (for turns) or neither."
-        )
 
 
 def _bounded(where: str, value: float, least: float, most: float) -> None:

@@ -1,13 +1,20 @@
 """Each fault kind has an effect that only it explains, and its end undoes it."""
 
 import functools
+import itertools
 
 import pytest
 
+from hubless_sim.clock import WALL_START_NS
 from hubless_sim.faults import (
+    Bandwidth,
+    ClockDrift,
+    ClockJump,
+    Corrupt,
     Crash,
     Duplicate,
     Fault,
+    Flapping,
     Isolate,
     Latency,
     Loss,
@@ -15,9 +22,11 @@ from hubless_sim.faults import (
     Partition,
     Pause,
     Restart,
+    RingPartition,
+    SlowNode,
     Starve,
 )
-from hubless_sim.hosts import Delivered, Due, LinkDown, LinkUp, Send, Watch
+from hubless_sim.hosts import Delivered, Due, LinkDown, LinkUp, Send, Watch, Write, Written
 from hubless_sim.links import LinkProfile
 from hubless_sim.network import Layer
 from hubless_sim.toys import Echo
@@ -192,3 +201,118 @@ def test_latency_is_added_and_taken_away_again() -> None:
     assert trip_ms(world) == 31
     world.run_until(500 * MS)
     assert trip_ms(world) == 1
+
+
+def test_a_ring_partition_shows_each_node_another_majority() -> None:
+    names = ("n0", "n1", "n2", "n3", "n4")
+    world = World(nodes=5, seed=1, make=Echo, base=Layer(base_ns=MS))
+    for index in range(5):
+        world.start(index)
+    RingPartition(at_ms=100, until_ms=500, nodes=names).impose(world)
+    world.run_until(100 * MS)
+    seen = [{target for target in range(5) if world.network.reaches(source, target)} for source in range(5)]
+    assert seen == [{(source + step) % 5 for step in (-1, 0, 1)} for source in range(5)]
+    world.run_until(500 * MS)
+    assert all(world.network.reaches(source, target) for source in range(5) for target in range(5))
+
+
+def test_a_flapping_link_is_down_and_up_in_turns_until_it_is_whole() -> None:
+    world = world_with(Flapping(at_ms=100, until_ms=450, sides=(("n0",), ("n1",)), down_ms=100, up_ms=50))
+    whole = []
+    for at_ms in range(90, 500, 10):
+        world.run_until(at_ms * MS + 1)
+        whole.append(world.network.reaches(0, 1) and world.network.reaches(1, 0))
+        assert world.network.reaches(0, 2)
+    down = [at_ms for at_ms, is_whole in zip(range(90, 500, 10), whole, strict=True) if not is_whole]
+    assert down == [*range(100, 200, 10), *range(250, 350, 10), *range(400, 450, 10)]
+
+
+def test_corrupt_packets_arrive_with_other_bytes_or_cut_short() -> None:
+    world = world_with(Corrupt(at_ms=100, until_ms=500, rate=0.5, sources=("n0",), targets=("n1",)))
+    world.run_until(100 * MS)
+    sent = bytes(range(200, 240))
+    world.host(1).seen.clear()
+    for _ in range(200):
+        world.command(0, Send(1, sent))
+        world.command(0, Send(2, sent))
+    world.run_until(110 * MS)
+    arrived = [packet for packet in world.host(1).packets() if not packet.startswith((b"ping", b"echo"))]
+    spoilt = [packet for packet in arrived if packet != sent]
+    assert len(arrived) == 200
+    assert 70 < len(spoilt) < 130
+    assert 0 < sum(len(packet) < len(sent) for packet in spoilt) < len(spoilt)
+    assert world.host(2).packets().count(sent) == 200
+    assert world.traffic(0).corrupted >= len(spoilt)
+
+
+def test_bandwidth_makes_packets_wait_for_each_other_and_drops_what_would_wait_too_long() -> None:
+    world = world_with(Bandwidth(at_ms=100, until_ms=5_000, bytes_per_s=10_000, targets=("n1",)))
+    world.run_until(105 * MS)
+    world.host(1).seen.clear()
+    packet = b"x" * 1000
+    for _ in range(15):
+        world.command(2, Send(1, packet))
+        world.command(2, Send(3, packet))
+    world.run_until(1_500 * MS)
+    arrived = [at_ns // MS for at_ns, event in world.host(1).seen if event == Delivered(packet, 2)]
+    assert len(arrived) in (9, 10)
+    assert arrived == sorted(arrived)
+    assert [later - earlier for earlier, later in itertools.pairwise(arrived)].count(100) > 5
+    assert world.host(3).packets().count(packet) == 15
+    world.run_until(5_000 * MS)
+    assert gets_through(world, 2, 1)
+
+
+def test_a_slow_node_takes_its_time_for_each_event_and_each_commit() -> None:
+    world = world_with(SlowNode(at_ms=100, until_ms=1_000, nodes=("n1",), factor=100))
+    world.run_until(150 * MS)
+    world.host(1).seen.clear()
+    for _ in range(5):
+        world.command(0, Send(1, b"x"))
+    world.command(1, Write(1, ()))
+    world.run_until(990 * MS)
+    at_ms = [at_ns / MS for at_ns, event in world.host(1).seen if event == Delivered(b"x", 0)]
+    assert len(at_ms) == 5
+    assert at_ms[-1] - at_ms[0] >= 4 * 2
+    assert world.host(1).times(Written)[0] > 180 * MS
+    assert all(
+        later - earlier >= 2 * MS
+        for (earlier, _), (later, _) in zip(world.host(1).seen, world.host(1).seen[1:], strict=False)
+    )
+    assert world.host(2).times(Due)[-1] == 990 * MS
+    world.run_until(1_200 * MS)
+    assert gets_through(world, 0, 1)
+    assert world.host(1).times(Due)[-1] > 1_190 * MS
+
+
+def test_a_drifting_clock_hands_out_other_times_and_rings_by_them() -> None:
+    world = world_with(ClockDrift(at_ms=100, until_ms=1_100, nodes=("n1",), ppm=100_000))
+    world.run_until(2_000 * MS)
+    fast, true = world.host(1).times(Due), world.host(2).times(Due)
+    assert len(true) == 200
+    assert len(fast) in (209, 210)
+    assert fast == sorted(fast)
+    assert world.clock(1).local_ns(world.now_ns) == 2_100 * MS
+    world.crash(1)
+    world.start(1)
+    assert world.host(1).birth.now_ns == 2_100 * MS
+
+
+def test_a_slow_clock_does_not_lose_its_deadline() -> None:
+    world = world_with(ClockDrift(at_ms=105, until_ms=None, nodes=("n1",), ppm=-100_000))
+    world.run_until(1_105 * MS)
+    assert len(world.host(1).times(Due)) == 10 + 90
+    assert {at_ns % (10 * MS) for at_ns in world.host(1).times(Due)} == {0}
+
+
+def test_a_jump_of_the_wall_clock_shows_at_the_next_start_and_moves_no_deadline() -> None:
+    world = world_with(
+        ClockJump(at_ms=0, nodes=("n1", "n2"), by_ms=7),
+        ClockJump(at_ms=500, nodes=("n1",), by_ms=-3_600_000),
+        Restart(at_ms=300, nodes=("n2",)),
+        Restart(at_ms=600, nodes=("n0", "n1")),
+    )
+    world.run_until(1_000 * MS)
+    wall_ms = [(world.host(index).birth.wall_ns - WALL_START_NS) // MS for index in range(3)]
+    assert wall_ms == [600, 600 + 7 - 3_600_000, 307]
+    assert world.host(1).birth.now_ns == 600 * MS

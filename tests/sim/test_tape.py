@@ -62,6 +62,15 @@ def test_a_small_tape_has_defaults_for_the_rest() -> None:
             {"faults": [{"kind": "starve", "at_ms": 5, "nodes": ["n0"], "blocked_ms": 5}]},
             "one of blocked_ms and awake_ms is 0",
         ),
+        (
+            {"faults": [{"kind": "slow_node", "at_ms": 5, "nodes": ["n0"], "factor": 1}]},
+            r"faults\[0\].factor",
+        ),
+        (
+            {"faults": [{"kind": "flapping", "at_ms": 5, "sides": [["n0"], []], "down_ms": 0, "up_ms": 5}]},
+            "down_ms",
+        ),
+        ({"faults": [{"kind": "full_disk", "at_ms": 5, "nodes": ["n0"], "room_bytes": -1}]}, "room_bytes"),
         ({"operations": [{"kind": "leave", "at_ms": 5, "nodes": ["n7"]}]}, r"`\$.operations\[0\].nodes`"),
     ],
 )
@@ -98,6 +107,12 @@ def test_every_fault_kind_is_known_to_the_parser() -> None:
         "duplicate": {"rate": 0.5},
         "one_way": {"sources": ["n0"]},
         "latency": {"base_us": 5},
+        "flapping": {"sides": [["n0"], []], "down_ms": 5, "up_ms": 5},
+        "corrupt": {"rate": 0.5},
+        "bandwidth": {"bytes_per_s": 1000},
+        "slow_node": {"nodes": ["n0"], "factor": 10},
+        "clock_drift": {"nodes": ["n0"], "ppm": 100},
+        "clock_jump": {"nodes": ["n0"], "by_ms": -5},
     }
     kinds = {kind: {"kind": kind, "at_ms": 1} | extras.get(kind, {"nodes": ["n0"]}) for kind in FAULT_KINDS}
     tape = parse(json.dumps(SMALL | {"faults": list(kinds.values())}))

@@ -6,8 +6,9 @@ import pytest
 
 from hubless_sim.hosts import Birth, Delivered, Due, HostEffect, HostEvent, Keep, Send
 from hubless_sim.network import Layer
+from hubless_sim.processes import INBOX_LIMIT, StuckClockError
 from hubless_sim.toys import Echo
-from hubless_sim.world import INBOX_LIMIT, StuckClockError, World
+from hubless_sim.world import World
 
 MS = 1_000_000
 
