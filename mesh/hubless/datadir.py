@@ -2,6 +2,7 @@
 
     node.json    format, node id, mesh id, shards, boot; written whole, then renamed into place
     peers.bin    what gossip wants to find again, opaque here
+    journal.db   the replicas of shards that this node keeps
     lock         held by the running process
 
 A wiped directory is a new node: nothing of the old one can be mistaken for it.
@@ -27,13 +28,19 @@ class DataDirectoryError(ConfigError):
 
 
 class Formatted(msgspec.Struct, frozen=True):
-    """Contents of node.json. `mesh` is hexadecimal; `boot` counts the starts of this node."""
+    """Contents of node.json. `mesh` is hexadecimal; `boot` counts the starts of this node.
+
+    `founding`: this node founds the mesh, and whether its shards are on disk yet is not known. `has_journal`: a journal
+    has been written, and must be there.
+    """
 
     format: int
     node: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
     mesh: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
     shards: Annotated[int, msgspec.Meta(ge=1, le=65_536)]
     boot: Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
+    founding: bool = False
+    has_journal: bool = False
 
 
 def new_node_id() -> str:
@@ -70,19 +77,41 @@ class DataDirectory:
             self.close()
             raise
 
-    def boot(self, *, mesh: bytes, shards: int) -> Formatted:
-        """Formats the directory if it is new, counts one more start, and puts that on disk."""
+    @property
+    def journal_path(self) -> Path:
+        return self.path / "journal.db"
+
+    def boot(self, *, mesh: bytes, shards: int, founding: bool = False) -> Formatted:
+        """Formats the directory if it is new, counts one more start, and puts that on disk.
+
+        Raises:
+            DataDirectoryError: the journal that this directory had is gone; without it the node could break promises.
+        """
         before = self.formatted
+        if before is not None and before.has_journal and not self.journal_path.exists():
+            raise DataDirectoryError(
+                f"{self.journal_path} is gone, with what this node had promised to keep: restore it, or empty the "
+                "directory to start as a new node"
+            )
         now = Formatted(
             format=_FORMAT,
             node=before.node if before else new_node_id(),
             mesh=mesh.hex(),
             shards=shards,
             boot=(before.boot if before else 0) + 1,
+            founding=before.founding if before else founding,
+            has_journal=before is not None and before.has_journal,
         )
         self._write("node.json", msgspec.json.encode(now))
         self.formatted = now
         return now
+
+    def journal_kept(self) -> None:
+        """Notes that the journal has been written: from now on it must be there."""
+        now = self.formatted
+        if now is not None and not now.has_journal:
+            self.formatted = msgspec.structs.replace(now, founding=False, has_journal=True)
+            self._write("node.json", msgspec.json.encode(self.formatted))
 
     def remembered(self) -> bytes | None:
         """What `remember` was last given; None if nothing."""

@@ -20,12 +20,13 @@ class Stage(Enum):
 
 
 class Departure:
-    """Where a node is on its way out. Work that is not done within five seconds is left to the others, and
-    whoever has not heard the goodbye after two more finds out by itself.
+    """Where a node is on its way out. Work that is not done within five seconds is left to the others, unless it was
+    to be patient, and whoever has not heard the goodbye after two more finds out by itself.
     """
 
     def __init__(self) -> None:
         self.stage = Stage.STAYING
+        self._is_patient = False
         self._patience_ends_ns = 0
         self._look_at_ns: int | None = None
 
@@ -34,11 +35,15 @@ class Departure:
         """Whether new work is refused."""
         return self.stage is not Stage.STAYING
 
-    def begin(self, now_ns: int) -> bool:
-        """Starts draining; False if that had begun before."""
+    def begin(self, now_ns: int, *, is_patient: bool = False) -> bool:
+        """Starts draining; False if that had begun before. A second wish may still end the patience of the first."""
         if self.has_begun:
+            if self.stage is Stage.DRAINING and self._is_patient and not is_patient:
+                self._is_patient = False
+                self._patience_ends_ns = now_ns + PATIENCE_NS
             return False
         self.stage = Stage.DRAINING
+        self._is_patient = is_patient
         self._patience_ends_ns = now_ns + PATIENCE_NS
         self._look_at_ns = now_ns
         return True
@@ -48,9 +53,10 @@ class Departure:
         if self._look_at_ns is None or now_ns < self._look_at_ns:
             return None
         self._look_at_ns = now_ns + _LOOK_EVERY_NS
-        is_late = now_ns >= self._patience_ends_ns
+        is_late = now_ns >= self._patience_ends_ns and not self._is_patient
         if self.stage is Stage.DRAINING and (work_left == 0 or is_late):
             self.stage = Stage.GOODBYE
+            self._is_patient = False
             self._patience_ends_ns = now_ns + GOODBYE_NS
             return self.stage
         if self.stage is Stage.GOODBYE and (goodbye_said or is_late):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from hubless.placement import Ring, RingMember
+from hubless.shard.events import ShardEffect
 from hubless.wire import Message
 from hubless_agents import SupervisorEffect
 from hubless_gossip import Address, Persist, SendPacket, Tell, WatchLinks
@@ -71,6 +72,7 @@ class DepartureAsked(Struct, frozen=True, gc=False):
     """An operator asked, through another node, that this one leave. For the node's own ears."""
 
     reason: str
+    drain: bool = False
 
 
 class Serving(Struct, frozen=True):
@@ -87,6 +89,7 @@ class Halt(Struct, frozen=True, gc=False):
 
 NodeEffect = (
     ToPeer
+    | ShardEffect
     | SendWork
     | ToClient
     | RefuseClient

@@ -15,6 +15,9 @@ from hubless.view import REPLICAS, Known, View
 from hubless.wire import Ask, Told
 from hubless_agents import Effect, Failure
 
+_QUESTIONS = (
+    "members, ring, breakers, node, shards, tasks, dead_letters, status, cancel, retry, leave or drain"
+)
 _NS_PER_S = 1_000_000_000
 
 
@@ -44,14 +47,17 @@ class Inspection:
                 body = self._open_breakers(now_ns)
             case "node":
                 body = self._node()
-            case "leave":
+            case "leave" | "drain":
                 node = self._view.find(ask.argument)
                 if node is None:
                     text = f"no single member has the id or name {ask.argument[:80]!r}: see `mesh members`"
                     return self._refused(ask, text)
                 body = {"node": node}
             case _:
-                return self._refused(ask, "ask for members, ring, breakers, node or leave")
+                return self._refused(
+                    ask,
+                    "ask for members, ring, breakers, node, shards, tasks, dead_letters, status, cancel, retry, leave or drain",
+                )
         return Told(ask.request, msgspec.json.encode(body))
 
     def _refused(self, ask: Ask, text: str) -> Told:

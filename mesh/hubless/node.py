@@ -35,6 +35,20 @@ from hubless.meta import MetaTooLargeError, offers_of, pack_meta
 from hubless.placement import Ring
 from hubless.reception import Reception
 from hubless.roles import Roles
+from hubless.shard.events import (
+    Committed,
+    Disowned,
+    Flushed,
+    Forgotten,
+    JournalEvent,
+    JournalFailed,
+    JournalFull,
+    JournalHasRoom,
+    Owning,
+    ReadReady,
+    Restored,
+)
+from hubless.shard.replicas import Replicas
 from hubless.station import Station
 from hubless.view import PRESENT, View
 from hubless.wire import Message
@@ -71,7 +85,7 @@ from hubless_gossip import (
 
 _ALONE_AFTER_NS = 3_000_000_000
 _WEIGHT_OF_THE_DEGRADED = 0.5
-_FORGET_EVERY_NS = 10_000_000_000
+_LOOK_EVERY_NS = 1_000_000_000
 
 
 class WorkFrame(Struct, frozen=True, gc=False):
@@ -97,12 +111,24 @@ class DeadlineReached(Struct, frozen=True):
     """The time of `next_deadline_ns` has come."""
 
 
+class TickEnded(Struct, frozen=True):
+    """Everything that had arrived has been handled: what belongs together leaves together now."""
+
+
 class LeaveMesh(Struct, frozen=True):
     """A signal asked this node to finish its work and go."""
 
 
 NodeEvent: TypeAlias = (
-    WorkFrame | PeerRefused | RingBuilt | DeadlineReached | LeaveMesh | hubless_gossip.Event | PoolEvent
+    WorkFrame
+    | PeerRefused
+    | RingBuilt
+    | DeadlineReached
+    | TickEnded
+    | LeaveMesh
+    | JournalEvent
+    | hubless_gossip.Event
+    | PoolEvent
 )
 
 WorkersNotice: TypeAlias = OffersChanged | AgentQuarantined | AgentReleased | WorkersFailing
@@ -113,6 +139,7 @@ class Node:
 
     Args:
         gossip: the membership core, already holding this node's identity.
+        replicas: the core of what this node keeps, already holding what its journal has.
         supervisor: the workers' core; None for a node that runs no agents.
         rng: chance for the jitter of breakers.
         shell_counters: counters of whatever drives this node, shown beside its own.
@@ -123,6 +150,7 @@ class Node:
         station: Station,
         *,
         gossip: Gossip,
+        replicas: Replicas,
         supervisor: Supervisor | None,
         rng: random.Random,
         shell_counters: Callable[[], dict[str, object]] = dict,
@@ -139,6 +167,7 @@ class Node:
             station,
             view=self._view,
             breakers=self._breakers,
+            replicas=replicas,
             supervisor=supervisor,
             departure=self._departure,
             inspection=Inspection(
@@ -153,7 +182,7 @@ class Node:
         self._is_ready = False
         self._load_told = 0
         self._alone_from_ns: int | None = None
-        self._forget_at_ns = 0
+        self._look_at_ns = 0
 
     # -- the driver's side ------------------------------------------------------------------------------
 
@@ -173,6 +202,10 @@ class Node:
                 self._reception.frame(now_ns, route, parts, out)
             case WorkerAnswered() | WorkerReady() | WorkerExited() | WorkerMisbehaved() | MemoryMeasured():
                 self._roles.pool_event(now_ns, event, out)
+            case TickEnded():
+                self._roles.tick_ended(now_ns, out)
+            case Flushed() | JournalFailed() | JournalFull() | JournalHasRoom():
+                self._roles.keeping.journal(now_ns, event, out)
             case DeadlineReached():
                 self._tick(now_ns, out)
             case RingBuilt(ring=ring):
@@ -221,18 +254,23 @@ class Node:
     def _pump(self, now_ns: int, pending: list[NodeEffect]) -> list[NodeEffect]:
         """Handles what the roles of this node say to one another; returns what is left for the driver."""
         outward: list[NodeEffect] = []
-        for effect in pending:  # grows while it is walked: handlers append what follows from an effect
+        done = 0
+        while done < len(pending) or self._roles.decide(now_ns, pending):
+            effect = pending[done]  # the list grows while it is walked: by what follows from an effect
+            done += 1
             match effect:
                 case ToPeer(node=node, message=message):
                     if node == self._me:
                         self._roles.from_node(now_ns, node, message, pending)
                     else:
                         self._send(node, message, outward)
+                case Committed() | Restored() | Owning() | Disowned() | Forgotten() | ReadReady():
+                    self._roles.keeping.replicas_said(now_ns, effect, pending)
                 case Tell() | OffersChanged() | AgentQuarantined() | AgentReleased() | WorkersFailing():
                     self._listen(now_ns, effect, pending)
-                case DepartureAsked(reason=reason):
+                case DepartureAsked(reason=reason, drain=drain):
                     pending.append(Log("warning", f"leaving because {reason}"))
-                    self._leave(now_ns, pending)
+                    self._leave(now_ns, pending, is_patient=drain)
                 case Drained():
                     pass  # the departure looks at the work that is left by itself
                 case _:
@@ -291,9 +329,10 @@ class Node:
     def _tick(self, now_ns: int, out: list[NodeEffect]) -> None:
         self._doubt_myself(now_ns, out)
         out += self._gossip.handle(now_ns, hubless_gossip.DeadlineReached())
-        if now_ns >= self._forget_at_ns:
-            self._forget_at_ns = now_ns + _FORGET_EVERY_NS
+        if now_ns >= self._look_at_ns:
+            self._look_at_ns = now_ns + _LOOK_EVERY_NS
             self._forget_the_forgotten()
+            self._view.replace_dead(now_ns, self._station.replace_after_ns)
         self._tell_load(now_ns, out)
         self._roles.tick(now_ns, out)
         out += (notices.of_breaker(self._view, moved) for moved in self._breakers.tick(now_ns))
@@ -352,8 +391,11 @@ class Node:
             self._roles.process_replaced(member.node)
         if before is not None and before.condition in PRESENT and is_gone:
             self._process_gone(now_ns, before, work_before, out)
+        if member.condition in PRESENT and (before is None or is_gone or before.condition not in PRESENT):
+            self._roles.keeping.met(member.node)
         if before is None or is_new_process or before.condition is not member.condition:
             out.append(notices.of_member(self._view, member))
+            self._roles.keeping.conditions_changed(now_ns, out)
             self._roles.view_changed(now_ns, out)
 
     def _process_gone(self, now_ns: int, gone: Member, work: Address | None, out: list[NodeEffect]) -> None:
@@ -388,9 +430,9 @@ class Node:
         if me is not None:
             self._view.learn(me)
 
-    def _leave(self, now_ns: int, out: list[NodeEffect]) -> None:
+    def _leave(self, now_ns: int, out: list[NodeEffect], *, is_patient: bool = False) -> None:
         """Takes no new work and gives up this node's keys; `_tick` sees to the rest."""
-        if not self._departure.begin(now_ns):
+        if not self._departure.begin(now_ns, is_patient=is_patient):
             return
         out.append(Log("info", "leaving: finishing what is here"))
         self._meta = msgspec.structs.replace(self._meta, weight=0, offers=())

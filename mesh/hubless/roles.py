@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-import msgspec
 from msgspec import Struct
 
 import hubless_agents
 from hubless.config import format_address
+from hubless.consultation import CONSULTED, Consultation
 from hubless.departure import Departure
 from hubless.effects import DepartureAsked, NodeEffect, ToClient, ToPeer
 from hubless.guard import Admission, Breakers
 from hubless.inspection import Inspection
-from hubless.placement import is_task_id, shard_of_task, take_hop
+from hubless.keeping import Keeping
+from hubless.placement import is_task_id
+from hubless.shard.replicas import Replicas
 from hubless.station import Station
-from hubless.tasks import Executor, Gateway, Owner
+from hubless.tasks import Dispatch, Executor, Gateway, Owner, Unlogged
 from hubless.view import View
 from hubless.wire import (
     Ask,
     Assign,
     Cancel,
+    Consult,
+    Consulted,
     Ended,
     Hello,
     LeavePlease,
     Message,
+    Moved,
+    Owns,
     Place,
+    Recall,
     Refused,
     Settled,
     Submit,
@@ -31,27 +38,32 @@ from hubless.wire import (
     Welcome,
     Withdraw,
 )
+from hubless.wire.replication import ShardMessage
 from hubless_agents import Drain, Failure, PoolEvent, Supervisor
 
 _MOST_EARLY = 1_000
-_MOST_HANDED_ON = 100_000
 
 
 class Unfinished(Struct, frozen=True):
-    """What a node has under way: tasks per role, attempts that its owner counts, permits that its breakers gave."""
+    """What a node has under way: tasks per role, attempts that its owners count, permits that its breakers gave.
+
+    `owner` counts the unfinished tasks of the shards that it owns, `direct` those that no shard keeps.
+    """
 
     gateway: int
     owner: int
+    direct: int
     executor: int
     in_flight: int
     permits: int
 
 
 class Roles:
-    """Gateway, owner and, if the node runs agents, executor.
+    """Gateway, owners and, if the node runs agents, executor.
 
     Args:
-        departure: while it has begun, clients are sent elsewhere and tasks handed on.
+        replicas: what this node keeps for the mesh.
+        departure: while it has begun, clients are sent elsewhere.
         inspection: answers operators' questions.
     """
 
@@ -61,6 +73,7 @@ class Roles:
         *,
         view: View,
         breakers: Breakers,
+        replicas: Replicas,
         supervisor: Supervisor | None,
         departure: Departure,
         inspection: Inspection,
@@ -79,10 +92,17 @@ class Roles:
             admission=Admission(),
         )
         self._executor = None if supervisor is None else Executor(me=me, supervisor=supervisor)
-        self._owner = Owner(me=me, view=view, breakers=breakers, own_room=self._own_room)
+        self._dispatch = Dispatch(me=me, view=view, breakers=breakers, own_room=self._own_room)
+        self._unlogged = Unlogged()
+        self._direct = Owner(
+            me=me, view=view, log=self._unlogged, dispatch=self._dispatch, epoch_ns=station.epoch_ns
+        )
+        self.keeping = Keeping(
+            me=me, view=view, replicas=replicas, dispatch=self._dispatch, epoch_ns=station.epoch_ns
+        )
+        self._consultation = Consultation(me=me, view=view, keeping=self.keeping, shards=station.shards)
         self._inspection = inspection
         self._is_serving = False
-        self._handed_on: dict[bytes, str] = {}
         self._early: list[tuple[bytes, Hello]] = []
 
     # -- messages ---------------------------------------------------------------------------------------
@@ -117,24 +137,36 @@ class Roles:
         """Acts on a node's message, this node's own included; False if nodes have no business sending it."""
         match message:
             case Place():
-                return self._place(now_ns, message, out)
+                return self._place(now_ns, node, message, out)
+            case Ended():
+                self._owner_of(message.task).ended(now_ns, node, message, out)
+            case Withdraw(task=task):
+                self._owner_of(task).withdraw(now_ns, node, task, out)
             case Assign():
                 self._assign(now_ns, node, message, out)
-            case Ended():
-                self._owner.ended(now_ns, node, message, out)
-            case Settled():
-                self._gateway.settled(message, out)
-            case Taken(task=task):
-                self._gateway.taken(node, task)
-            case Withdraw(task=task):
-                self._owner.withdraw(now_ns, node, task, out)
+            case Recall():
                 if self._executor is not None:
-                    self._executor.withdraw(now_ns, node, task, out)
-            case LeavePlease(reason=reason):
-                out.append(DepartureAsked(reason))
+                    self._executor.recall(now_ns, node, message, out)
+            case Settled() | Taken() | Moved() | Owns():
+                self._to_gateway(now_ns, node, message, out)
+            case LeavePlease(reason=reason, drain=drain):
+                out.append(DepartureAsked(reason, drain=drain))
+            case Consult():
+                self._consultation.consult(now_ns, node, message, out)
+            case Consulted():
+                self._consultation.consulted(node, message, out)
+            case _ if isinstance(message, ShardMessage):
+                self.keeping.receive(now_ns, node, message, out)
             case _:
                 return False
         return True
+
+    def decide(self, now_ns: int, out: list[NodeEffect]) -> bool:
+        """Acts on what was decided about the tasks that no shard keeps; whether there was anything."""
+        decided = self._unlogged.take_decided()
+        for entry, row in decided:
+            self._direct.decided(now_ns, entry, row, out)
+        return bool(decided)
 
     def serve(self, out: list[NodeEffect]) -> None:
         """The node is in the mesh: clients that came earlier are welcome now.
@@ -153,18 +185,20 @@ class Roles:
             self._executor.handle(now_ns, event, out)
 
     def ring_changed(self, now_ns: int, out: list[NodeEffect]) -> None:
-        """Shards may have other owners: what had none is placed, what found no executor is tried again."""
-        self._gateway.place_again(now_ns, "", out)
-        self._owner.view_changed(now_ns, out)
+        """Shards belong elsewhere, and agents are found elsewhere."""
+        self.keeping.conditions_changed(now_ns, out)
+        self.view_changed(now_ns, out)
 
     def view_changed(self, now_ns: int, out: list[NodeEffect]) -> None:
         """Somebody came, went, or offers something else: what found no executor is tried again."""
-        self._owner.view_changed(now_ns, out)
+        self._direct.view_changed(now_ns, out)
+        self.keeping.owner.view_changed(now_ns, out)
 
     def process_gone(self, now_ns: int, node: str, out: list[NodeEffect]) -> None:
         """Everything that was with a dead process goes elsewhere, at once."""
-        self._owner.peer_gone(now_ns, node, out)
-        self._gateway.place_again(now_ns, node, out)
+        self._gateway.owner_gone(node)
+        self._direct.peer_gone(now_ns, node, out)
+        self.keeping.owner.peer_gone(now_ns, node, out)
 
     def process_replaced(self, node: str) -> None:
         """Another process runs under the name of a node that was known before."""
@@ -180,14 +214,24 @@ class Roles:
         """Does what is due."""
         if self._executor is not None:
             self._executor.handle(now_ns, hubless_agents.DeadlineReached(), out)
-        self._owner.tick(now_ns, out)
+        self._direct.tick(now_ns, out)
+        self.keeping.tick(now_ns, out)
         self._gateway.tick(now_ns, out)
+        self._consultation.tick(now_ns, out)
+
+    def tick_ended(self, now_ns: int, out: list[NodeEffect]) -> None:
+        """Everything that had arrived has been handled."""
+        news = self.keeping.tick_ended(now_ns, out)
+        if news:
+            self._gateway.owners_changed(now_ns, news, out)
 
     def next_deadline_ns(self) -> int | None:
         """When `tick` is due."""
         deadlines = (
             self._gateway.next_deadline_ns(),
-            self._owner.next_deadline_ns(),
+            self._direct.next_deadline_ns(),
+            self.keeping.next_deadline_ns(),
+            self._consultation.next_deadline_ns(),
             None if self._executor is None else self._executor.next_deadline_ns(),
         )
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
@@ -204,20 +248,23 @@ class Roles:
     @property
     def work_left(self) -> int:
         """Tasks that some role of this node still holds, counted by each that does."""
-        return len(self._gateway) + len(self._owner) + self.running
+        return len(self._gateway) + len(self._direct) + self.running + self.keeping.to_hand_over
 
     def counters(self) -> dict[str, object]:
         """Counters by role, and what is unfinished just now."""
         counted: dict[str, object] = {
             "unfinished": Unfinished(
                 gateway=len(self._gateway),
-                owner=len(self._owner),
+                owner=len(self.keeping.owner),
+                direct=len(self._direct),
                 executor=self.running,
-                in_flight=self._owner.in_flight,
+                in_flight=len(self._dispatch),
                 permits=self._breakers.in_flight,
             ),
             "gateway": self._gateway.counters,
-            "owner": self._owner.counters,
+            "owner": self.keeping.owner.counters,
+            "direct": self._direct.counters,
+            "replicas": self.keeping.counters,
         }
         if self._executor is not None:
             counted["executor"] = self._executor.counters
@@ -233,33 +280,32 @@ class Roles:
             return Refused("starting", "this node has not found its mesh yet: ask another one", submit.task)
         return None
 
-    def _place(self, now_ns: int, place: Place, out: list[NodeEffect]) -> bool:
-        """Owns a task; hands on one that is new while leaving. Where the trail ends it is owned all the same."""
+    def _to_gateway(
+        self, now_ns: int, node: str, message: Settled | Taken | Moved | Owns, out: list[NodeEffect]
+    ) -> None:
+        match message:
+            case Settled():
+                self._gateway.settled(message, out)
+            case Taken(task=task):
+                self._gateway.taken(node, task, out)
+            case Moved():
+                self._gateway.moved(now_ns, message, out)
+            case Owns(led=led):
+                news = [shard for shard, term in led if self._view.learn_owner(shard, term, node)]
+                self._gateway.owners_changed(now_ns, news, out)
+
+    def _owner_of(self, task: bytes) -> Owner:
+        return self._direct if self._direct.knows(task) else self.keeping.owner
+
+    def _place(self, now_ns: int, node: str, place: Place, out: list[NodeEffect]) -> bool:
         if not is_task_id(place.task, self._station.shards):
             return False
-        if place.boot:
-            again = place.again or place.boot != self._station.identity.boot
-            place = msgspec.structs.replace(place, again=again, boot=0)
-        if self._departure.has_begun and not self._owner.knows(place.task) and self._hand_on(place, out):
-            return True
-        self._owner.place(now_ns, place, out)
-        return True
-
-    def _hand_on(self, place: Place, out: list[NodeEffect]) -> bool:
-        """Gives a task to who owns its shard now, and its repetitions to the same node as long as that is well."""
-        before = self._handed_on.get(place.task, "")
-        is_well = before != "" and self._view.is_present(before)
-        owner = before if is_well else self._view.owner_of_shard(shard_of_task(place.task))
-        trail = take_hop(place.trail, self._me)
-        if (
-            not isinstance(trail, tuple)
-            or owner in (None, self._me)
-            or len(self._handed_on) >= _MOST_HANDED_ON
-        ):
+        if place.is_kept:
+            self.keeping.place(now_ns, place, out)
+        elif node == self._me:
+            self._direct.place(now_ns, place, out)
+        else:
             return False
-        self._handed_on[place.task] = owner
-        again = place.again or before not in ("", owner)
-        out.append(ToPeer(owner, msgspec.structs.replace(place, trail=trail, again=again)))
         return True
 
     def _assign(self, now_ns: int, owner: str, assign: Assign, out: list[NodeEffect]) -> None:
@@ -273,10 +319,13 @@ class Roles:
         return 0 if self._executor is None else self._executor.room(agent, self._view.own_slots(agent))
 
     def _ask(self, now_ns: int, route: bytes, ask: Ask, out: list[NodeEffect]) -> None:
-        if ask.what == "leave":
+        if ask.what in CONSULTED:
+            self._consultation.ask(now_ns, route, ask, out)
+            return
+        if ask.what in ("leave", "drain"):
             node = self._view.find(ask.argument)
             if node is not None:
-                out.append(ToPeer(node, LeavePlease("an operator asked for it")))
+                out.append(ToPeer(node, LeavePlease("an operator asked for it", ask.what == "drain")))
         out.append(ToClient(route, self._inspection.told(now_ns, ask)))
 
     def _welcome(self, request: int) -> Welcome:
@@ -289,6 +338,7 @@ class Roles:
             gossip=format_address(identity.address),
             shards=self._station.shards,
             peers=tuple(format_address(address) for address in self._view.work_addresses()),
-            owned=self._view.owned(self._me),
+            owned=self.keeping.owned,
             payload_bytes=self._station.limits.payload_bytes,
+            reachable=self._view.reachable(),
         )

@@ -22,10 +22,14 @@ PRESENT = frozenset({Condition.ALIVE, Condition.BUSY, Condition.SUSPECT})
 
 @dataclass(slots=True)
 class Known:
-    """A member with its description decoded; `meta` is None until it has published a readable one."""
+    """A member with its description decoded; `meta` is None until it has published a readable one.
+
+    `is_replaced`: it has been dead for so long that others take its place.
+    """
 
     member: Member
     meta: Meta | None
+    is_replaced: bool = False
 
 
 class View:
@@ -43,7 +47,7 @@ class View:
         self._takers: set[str] = set()
         self._ring = Ring.built(())
         self._preferences = Preferences(self._ring, shards=shards, replicas=REPLICAS)
-        self._owners: dict[int, str | None] = {}
+        self._owners: dict[int, tuple[int, str]] = {}
         self._agents: dict[str, dict[str, Offer]] = {}
         self._agent_rings: dict[str, AgentRing] = {}
         self._least_payload_bytes = 2**53
@@ -62,7 +66,10 @@ class View:
             meta = before.meta
         else:
             meta = unpack_meta(member.meta) if member.meta else None
-        self._known[member.node] = Known(member, meta)
+        is_replaced = (
+            before is not None and before.is_replaced and member.condition is before.member.condition
+        )
+        self._known[member.node] = Known(member, meta, is_replaced)
         if meta is not None:
             self._least_payload_bytes = min(self._least_payload_bytes, meta.payload_bytes)
         if member.condition is Condition.ALIVE:
@@ -75,7 +82,27 @@ class View:
             self._index_offers()
         if before is None or (before.member.condition in PRESENT) != (member.condition in PRESENT):
             self.pools_are_stale = True
-        self._owners.clear()
+
+    def replace_dead(self, now_ns: int, after_ns: int) -> None:
+        """Gives up the seats of the members that have been dead for so long."""
+        for known in self._known.values():
+            is_dead = known.member.condition is Condition.DEAD
+            if is_dead and not known.is_replaced and now_ns - known.member.since_ns >= after_ns:
+                known.is_replaced = True
+                self.ring_is_stale = True
+
+    def conditions(self) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+        """The members that are well, those that are in doubt (busy, suspect), and those that are gone."""
+        well, doubtful, gone = set(), set(), set()
+        for node, known in self._known.items():
+            condition = known.member.condition
+            if condition is Condition.ALIVE:
+                well.add(node)
+            elif condition in PRESENT:
+                doubtful.add(node)
+            else:
+                gone.add(node)
+        return frozenset(well), frozenset(doubtful), frozenset(gone)
 
     def absent(self) -> list[str]:
         """The members that are dead or have left, as long as they are remembered."""
@@ -87,7 +114,10 @@ class View:
             self._known.pop(node, None)
 
     def ring_members(self) -> tuple[RingMember, ...]:
-        """What the ring of this view is to be built from."""
+        """What the ring of this view is to be built from.
+
+        A dead member keeps its seat for a while, since its shards should not move for a mere restart.
+        """
         self.ring_is_stale = False
         seats = (_seat(known) for _, known in sorted(self._known.items()))
         return tuple(seat for seat in seats if seat is not None)
@@ -107,7 +137,6 @@ class View:
         """Takes a finished ring into use."""
         self._ring = ring
         self._preferences = Preferences(ring, shards=self._shards, replicas=REPLICAS)
-        self._owners.clear()
         self._agent_rings.clear()
 
     # -- members ----------------------------------------------------------------------------------------
@@ -178,20 +207,32 @@ class View:
         """The preference list of a shard on the newest ring."""
         return self._preferences.of_shard(shard)
 
+    def learn_owner(self, shard: int, term: int, node: str) -> bool:
+        """Takes in who is said to own a shard in a term; whether that was news. Terms tell old news from new."""
+        if not node or not 0 <= shard < self._shards:
+            return False
+        known = self._owners.get(shard)
+        if known is not None and term <= known[0]:
+            return False
+        self._owners[shard] = (term, node)
+        return True
+
+    def term_of_shard(self, shard: int) -> int:
+        """The newest term in which an owner of the shard was heard of; 0 if none was."""
+        return self._owners.get(shard, (0, ""))[0]
+
     def owner_of_shard(self, shard: int) -> str | None:
-        """The first node of the shard's preference list that is alive; else the first that is present; else None."""
-        if shard in self._owners:
-            return self._owners[shard]
-        preference = self._preferences.of_shard(shard)
-        owner = next((node for node in preference if self.is_alive(node)), None)
-        if owner is None:
-            owner = next((node for node in preference if self.is_present(node)), None)
-        self._owners[shard] = owner
-        return owner
+        """The node last said to own the shard, if it is present. Nobody may, for a moment after its death."""
+        _, node = self._owners.get(shard, (0, ""))
+        return node if node and self.is_present(node) else None
 
     def owned(self, node: str) -> tuple[int, ...]:
-        """The shards that a node owns in this view."""
+        """The shards that a node is said to own."""
         return tuple(shard for shard in range(self._shards) if self.owner_of_shard(shard) == node)
+
+    def reachable(self) -> tuple[int, ...]:
+        """The shards whose owner is present."""
+        return tuple(shard for shard in range(self._shards) if self.owner_of_shard(shard) is not None)
 
     def too_small_for(self, payload: bytes) -> frozenset[str]:
         """The nodes that do not take a payload of this size."""
@@ -250,8 +291,10 @@ class View:
 
 
 def _seat(known: Known) -> RingMember | None:
-    """A member's place on the ring. A suspect keeps it: moving keys to and fro would cost more than waiting."""
-    if known.meta is None or known.meta.weight == 0 or known.member.condition not in PRESENT:
+    """A member's place on the ring."""
+    if known.meta is None or known.meta.weight == 0 or known.is_replaced:
+        return None
+    if known.member.condition is Condition.LEFT:
         return None
     return RingMember(known.member.node, known.meta.weight, known.meta.zone)
 

@@ -7,7 +7,7 @@ import resource
 import secrets
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -21,8 +21,12 @@ from hubless.datadir import DataDirectory, new_node_id
 from hubless.driver.joining import JoinError, gossip_address, welcomed
 from hubless.driver.log import LogLine
 from hubless.driver.loop import Driver, Sockets
+from hubless.journal import Journal, MemoryJournal
 from hubless.meta import Meta
 from hubless.node import LeaveMesh, Node
+from hubless.shard.records import Recovered
+from hubless.shard.replicas import Replicas
+from hubless.shard.settings import ReplicasSettings
 from hubless.station import Station
 from hubless.transport import Heartbeat, Inbound, Outbound
 from hubless.wire import Outbox, Welcome, limits_for
@@ -37,6 +41,17 @@ _PEER_CONNECTIONS = 1024
 _GOSSIP_CONNECTIONS = 128
 _DESCRIPTORS_FOR_THE_REST = 256
 _GOSSIP_PROFILES = {"local": GossipConfig.local, "lan": GossipConfig.lan, "wan": GossipConfig.wan}
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """What a node starts from."""
+
+    identity: Identity
+    shards: int
+    is_founder: bool
+    recovered: Sequence[Recovered]
+    remembered: Remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +89,9 @@ async def serve(
         stack.callback(sockets.close)
         log(LogLine("node", "info", _listening_text(sockets)))
         welcome = await _first_contact(config, directory, context, log)
-        identity, shards = _identify(config, directory, welcome, sockets.gossip.address)
+        identity, shards, is_founder = _identify(config, directory, welcome, sockets.gossip.address)
+        journal = _journal(directory, identity)
+        stack.callback(journal.close)
         pool = None
         if config.target is not None:
             pool = Pool(
@@ -84,7 +101,8 @@ async def serve(
                 on_log=_worker_log(log),
             )
             stack.callback(pool.close)
-        node = _node(config, identity, shards, sockets, _remembered(directory, log))
+        origin = _Origin(identity, shards, is_founder, journal.recovered(), _remembered(directory, log))
+        node = _node(config, origin, sockets)
         async with trio.open_nursery() as nursery:
             driver = Driver(
                 node,
@@ -94,6 +112,7 @@ async def serve(
                 heartbeat=Heartbeat.of_profile(config.profile),
                 pool=pool,
                 directory=directory,
+                journal=journal,
                 nursery=nursery,
                 ready=lambda agents: ready(_ready(config, identity, sockets.work.address, agents)),
                 log=log,
@@ -133,8 +152,8 @@ async def _first_contact(
 
 def _identify(
     config: NodeConfig, directory: DataDirectory | None, welcome: Welcome | None, gossip: Address
-) -> tuple[Identity, int]:
-    """Who this node is: resumed from its directory, welcomed by a mesh, or founding one (genesis)."""
+) -> tuple[Identity, int, bool]:
+    """Who this node is: resumed from its directory, welcomed by a mesh, or founding one (genesis, the last value)."""
     known = directory.formatted if directory is not None else None
     if known is not None:
         mesh, shards = bytes.fromhex(known.mesh), known.shards
@@ -142,10 +161,18 @@ def _identify(
         mesh, shards = welcome.mesh, welcome.shards
     else:
         mesh, shards = secrets.token_bytes(8), config.shards
+    is_founder = known is None and welcome is None
     if directory is None:
-        return Identity(mesh=mesh, node=new_node_id(), boot=1, address=gossip), shards
-    booted = directory.boot(mesh=mesh, shards=shards)
-    return Identity(mesh=mesh, node=booted.node, boot=booted.boot, address=gossip), shards
+        return Identity(mesh=mesh, node=new_node_id(), boot=1, address=gossip), shards, is_founder
+    booted = directory.boot(mesh=mesh, shards=shards, founding=is_founder)
+    identity = Identity(mesh=mesh, node=booted.node, boot=booted.boot, address=gossip)
+    return identity, shards, booted.founding
+
+
+def _journal(directory: DataDirectory | None, identity: Identity) -> Journal | MemoryJournal:
+    if directory is None:
+        return MemoryJournal()
+    return Journal(directory.journal_path, mesh=identity.mesh, node=identity.node)
 
 
 # -- parts ----------------------------------------------------------------------------------------------
@@ -195,10 +222,9 @@ def _outbox(config: NodeConfig, identity: Identity) -> Outbox[Any]:
     )
 
 
-def _node(
-    config: NodeConfig, identity: Identity, shards: int, sockets: Sockets, remembered: Remembered
-) -> Node:
+def _node(config: NodeConfig, origin: _Origin, sockets: Sockets) -> Node:
     """The core, with its chance drawn once and forked by purpose."""
+    identity, remembered = origin.identity, origin.remembered
     now_ns = time.monotonic_ns()
     seed = secrets.randbits(64)
     gossip = Gossip(
@@ -225,14 +251,25 @@ def _node(
     station = Station(
         identity=identity,
         meta=Meta(config.name, sockets.work.address, config.zone, config.weight, ()),
-        shards=shards,
+        shards=origin.shards,
         limits=limits_for(config.payload_bytes),
         workers=config.workers,
         joins=bool(config.join),
+        epoch_ns=time.time_ns() - now_ns,
+    )
+    replicas = Replicas(
+        me=identity.node,
+        shards=origin.shards,
+        settings=ReplicasSettings.of(config.profile),
+        rng=random.Random(f"{seed}:replicas"),
+        now_ns=now_ns,
+        recovered=origin.recovered,
+        is_founder=origin.is_founder,
     )
     return Node(
         station,
         gossip=gossip,
+        replicas=replicas,
         supervisor=supervisor,
         rng=random.Random(f"{seed}:node"),
         shell_counters=lambda: {"transport": sockets.counters()},

@@ -1,9 +1,9 @@
 """The trio shell of a node: it moves bytes and time between the core and the world, and decides nothing.
 
-    one turn = drain what has arrived -> handle each event -> send, coalesced per peer
+    one turn = drain what has arrived -> handle each event -> send, coalesced per peer -> ONE commit of the journal
 
-All sockets, workers and monitors are waited for as one descriptor, so that a turn costs one wake-up however
-many of them have something to say.
+What the journal's answer lets go leaves in the next turn, with what has arrived meanwhile. All sockets, workers and
+monitors are waited for as one descriptor, so that a turn costs one wake-up however many of them have something to say.
 """
 
 from __future__ import annotations
@@ -30,8 +30,10 @@ from hubless.effects import (
     Serving,
     ToClient,
 )
-from hubless.node import DeadlineReached, Node, NodeEvent, PeerRefused, RingBuilt, WorkFrame
+from hubless.journal import Journal, MemoryJournal, Writer
+from hubless.node import DeadlineReached, Node, NodeEvent, PeerRefused, RingBuilt, TickEnded, WorkFrame
 from hubless.placement import Ring
+from hubless.shard.events import Commit, Flushed, JournalEvent
 from hubless.transport import Heartbeat, Inbound, MonitoredLinks, Outbound, Poller
 from hubless.wire import Outbox, encode_refusal
 from hubless_agents import GiveTask, KillWorker, MeasureMemory, Pool, RecallTask, SpawnWorker
@@ -71,6 +73,7 @@ class Driver:
     Args:
         pool: the node's workers; None for a node that runs no agents.
         directory: where gossip's memory is kept; None keeps nothing.
+        journal: where the replicas of this node are kept.
         ready: called once, with the agents on offer, when the node serves.
     """
 
@@ -84,6 +87,7 @@ class Driver:
         heartbeat: Heartbeat,
         pool: Pool | None,
         directory: DataDirectory | None,
+        journal: Journal | MemoryJournal,
         nursery: trio.Nursery,
         ready: Callable[[tuple[str, ...]], None],
         log: Callable[[LogLine], None],
@@ -101,7 +105,10 @@ class Driver:
         self._ring_wanted: BuildRing | None = None
         self._is_building = False
         self._halt: Halt | None = None
+        self._commit: Commit | None = None
         self._due_ns: int | None = 0
+        self._writer = Writer(journal, nursery, self._told_by_journal)
+        self._directory = directory
         self._memory = None if directory is None else Memory(directory, nursery, log)
         for descriptor in (sockets.work.descriptor, sockets.gossip.descriptor):
             self._poller.add(descriptor)
@@ -153,8 +160,17 @@ class Driver:
             perform(node.handle(now_ns, DeadlineReached()))
             self._inbox.extend(PeerRefused(frame) for frame in self._sockets.work_peers.refusals())
             self._links.retry()
+        perform(node.handle(time.monotonic_ns(), TickEnded()))
         self._flush()
+        if self._commit is not None:
+            commit, self._commit = self._commit, None
+            self._writer.put(commit.mark, commit.records)
         self._due_ns = node.next_deadline_ns()
+
+    def _told_by_journal(self, event: JournalEvent) -> None:
+        if self._directory is not None and isinstance(event, Flushed):
+            self._directory.journal_kept()
+        self.put(event)
 
     def _flush(self) -> None:
         for address, frame in self._to_peers.frames():
@@ -184,6 +200,8 @@ class Driver:
                 case GiveTask() | RecallTask() | SpawnWorker() | KillWorker() | MeasureMemory():
                     if self._pool is not None:
                         self._pool.perform(effect)
+                case Commit():
+                    self._commit = effect
                 case SendPacket(to=to, packet=packet):
                     self._sockets.gossip_peers.send(to, (packet,))
                 case _:

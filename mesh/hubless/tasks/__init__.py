@@ -1,7 +1,9 @@
-"""The three roles of a task's life: gateway, owner, executor. Any of them may coincide in one node."""
+"""The life of a task: the gateway takes it, the owner decides about it, the executor runs it."""
 
+from hubless.tasks.dispatch import Dispatch
 from hubless.tasks.executor import Executor
 from hubless.tasks.gateway import Gateway
+from hubless.tasks.log import Unlogged
 from hubless.tasks.owner import Owner
 
-__all__ = ["Executor", "Gateway", "Owner"]
+__all__ = ["Dispatch", "Executor", "Gateway", "Owner", "Unlogged"]

@@ -23,6 +23,10 @@ _SAID_BY_ALL = frozenset({"overloaded", "quarantined", "unknown_agent"})
 _RETRIED = frozenset({"worker_died", "out_of_memory", "deadline", "bad_output"})
 """The attempt broke: the next one may do better, as often as the agent's contract allows."""
 
+_KILLING = frozenset({"worker_died", "out_of_memory"})
+POISON = 2
+"""Workers that one task may kill before it is held to be the cause."""
+
 NODE_GONE: Code = "unreachable"
 
 
@@ -58,6 +62,13 @@ def judge(failure: Failure, *, attempt: int, earlier: Sequence[Failure], retries
         spent = sum(1 for past in earlier if past.code in _RETRIED)
         return Verdict.ELSEWHERE if spent < retries else Verdict.FINAL
     return Verdict.FINAL
+
+
+def is_poison(failures: Sequence[Failure]) -> bool:
+    """Whether a task that ends with these failures belongs on the dead letter list: it keeps killing workers."""
+    return (
+        sum(1 for failure in failures if failure.code in _KILLING) >= POISON or len(failures) >= MAX_ATTEMPTS
+    )
 
 
 def is_said_by_all(failure: Failure, avoid: frozenset[str], offering: frozenset[str]) -> bool:

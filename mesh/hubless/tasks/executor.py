@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from hubless.effects import NodeEffect, ToPeer
 from hubless.tasks.attempts import LONGEST_DEADLINE_MS
-from hubless.wire import Assign, Ended
+from hubless.wire import Assign, Ended, Recall
 from hubless_agents import (
     Assignment,
     Effect,
@@ -44,21 +45,36 @@ class ExecutorCounters:
     reported: int = 0
 
 
+class _Asked(NamedTuple):
+    """Who wants to hear of a run, and under which number. `term` is 0 for a task that no shard keeps."""
+
+    owner: str
+    attempt: int
+    term: int
+
+
+_SHARD = ""
+"""Stands for the owners of a task that a shard keeps: they count its attempts together, one after the other."""
+
+_Asking = dict[str, _Asked]
+"""By owner; by `_SHARD` for all owners of a task that a shard keeps."""
+
+
 @dataclass(slots=True)
 class _Run:
-    """An attempt that runs here. `asked` has the number under which each owner wants to hear of it."""
+    """An attempt that runs here, and who has asked for it."""
 
     attempt: int
-    asked: dict[str, int]
+    asked: _Asking
 
 
 @dataclass(slots=True)
 class _Told:
-    """How a run ended, and who has been told under which number."""
+    """How a run ended, and who has been told."""
 
     payload: bytes | None
     failure: Failure | None
-    asked: dict[str, int]
+    asked: _Asking
 
     @property
     def size_bytes(self) -> int:
@@ -74,8 +90,10 @@ class _Told:
 class Executor:
     """The attempts that run on this node, each for its owner.
 
-    A task runs here once at a time, whoever asks. Two owners may, when one of them was given up by a gateway:
-    the second one joins the run of the first, and each is told the outcome under its own attempt number.
+    A task runs here once at a time, whoever asks. The owners of a shard count attempts together: the newest of them
+    is told, and an order of an older attempt or term is not heard. Of a task that no shard keeps, two gateways
+    may be the owners, one after the other: the second one joins the run of the first, and each is told the
+    outcome under its own attempt number.
 
     Outcomes sent to other nodes are kept for a while, bounded in number and bytes, since an owner that
     missed one asks by assigning the attempt again.
@@ -94,38 +112,43 @@ class Executor:
 
     def assign(self, now_ns: int, owner: str, assign: Assign, out: list[NodeEffect]) -> None:
         """Runs an attempt, unless it runs already or has ended: then it is told again how."""
+        asked = _Asked(owner, assign.attempt, assign.term)
         run = self._running.get(assign.task)
         if run is None:
             told = self._told.get(assign.task)
-            if told is not None and self._is_told_again(owner, assign, told, out):
+            if told is not None and self._is_told_again(asked, assign.task, told, out):
                 return
             if not self._is_sent_on(owner, assign, out):
-                self._start(now_ns, {owner: assign.attempt}, assign, out)
+                self._start(now_ns, {_asker(asked): asked}, assign, out)
             return
-        last = run.asked.get(owner)
+        last = run.asked.get(_asker(asked))
         if last is None:
             self.counters.joined += 1
-            run.asked[owner] = assign.attempt
-        elif assign.attempt <= last:
+            run.asked[_asker(asked)] = asked
+        elif asked.attempt <= last.attempt:
             self.counters.repeated += 1
+            if asked.attempt == last.attempt and asked.term >= last.term:
+                run.asked[_asker(asked)] = asked
         else:
             self.counters.superseded += 1
             del self._running[assign.task]
             self.handle(now_ns, Withdrawn(assign.task), out)
-            self._start(now_ns, {**run.asked, owner: assign.attempt}, assign, out)
+            self._start(now_ns, {**run.asked, _asker(asked): asked}, assign, out)
 
-    def withdraw(self, now_ns: int, owner: str, task: bytes, out: list[NodeEffect]) -> None:
-        """An owner no longer waits for the task. When none does it is stopped, and its outcome goes nowhere."""
-        run = self._running.get(task)
-        if run is None or owner not in run.asked:
+    def recall(self, now_ns: int, owner: str, recall: Recall, out: list[NodeEffect]) -> None:
+        """An owner no longer wants the attempt. When none does it is stopped, and its outcome goes nowhere."""
+        asked = _Asked(owner, recall.attempt, recall.term)
+        run = self._running.get(recall.task)
+        last = None if run is None else run.asked.get(_asker(asked))
+        if run is None or last is None or asked.attempt < last.attempt or asked.term < last.term:
             return
-        attempt = run.asked.pop(owner)
+        del run.asked[_asker(asked)]
         if run.asked:
             return
         self.counters.withdrawn += 1
-        del self._running[task]
-        self._keep(task, _Told(None, _withdrawn(self._me), {owner: attempt}))
-        self.handle(now_ns, Withdrawn(task), out)
+        del self._running[recall.task]
+        self._keep(recall.task, _Told(None, _withdrawn(self._me), {_asker(asked): asked}))
+        self.handle(now_ns, Withdrawn(recall.task), out)
 
     def owner_restarted(self, owner: str) -> None:
         """A new process has that name: the attempts that the last one counted say nothing about its own.
@@ -161,7 +184,7 @@ class Executor:
     def next_deadline_ns(self) -> int | None:
         return self._supervisor.next_deadline_ns()
 
-    def _start(self, now_ns: int, asked: dict[str, int], assign: Assign, out: list[NodeEffect]) -> None:
+    def _start(self, now_ns: int, asked: _Asking, assign: Assign, out: list[NodeEffect]) -> None:
         self.counters.assigned += 1
         self._running[assign.task] = _Run(assign.attempt, asked)
         assignment = Assignment(
@@ -188,21 +211,21 @@ class Executor:
         out.append(ToPeer(owner, Ended(assign.task, assign.attempt, None, _refused(self._me, message))))
         return True
 
-    def _is_told_again(self, owner: str, assign: Assign, told: _Told, out: list[NodeEffect]) -> bool:
+    def _is_told_again(self, asked: _Asked, task: bytes, told: _Told, out: list[NodeEffect]) -> bool:
         """Whether an attempt that ended here answers this order. A success answers any other owner's too."""
-        last = told.asked.get(owner)
+        last = told.asked.get(_asker(asked))
         if last is None:
             if told.payload is None:
                 return False
             self.counters.joined += 1
-            told.asked[owner] = assign.attempt
-        elif assign.attempt > last:
+            told.asked[_asker(asked)] = asked
+        elif asked.attempt > last.attempt:
             return False
         else:
             self.counters.repeated += 1
-            if assign.attempt < last:
+            if asked.attempt < last.attempt:
                 return True
-        out.append(ToPeer(owner, told.ended(assign.task, assign.attempt)))
+        out.append(ToPeer(asked.owner, told.ended(task, asked.attempt)))
         return True
 
     def _report(self, outcome: Outcome, out: list[NodeEffect]) -> None:
@@ -219,8 +242,7 @@ class Executor:
                 told = _Told(None, failure, run.asked)
         if run.asked.keys() != {self._me}:
             self._keep(task, told)
-        for owner, attempt in run.asked.items():
-            out.append(ToPeer(owner, told.ended(task, attempt)))
+        out += (ToPeer(asked.owner, told.ended(task, asked.attempt)) for asked in run.asked.values())
 
     def _keep(self, task: bytes, told: _Told) -> None:
         before = self._told.pop(task, None)
@@ -231,6 +253,10 @@ class Executor:
         while len(self._told) > _KEPT_ANSWERS or self._told_bytes > _KEPT_BYTES:
             _, oldest = self._told.popitem(last=False)
             self._told_bytes -= oldest.size_bytes
+
+
+def _asker(asked: _Asked) -> str:
+    return _SHARD if asked.term else asked.owner
 
 
 def _refused(node: str, message: str) -> Failure:

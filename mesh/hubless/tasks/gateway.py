@@ -1,13 +1,14 @@
 """The gateway: takes tasks from clients, keeps each until it is answered, and places it again when it must.
 
-A task is with one owner at a time, as far as this gateway knows, and stays with it whatever the ring says later.
-When that owner dies, or is not well and says nothing for a while, the same id is placed with the next one; while it
-lives it is asked again now and then: an owner recognises the ids that it has.
+A task that a shard keeps is placed with the owner of that shard, and again with the next owner as soon as there is
+one; meanwhile the owner is asked now and then: owners recognise the ids that they have. A task that no shard keeps is
+owned here.
 """
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import msgspec
@@ -18,23 +19,36 @@ from hubless.placement import is_task_id, shard_of_key, shard_of_task
 from hubless.tasks.attempts import LONGEST_DEADLINE_MS
 from hubless.tasks.wheel import Wheel
 from hubless.view import View
-from hubless.wire import Answer, Place, Settled, Submit, Withdraw
+from hubless.wire import (
+    Accepted,
+    Answer,
+    Durability,
+    Moved,
+    Place,
+    Refused,
+    Settled,
+    Submit,
+    Withdraw,
+)
 from hubless_agents import Effect, Failure, failure
 from hubless_agents.failure import Code
 
 _MS = 1_000_000
 _FIRST_RESEND_NS = 1_000 * _MS
+_HOMELESS_NS = 100 * _MS
 _LONGEST_RESEND_NS = 8_000 * _MS
 _WHEEL_WIDTH_NS = 50 * _MS
 _NAME_CHARS = 200
 _MOST_UNKNOWN = 256
+_NO_QUORUM = "nobody within reach owns the shard of this task: give it the id of another shard"
 
 
 @dataclass(slots=True)
 class _Pending:
-    """A task that a client waits for; `owner` is "" while no live node can own its shard, `boot` the process of it.
+    """A task that a client waits for. `owner` is "" while nobody is known to own its shard.
 
-    `again`: another owner may have started it before. `is_repeatable`: its agent allows a second start.
+    `again`: another gateway may have taken it before. `is_repeatable`: its agent allows a second start. `is_kept`: by
+    its shard. `was_placed`: an owner may have taken it. `wants_receipt` until it has been given.
     """
 
     route: bytes
@@ -46,19 +60,26 @@ class _Pending:
     resend_ns: int
     again: bool
     is_repeatable: bool
-    boot: int = 0
+    is_kept: bool
+    wants_receipt: bool
+    is_taken: bool = False
+    was_placed: bool = False
+    tries: int = 0
     resend_after_ns: int = _FIRST_RESEND_NS
 
 
 @dataclass(slots=True)
 class GatewayCounters:
-    """What became of the tasks that clients handed in. `placed_again` counts every repetition towards an owner."""
+    """What became of the tasks that clients handed in. `placed_again` counts every repetition towards an owner,
+    `steered` the tasks that were sent back to be given an id of another shard.
+    """
 
     accepted: int = 0
     answered: int = 0
     refused: int = 0
     placed_again: int = 0
     expired: int = 0
+    steered: int = 0
 
 
 class Gateway:
@@ -90,6 +111,9 @@ class Gateway:
         pending = self._pending.get(submit.task)
         if pending is not None:
             pending.route = route  # the client came back over another connection
+            if submit.receipt and pending.is_taken:
+                out.append(ToClient(route, Accepted(submit.task)))
+            pending.wants_receipt = submit.receipt and not pending.is_taken
             return
         refusal = self._refusal(submit) or self._admit(submit.agent)
         if refusal is not None:
@@ -97,6 +121,12 @@ class Gateway:
             if submit.again:
                 refusal = _doubted(refusal)
             out.append(ToClient(route, Answer(submit.task, None, refusal, self._me, 0)))
+            return
+        is_kept = self._is_kept(submit)
+        if is_kept and not submit.again and not submit.key and not self._is_reachable(submit.task):
+            self.counters.steered += 1
+            self._admission.finished(submit.agent)
+            out.append(ToClient(route, Refused("no_quorum", _NO_QUORUM, submit.task)))
             return
         self.counters.accepted += 1
         deadline_ms = min(
@@ -113,6 +143,8 @@ class Gateway:
             resend_ns=now_ns,
             again=submit.again,
             is_repeatable=offer is not None and offer.retries > 0,
+            is_kept=is_kept,
+            wants_receipt=submit.receipt,
         )
         self._pending[submit.task] = pending
         self._place(now_ns, submit.task, pending, out)
@@ -124,16 +156,34 @@ class Gateway:
             return
         self.counters.answered += 1
         told = settled.failure
-        if told is not None and pending.again:
-            told = _doubted(told)
+        if told is not None and pending.again and not (pending.is_kept and settled.attempt):
+            told = _doubted(told)  # a log that has attempts of a task has all of them
         answer = Answer(settled.task, settled.payload, told, settled.node, settled.attempt)
         out.append(ToClient(pending.route, answer))
 
-    def taken(self, owner: str, task: bytes) -> None:
-        """The node that was asked to own a task has handed it on to `owner`."""
+    def taken(self, owner: str, task: bytes, out: list[NodeEffect]) -> None:
+        """The task is kept by its shard, whose owner says so."""
         pending = self._pending.get(task)
-        if pending is not None and self._view.is_present(owner):
-            self._entrust(pending, owner)
+        if pending is None:
+            return
+        pending.owner, pending.is_taken, pending.was_placed = owner, True, True
+        if pending.wants_receipt:
+            pending.wants_receipt = False
+            out.append(ToClient(pending.route, Accepted(task)))
+
+    def moved(self, now_ns: int, moved: Moved, out: list[NodeEffect]) -> None:
+        """The node that was asked does not own the task's shard; perhaps it knows who does."""
+        pending = self._pending.get(moved.task)
+        if pending is None or not pending.is_kept:
+            return
+        self._view.learn_owner(shard_of_task(moved.task), moved.term, moved.owner)
+        owner = self._view.owner_of_shard(shard_of_task(moved.task)) or ""
+        is_news = owner not in ("", pending.owner)
+        pending.owner = ""
+        if is_news:
+            self._place(now_ns, moved.task, pending, out)
+        elif pending.resend_ns > now_ns + _HOMELESS_NS:
+            self._look_again(now_ns, moved.task, pending, _HOMELESS_NS)
 
     def cancel(self, task: bytes, out: list[NodeEffect]) -> None:
         """Drops a task that its client no longer waits for."""
@@ -141,14 +191,18 @@ class Gateway:
         if pending is not None and pending.owner:
             out.append(ToPeer(pending.owner, Withdraw(task)))
 
-    def place_again(self, now_ns: int, gone: str, out: list[NodeEffect]) -> None:
-        """Finds new owners for the tasks of an owner that is gone, and for those that had none."""
+    def owners_changed(self, now_ns: int, shards: Collection[int], out: list[NodeEffect]) -> None:
+        """These shards have other owners: what waits for them is placed there."""
         for task, pending in self._pending.items():
-            if pending.owner in (gone, ""):
-                pending.again = pending.again or pending.owner != ""
-                pending.owner = ""
-                self.counters.placed_again += 1
+            if pending.is_kept and shard_of_task(task) in shards:
+                self.counters.placed_again += pending.was_placed
                 self._place(now_ns, task, pending, out)
+
+    def owner_gone(self, gone: str) -> None:
+        """What was with a dead node waits for the next owner, who will say that it is one."""
+        for pending in self._pending.values():
+            if pending.owner == gone:
+                pending.owner = ""
 
     def tick(self, now_ns: int, out: list[NodeEffect]) -> None:
         """Answers the tasks whose time is up and asks again about those that have been silent for long."""
@@ -160,7 +214,8 @@ class Gateway:
                 self._expire(task, pending, out)
                 continue
             self.counters.placed_again += 1
-            pending.resend_after_ns = min(2 * pending.resend_after_ns, _LONGEST_RESEND_NS)
+            if pending.owner or not pending.is_kept:
+                pending.resend_after_ns = min(2 * pending.resend_after_ns, _LONGEST_RESEND_NS)
             self._place(now_ns, task, pending, out)
 
     def next_deadline_ns(self) -> int | None:
@@ -176,7 +231,7 @@ class Gateway:
             return self._failure(
                 "bad_input", f"the task id does not belong to the shard of key {submit.key[:80]!r}"
             )
-        owner = self._view.owner_of_shard(shard_of_task(submit.task))
+        owner = self._view.owner_of_shard(shard_of_task(submit.task)) if self._is_kept(submit) else None
         if len(submit.payload) > self._payload_bytes or owner in self._view.too_small_for(submit.payload):
             size = f"{len(submit.payload)} bytes, the limit here is {self._payload_bytes}"
             if len(submit.payload) <= self._payload_bytes:
@@ -210,44 +265,58 @@ class Gateway:
             text = self._unknown_texts[agent] = _unknown_agent_text(agent, known)
         return text
 
-    def _entrust(self, pending: _Pending, owner: str) -> None:
-        member = self._view.member(owner)
-        pending.owner, pending.boot = owner, 0 if member is None else member.boot
+    def _is_kept(self, submit: Submit) -> bool:
+        """Whether the task's shard keeps it: what the call says, else what its agent says."""
+        if submit.durability is Durability.OF_AGENT:
+            offer = self._view.offer(submit.agent)
+            return offer is None or offer.is_kept
+        return submit.durability is Durability.REPLICATED
+
+    def _is_reachable(self, task: bytes) -> bool:
+        return self._view.owner_of_shard(shard_of_task(task)) is not None
 
     def _place(self, now_ns: int, task: bytes, pending: _Pending, out: list[NodeEffect]) -> None:
-        before = pending.owner
-        self._choose_owner(task, pending)
-        pending.resend_ns = min(now_ns + pending.resend_after_ns, pending.deadline_ns)
-        self._wheel.add(pending.resend_ns, task)
-        if pending.owner:
-            remaining_ms = max(1, (pending.deadline_ns - now_ns) // _MS)
-            place = Place(
-                task,
-                pending.agent,
-                pending.key,
-                pending.payload,
-                remaining_ms,
-                self._me,
-                again=pending.again,
-                once=not pending.is_repeatable,
-                boot=pending.boot if pending.owner == before else 0,
-            )
-            out.append(ToPeer(pending.owner, place))
-
-    def _choose_owner(self, task: bytes, pending: _Pending) -> None:
-        """Stays with an owner that is well; with one that is merely present, if the task must not start twice."""
-        owner, view = pending.owner, self._view
-        if owner and (view.is_alive(owner) or (not pending.is_repeatable and view.is_present(owner))):
+        to = self._owner_for(task, pending)
+        is_home = not pending.is_kept or pending.owner != ""
+        self._look_again(now_ns, task, pending, pending.resend_after_ns if is_home else _HOMELESS_NS)
+        if not to:
             return
-        fresh = view.owner_of_shard(shard_of_task(task)) or ""
-        pending.again = pending.again or owner not in ("", fresh)
-        if fresh != owner:
-            self._entrust(pending, fresh)
+        pending.was_placed = True
+        remaining_ms = max(1, (pending.deadline_ns - now_ns) // _MS)
+        place = Place(
+            task,
+            pending.agent,
+            pending.key,
+            pending.payload,
+            remaining_ms,
+            self._me,
+            receipt=pending.wants_receipt,
+            is_kept=pending.is_kept,
+            again=pending.again,
+            once=not pending.is_repeatable,
+        )
+        out.append(ToPeer(to, place))
+
+    def _owner_for(self, task: bytes, pending: _Pending) -> str:
+        """The owner, as far as known; else one replica after the other is asked who that is."""
+        if not pending.is_kept:
+            return self._me
+        shard = shard_of_task(task)
+        pending.owner = self._view.owner_of_shard(shard) or ""
+        if pending.owner:
+            return pending.owner
+        candidates = [node for node in self._view.preference(shard) if self._view.is_present(node)]
+        pending.tries += 1
+        return candidates[pending.tries % len(candidates)] if candidates else ""
+
+    def _look_again(self, now_ns: int, task: bytes, pending: _Pending, after_ns: int) -> None:
+        pending.resend_ns = min(now_ns + after_ns, pending.deadline_ns)
+        self._wheel.add(pending.resend_ns, task)
 
     def _expire(self, task: bytes, pending: _Pending, out: list[NodeEffect]) -> None:
         self.counters.expired += 1
         self.cancel(task, out)
-        effect = Effect.MAYBE if pending.owner or pending.again else Effect.NONE
+        effect = Effect.MAYBE if pending.was_placed or pending.again else Effect.NONE
         expired = self._failure("expired", "no outcome before the deadline of the call", effect=effect)
         out.append(ToClient(pending.route, Answer(task, None, expired, "", 0)))
 

@@ -1,73 +1,55 @@
-"""The owner: keeps the tasks of its shards, gives each attempt to an executor, and decides the one outcome.
+"""The owner: sees to the tasks of its shards, gives each attempt to an executor, and decides the one outcome.
 
-Every change of a task is an entry; `_propose` hands it to the shard's log and `_committed` acts on it. Here the log
-is this process's memory, in which an entry is committed as soon as it is proposed: a node that dies takes its rows
-along, and the gateways, which still hold the submissions, place them with the next owner.
+Every change of a task is an entry of a log (`log.py`). The owner proposes, and acts on what the log has decided: an
+order leaves after its attempt is written down, an outcome is told after it is. So whoever owns the shard next, with
+the same rows, goes on where this one stopped.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from hubless import notices
 from hubless.effects import NodeEffect, ToPeer
-from hubless.guard import Breakers, Permit
-from hubless.placement import AgentRing, Chosen, Loads, NoExecutor, choose_executor
+from hubless.placement import NoExecutor
 from hubless.tasks.attempts import (
     LONGEST_DEADLINE_MS,
     Verdict,
+    is_poison,
     is_said_by_all,
     judge,
     node_gone,
     nodes_left_out,
 )
-from hubless.tasks.machine import (
-    TERMINAL,
+from hubless.tasks.dispatch import Dispatch
+from hubless.tasks.entries import (
     AttemptEnded,
     AttemptStarted,
     Cancelled,
     Entry,
     Expired,
-    Row,
-    State,
+    Follows,
+    Retried,
     Submitted,
-    apply,
 )
+from hubless.tasks.live import FIRST_RESEND_NS, LONGEST_RESEND_NS, Live, Phase
+from hubless.tasks.log import TaskLog
+from hubless.tasks.outcomes import expired, never_ordered, refusal, settled
+from hubless.tasks.process import boot_of, node_of, process_name
+from hubless.tasks.row import TERMINAL, Row, State
 from hubless.tasks.wheel import Wheel
 from hubless.view import View
-from hubless.wire import Assign, Ended, Place, Settled, Taken, Withdraw
-from hubless_agents import Effect, Failure
+from hubless.wire import Assign, Ended, Place, Recall, Settled, Taken
+from hubless_agents import Failure
 
 _MS = 1_000_000
-_FIRST_RESEND_NS = 1_000 * _MS
-_LONGEST_RESEND_NS = 8_000 * _MS
 _PARKED_RETRY_NS = 200 * _MS
 _LONGEST_PARKED_NS = 2_000 * _MS
 _WHEEL_WIDTH_NS = 50 * _MS
-_KEPT_NS = 60_000 * _MS
-_KEPT_ROWS = 20_000
-_KEPT_BYTES = 16 * 1024 * 1024
-_MOST_LIVE = 100_000
-_MOST_GATEWAYS = 4
-_RETRY_AFTER_MS = 1_000
-
-
-_OWN = Permit(0, "", "")
-"""Leave to ask this node itself: nobody breaks the circuit to himself, the supervisor's quarantine does that."""
+MOST_LIVE = 100_000
 
 _DISMISSED = Failure(code="cancelled", message="nobody waits any more")
 """What a breaker is told of an attempt that was given up: it is no fault of the executor's."""
-
-
-@dataclass(slots=True)
-class _Running:
-    """What this owner knows of a running attempt beside the row: lost with the owner, and rightly so."""
-
-    permit: Permit
-    resend_ns: int
-    resend_after_ns: int = _FIRST_RESEND_NS
 
 
 @dataclass(slots=True)
@@ -75,7 +57,8 @@ class OwnerCounters:
     """What became of the tasks that gateways placed here.
 
     `recognised` counts placements of a task that is here already, `fenced` outcomes of another attempt than the
-    current one, `redispatched` attempts that were lost with their node.
+    current one, `redispatched` attempts that were lost with their node, `taken_over` unfinished tasks of shards that
+    this node came to own, `given_up` those of shards that it lost.
     """
 
     placed: int = 0
@@ -86,364 +69,414 @@ class OwnerCounters:
     redispatched: int = 0
     settled: int = 0
     expired: int = 0
+    taken_over: int = 0
+    given_up: int = 0
 
 
 class Owner:
-    """The tasks whose shards this node owns.
+    """The tasks that this node decides about.
 
     Args:
-        own_room: how many tasks of an agent this node itself should hold before others are asked; 0 if
-            these should be asked first.
+        epoch_ns: what turns this node's clock into unix time, in ns.
     """
 
-    def __init__(
-        self, *, me: str, view: View, breakers: Breakers, own_room: Callable[[str], int] = lambda _agent: 0
-    ) -> None:
+    def __init__(self, *, me: str, view: View, log: TaskLog, dispatch: Dispatch, epoch_ns: int) -> None:
         self._me = me
-        self._own_room = own_room
-        self._here = Chosen(me, _OWN)
         self._view = view
-        self._breakers = breakers
-        self._loads = Loads()
-        self._rows: dict[bytes, Row] = {}
-        self._gateways: dict[bytes, tuple[str, ...]] = {}
-        self._running: dict[bytes, _Running] = {}
+        self._log = log
+        self._dispatch = dispatch
+        self._epoch_ns = epoch_ns
+        self._live: dict[bytes, Live] = {}
         self._by_executor: dict[str, dict[bytes, None]] = {}
-        self._avoid: dict[bytes, frozenset[str]] = {}
-        self._parked: dict[bytes, int] = {}
-        self._ended: deque[tuple[bytes, int, int]] = deque()
-        self._ended_bytes = 0
         self._wheel: Wheel[bytes] = Wheel(width_ns=_WHEEL_WIDTH_NS)
+        self._waiting: dict[bytes, None] = {}
         self.counters = OwnerCounters()
 
     def __len__(self) -> int:
-        return len(self._rows) - len(self._ended)
-
-    def place(self, now_ns: int, place: Place, out: list[NodeEffect]) -> None:
-        """Accepts a task, or recognises it and repeats what is known of it. All gateways that ask are told."""
-        row = self._rows.get(place.task)
-        if row is not None:
-            self.counters.recognised += 1
-            if row.state in TERMINAL:
-                self._settle(row, place.gateway, out)
-            else:
-                gateways = self._gateways[place.task]
-                if place.gateway not in gateways:
-                    self._gateways[place.task] = (*gateways, place.gateway)[-_MOST_GATEWAYS:]
-                self._receipt(place, out)
-            return
-        refusal = self._refusal(place)
-        if refusal is not None:
-            self.counters.refused += 1
-            out.append(ToPeer(place.gateway, Settled(place.task, None, refusal, "", 0)))
-            return
-        self.counters.placed += 1
-        self._gateways[place.task] = (place.gateway,)
-        self._receipt(place, out)
-        offer = self._view.offer(place.agent)
-        retries = 0 if offer is None else offer.retries
-        deadline_ns = now_ns + min(place.deadline_ms, LONGEST_DEADLINE_MS) * _MS
-        self._propose(
-            now_ns, Submitted(place.task, place.agent, place.key, place.payload, deadline_ns, retries), out
-        )
-
-    def ended(self, now_ns: int, executor: str, ended: Ended, out: list[NodeEffect]) -> None:
-        """Takes the outcome of an attempt; one that is not the current attempt's is fenced off and counted."""
-        row = self._rows.get(ended.task)
-        if (
-            row is None
-            or row.state is not State.RUNNING
-            or row.attempt != ended.attempt
-            or row.executor != executor
-        ):
-            self.counters.fenced += 1
-            return
-        self._conclude(now_ns, row, ended.payload, ended.failure, out)
-
-    @property
-    def in_flight(self) -> int:
-        """Attempts that this owner counts as running somewhere."""
-        return len(self._loads)
+        return len(self._live)
 
     def knows(self, task: bytes) -> bool:
         """Whether the task is, or lately was, this owner's."""
-        return task in self._rows
+        return task in self._live or self._log.row(task) is not None
+
+    # -- gateways ---------------------------------------------------------------------------------------
+
+    def place(self, now_ns: int, place: Place, out: list[NodeEffect]) -> None:
+        """Accepts a task, or recognises it and repeats what is known of it. All gateways that ask are told."""
+        row = self._log.row(place.task)
+        live = self._live.get(place.task)
+        if row is not None or live is not None:
+            self.counters.recognised += 1
+            self._recognise(place, row, live, out)
+            return
+        problem = refusal(self._me, self._view, place, len(self._live), MOST_LIVE)
+        if problem is not None:
+            self._refuse(place, problem, out)
+            return
+        offer = self._view.offer(place.agent)
+        deadline_ms = min(place.deadline_ms, LONGEST_DEADLINE_MS)
+        live = Live(
+            place.task,
+            place.agent,
+            place.key.encode() or place.task,
+            0 if offer is None else offer.retries,
+            now_ns + deadline_ms * _MS,
+            gateways=(place.gateway,),
+        )
+        if place.receipt or place.trail:
+            live.receipts.append(place.gateway)
+        executor = self._choose(now_ns, live, place.payload)
+        entry = Submitted(
+            place.task,
+            place.agent,
+            place.key,
+            place.payload,
+            self._unix_ms(now_ns),
+            self._unix_ms(now_ns) + deadline_ms,
+            live.retries,
+            executor,
+        )
+        if not self._log.propose(now_ns, place.task, entry):
+            self._release(now_ns, live, _DISMISSED, out)
+            return  # the gateway asks again, here or elsewhere
+        self.counters.placed += 1
+        self._live[place.task] = live
 
     def withdraw(self, now_ns: int, gateway: str, task: bytes, out: list[NodeEffect]) -> None:
-        """A gateway no longer waits for the task. When none does it is cancelled."""
-        row = self._rows.get(task)
-        gateways = self._gateways.get(task, ())
-        if row is None or gateway not in gateways:
+        """A gateway's client no longer wants the task. When nobody does it is cancelled."""
+        live = self._live.get(task)
+        if live is None or gateway not in live.gateways:
             return
-        rest = tuple(other for other in gateways if other != gateway)
-        if rest:
-            self._gateways[task] = rest
-        else:
-            self._stop_attempt(now_ns, row, _DISMISSED, out)
-            self._propose(now_ns, Cancelled(task), out)
+        live.gateways = tuple(other for other in live.gateways if other != gateway)
+        if not live.gateways:
+            self.cancel(now_ns, task, out)
+
+    # -- operators --------------------------------------------------------------------------------------
+
+    def cancel(self, now_ns: int, task: bytes, out: list[NodeEffect]) -> bool:
+        """Ends an unfinished task, whoever waits for it; False if there is none."""
+        live = self._live.get(task)
+        if live is None:
+            return False
+        self._stop(now_ns, live, _DISMISSED, out)
+        return self._log.propose(now_ns, task, Cancelled(task, self._unix_ms(now_ns)))
+
+    def retry(self, now_ns: int, task: bytes) -> bool:
+        """Queues a task again that ended without a result, with as much time as it had; False if there is none."""
+        row = self._log.row(task)
+        if row is None or task in self._live or row.state not in TERMINAL or row.state is State.SUCCEEDED:
+            return False
+        at_ms = self._unix_ms(now_ns)
+        patience_ms = max(row.deadline_ms - row.submitted_ms, self._view.default_deadline_ms(row.agent))
+        return self._log.propose(now_ns, task, Retried(task, at_ms, at_ms + patience_ms))
+
+    # -- executors --------------------------------------------------------------------------------------
+
+    def ended(self, now_ns: int, executor: str, ended: Ended, out: list[NodeEffect]) -> None:
+        """Takes the outcome of an attempt; one that is not the current attempt's is fenced off and counted."""
+        live = self._live.get(ended.task)
+        if (
+            live is None
+            or live.phase is not Phase.RUNNING
+            or live.attempt != ended.attempt
+            or live.chosen is None
+            or live.chosen.node != executor
+        ):
+            self.counters.fenced += 1
+            return
+        self._conclude(now_ns, live, ended.payload, ended.failure, out)
 
     def peer_gone(self, now_ns: int, node: str, out: list[NodeEffect]) -> None:
         """Gives the attempts that ran on a dead node to others, at once."""
-        for task in list(self._by_executor.pop(node, {})):
-            row = self._rows[task]
-            self.counters.redispatched += 1
-            self._conclude(now_ns, row, None, node_gone(node), out)
+        for task in list(self._by_executor.get(node, ())):
+            live = self._live[task]
+            if live.phase is Phase.RUNNING:
+                self.counters.redispatched += 1
+                self._conclude(now_ns, live, None, node_gone(node), out)
 
     def view_changed(self, now_ns: int, out: list[NodeEffect]) -> None:
         """Tries again to place what found no executor."""
-        for task in list(self._parked):
-            self._dispatch(now_ns, self._rows[task], out)
+        for task in list(self._waiting):
+            self._start(now_ns, self._live[task], out)
+
+    # -- time -------------------------------------------------------------------------------------------
 
     def tick(self, now_ns: int, out: list[NodeEffect]) -> None:
-        """Expires, repeats orders that have been silent for long, retries what is parked, forgets what is old."""
+        """Expires, repeats orders that have been silent for long, tries again to place what waits."""
         for task in self._wheel.take_due(now_ns):
-            row = self._rows.get(task)
-            if row is None or row.state in TERMINAL:
+            live = self._live.get(task)
+            if live is None or now_ns < live.due_ns:
                 continue
-            if now_ns >= row.deadline_ns:
-                self._expire(now_ns, row, out)
-            elif row.state is State.RUNNING:
-                self._repeat_order(now_ns, row, out)
-            elif now_ns >= self._parked[task]:
-                del self._parked[task]
-                self._dispatch(now_ns, row, out)
-        self._forget_old(now_ns)
+            if now_ns >= live.deadline_ns and live.phase is not Phase.ENDING:
+                self._expire(now_ns, live, out)
+            elif live.phase is Phase.RUNNING:
+                self._repeat_order(now_ns, live, out)
+            elif live.phase is Phase.WAITING:
+                self._start(now_ns, live, out)
+            else:
+                self._time(live, now_ns + FIRST_RESEND_NS)
 
     def next_deadline_ns(self) -> int | None:
         return self._wheel.next_deadline_ns()
 
     # -- the log ----------------------------------------------------------------------------------------
 
-    def _propose(self, now_ns: int, entry: Entry, out: list[NodeEffect]) -> None:
-        """Hands an entry to the shard's log. In memory there is nothing to wait for."""
-        self._committed(now_ns, entry, out)
-
-    def _committed(self, now_ns: int, entry: Entry, out: list[NodeEffect]) -> None:
-        """Acts on an entry that can no longer be lost (as far as this log can tell)."""
-        row = apply(self._rows, entry)
+    def decided(self, now_ns: int, entry: Entry, row: Row | None, out: list[NodeEffect]) -> None:
+        """Acts on an entry that can no longer be lost. `row` is None when it did not fit."""
         if row is None:
             return
+        live = self._live.get(row.task)
         match entry:
-            case Submitted():
-                self._dispatch(now_ns, row, out)
-            case AttemptStarted():
-                self._order(now_ns, row, out)
-            case AttemptEnded() if row.state is State.QUEUED:
-                self._dispatch(now_ns, row, out)
-            case AttemptEnded() | Expired() | Cancelled():
-                for gateway in self._gateways.pop(row.task):
-                    if row.state is not State.CANCELLED:
-                        self._settle(row, gateway, out)
-                self._keep_for_a_while(now_ns, row)
+            case Submitted() if live is not None:
+                out += (ToPeer(gateway, Taken(row.task)) for gateway in live.receipts)
+                live.receipts.clear()
+                self._go_on(now_ns, live, row, out)
+            case AttemptStarted() if live is not None:
+                self._go_on(now_ns, live, row, out)
+            case AttemptEnded(follows=Follows.AGAIN) if live is not None and row.state not in TERMINAL:
+                self._go_on(now_ns, live, row, out)
+            case Retried():
+                self._start(now_ns, self._known(now_ns, row), out)
+            case _ if row.state in TERMINAL and live is not None:
+                self._finish(now_ns, live, row, out)
+            case _:
+                pass
+
+    def took_over(self, now_ns: int, rows: Iterable[Row], out: list[NodeEffect]) -> None:
+        """Goes on with the unfinished tasks of a shard that this node has come to own.
+
+        An attempt that runs in a process which is still there stays what it is: its executor tells this owner, too.
+        """
+        for row in list(rows):
+            self.counters.taken_over += 1
+            live = self._known(now_ns, row)
+            if row.state is State.QUEUED:
+                self._start(now_ns, live, out)
+                continue
+            live.attempt = row.attempt
+            node = node_of(row.executor)
+            live.chosen = self._dispatch.resumed(now_ns, row.agent, node, live.deadline_ns)
+            self._by_executor.setdefault(node, {})[row.task] = None
+            self._go_on(now_ns, live, row, out, was_ordered=True)
+
+    def gave_up(self, now_ns: int, shard: int, out: list[NodeEffect]) -> None:
+        """Lets go of the tasks of a shard that this node no longer owns."""
+        prefix = shard.to_bytes(2, "big")
+        for task in [task for task in self._live if task.startswith(prefix)]:
+            self.counters.given_up += 1
+            live = self._live.pop(task)
+            self._waiting.pop(task, None)
+            self._release(now_ns, live, _DISMISSED, out)
 
     # -- attempts ---------------------------------------------------------------------------------------
 
-    def _dispatch(self, now_ns: int, row: Row, out: list[NodeEffect]) -> None:
-        """Finds an executor for the next attempt, or parks the task until there is one."""
-        agent = row.agent
-        ring = self._view.agent_ring(agent)
-        own_room = self._own_room(agent)
-        choice: Chosen | NoExecutor
-        if (
-            self._loads.in_flight(agent, self._me) < own_room
-            and row.task not in self._avoid
-            and self._me in ring.nodes
-            and self._me in self._view.takers
-        ):
-            choice = self._here  # what `choose_executor` would say, at a fraction of its price
-        else:
-            choice = self._choose(now_ns, row, ring, own_room)
-        match choice:
-            case Chosen(node=node, permit=permit):
-                self._parked.pop(row.task, None)
-                # `_order` finds it here: that an entry is committed at once is what this log is relied on for.
-                self._running[row.task] = _Running(permit, 0)
-                self._propose(now_ns, AttemptStarted(row.task, row.attempt + 1, node), out)
-            case NoExecutor():
-                self._park(now_ns, row, choice)
+    def _known(self, now_ns: int, row: Row) -> Live:
+        """A task that was not placed here but came with its row."""
+        deadline_ns = now_ns + (row.deadline_ms - self._unix_ms(now_ns)) * _MS
+        live = Live(row.task, row.agent, row.key.encode() or row.task, row.retries, deadline_ns)
+        live.attempt = row.attempt
+        self._live[row.task] = live
+        return live
 
-    def _choose(self, now_ns: int, row: Row, ring: AgentRing, own_room: int) -> Chosen | NoExecutor:
-        avoid = self._avoid.get(row.task, frozenset()) | self._view.too_small_for(row.payload)
-        if own_room == 0 and len(ring.nodes) > 1 and self._me in ring.nodes:
-            choice = self._choose_but(now_ns, row, ring, avoid | {self._me}, own_room)
-            if isinstance(choice, Chosen):
-                return choice
-        return self._choose_but(now_ns, row, ring, avoid, own_room)
+    def _choose(self, now_ns: int, live: Live, payload: bytes) -> str:
+        """Books an executor for the next attempt and names its process, or parks the task and names none."""
+        choice = self._dispatch.choose(now_ns, live.agent, live.key, payload, live.avoid)
+        if isinstance(choice, NoExecutor):
+            self._park(now_ns, live, choice)
+            return ""
+        self._waiting.pop(live.task, None)
+        live.phase = Phase.STARTING
+        live.attempt += 1
+        live.chosen = choice
+        self._dispatch.started(now_ns, live.agent, choice, live.deadline_ns)
+        self._by_executor.setdefault(choice.node, {})[live.task] = None
+        member = self._view.member(choice.node)
+        return process_name(choice.node, 0 if member is None else member.boot)
 
-    def _choose_but(
-        self, now_ns: int, row: Row, ring: AgentRing, avoid: frozenset[str], own_room: int
-    ) -> Chosen | NoExecutor:
-        me, breakers, agent = self._me, self._breakers, row.agent
-        return choose_executor(
-            ring,
-            row.key.encode() or row.task,
-            own=me,
-            loads=self._loads,
-            takes_work=self._view.takers,
-            allows=lambda node: _OWN if node == me else breakers.allows(node, agent, now_ns),
-            visited=avoid,
-            weights=breakers.weights(agent, now_ns),
-            own_slots=own_room,
-        )
+    def _start(self, now_ns: int, live: Live, out: list[NodeEffect]) -> None:
+        """Proposes the next attempt of a task that waits, if somebody can take it."""
+        row = self._log.row(live.task)
+        if row is None or row.state is not State.QUEUED:
+            return
+        live.attempt = row.attempt
+        executor = self._choose(now_ns, live, row.payload)
+        if not executor:
+            return
+        entry = AttemptStarted(live.task, live.attempt, executor, self._unix_ms(now_ns))
+        if not self._log.propose(now_ns, live.task, entry):
+            self._release(now_ns, live, _DISMISSED, out)
+            self._wait_until(live, now_ns + _PARKED_RETRY_NS)
 
-    def _park(self, now_ns: int, row: Row, why: NoExecutor) -> None:
+    def _park(self, now_ns: int, live: Live, why: NoExecutor) -> None:
         """Keeps the task until somebody can take it; a task that waits already keeps the one timer that it has."""
-        self._avoid.pop(row.task, None)
-        if row.task in self._parked:
+        live.avoid = frozenset()
+        if live.task in self._waiting and now_ns < live.due_ns:
             return
         due_ns = now_ns + _PARKED_RETRY_NS
         if why.not_offered:
-            due_ns = row.deadline_ns  # whoever comes to offer it is a change of the view
+            due_ns = live.deadline_ns  # whoever comes to offer it is a change of the view
         elif why.retry_at_ns is not None and why.refused == why.offering:
             due_ns = min(max(due_ns, why.retry_at_ns), now_ns + _LONGEST_PARKED_NS)
-        self._parked[row.task] = min(due_ns, row.deadline_ns)
-        self._wheel.add(self._parked[row.task], row.task)
+        self._wait_until(live, due_ns)
 
-    def _order(self, now_ns: int, row: Row, out: list[NodeEffect]) -> None:
-        self.counters.attempts += 1
-        running = self._running[row.task]
-        running.resend_ns = min(now_ns + running.resend_after_ns, row.deadline_ns)
-        self._wheel.add(running.resend_ns, row.task)
-        if running.permit is not _OWN:
-            self._breakers.started(running.permit, now_ns, row.deadline_ns)
-        self._loads.started(row.agent, row.executor)
-        self._by_executor.setdefault(row.executor, {})[row.task] = None
-        out.append(ToPeer(row.executor, self._assign(now_ns, row)))
+    def _wait_until(self, live: Live, due_ns: int) -> None:
+        live.phase = Phase.WAITING
+        self._waiting[live.task] = None
+        self._time(live, due_ns)
 
-    def _repeat_order(self, now_ns: int, row: Row, out: list[NodeEffect]) -> None:
-        """A long silence: the order may be lost, or the answer. The executor runs the attempt, or knows its end."""
-        running = self._running[row.task]
-        if now_ns < running.resend_ns:
+    def _go_on(
+        self, now_ns: int, live: Live, row: Row, out: list[NodeEffect], *, was_ordered: bool = False
+    ) -> None:
+        """What the log has decided is a running attempt, which is ordered, or a task that waits for one."""
+        if live.phase is Phase.ENDING:
+            return  # a cancellation or the deadline was quicker, and is about to be decided
+        if row.state is State.QUEUED:
+            self._start(now_ns, live, out)
             return
-        running.resend_after_ns = min(2 * running.resend_after_ns, _LONGEST_RESEND_NS)
-        running.resend_ns = min(now_ns + running.resend_after_ns, row.deadline_ns)
-        self._wheel.add(running.resend_ns, row.task)
-        if row.executor != self._me:
-            out.append(ToPeer(row.executor, self._assign(now_ns, row)))
+        if live.chosen is None:
+            return
+        live.phase = Phase.RUNNING
+        self.counters.attempts += 1
+        node = live.chosen.node
+        if not self._is_there(row.executor):
+            lost = node_gone(node) if was_ordered else never_ordered(node)
+            self._conclude(now_ns, live, None, lost, out)
+            return
+        live.resend_after_ns = FIRST_RESEND_NS
+        self._time(live, now_ns + FIRST_RESEND_NS)
+        out.append(ToPeer(node, self._assign(now_ns, live, row)))
 
-    def _assign(self, now_ns: int, row: Row) -> Assign:
-        remaining_ms = max(1, (row.deadline_ns - now_ns) // _MS)
-        return Assign(row.task, row.attempt, row.agent, row.payload, remaining_ms, row.failures)
+    def _repeat_order(self, now_ns: int, live: Live, out: list[NodeEffect]) -> None:
+        """A long silence: the order may be lost, or the answer. The executor runs the attempt, or knows its end."""
+        live.resend_after_ns = min(2 * live.resend_after_ns, LONGEST_RESEND_NS)
+        self._time(live, now_ns + live.resend_after_ns)
+        row = self._log.row(live.task)
+        if row is not None and live.chosen is not None and live.chosen.node != self._me:
+            out.append(ToPeer(live.chosen.node, self._assign(now_ns, live, row)))
+
+    def _assign(self, now_ns: int, live: Live, row: Row) -> Assign:
+        remaining_ms = max(1, (live.deadline_ns - now_ns) // _MS)
+        return Assign(
+            row.task,
+            row.attempt,
+            row.agent,
+            row.payload,
+            remaining_ms,
+            row.recent_failures,
+            self._log.term(row.task),
+        )
 
     def _conclude(
-        self, now_ns: int, row: Row, payload: bytes | None, failure: Failure | None, out: list[NodeEffect]
+        self, now_ns: int, live: Live, payload: bytes | None, failure: Failure | None, out: list[NodeEffect]
     ) -> None:
-        """Ends the current attempt and decides whether another follows."""
-        executor = row.executor
-        self._release(now_ns, row, failure, out)
-        final = False
+        """Proposes the end of the current attempt, and with it what follows."""
+        chosen, row = live.chosen, self._log.row(live.task)
+        if chosen is None or row is None:
+            return
+        self._release(now_ns, live, failure, out)
+        live.phase = Phase.ENDING
+        follows, executor = Follows.DONE, ""
         if failure is not None:
-            offer = self._view.offer(row.agent)
-            # Nobody may have offered the agent yet when the task came.
-            retries = row.retries if offer is None else offer.retries
-            verdict = judge(failure, attempt=row.attempt, earlier=row.failures, retries=retries)
-            offering = self._view.agent_ring(row.agent).nodes
-            avoid = self._avoid.get(row.task, frozenset())
-            final = verdict is Verdict.FINAL or is_said_by_all(failure, avoid | {executor}, offering)
-            if not final:
-                self._avoid[row.task] = nodes_left_out(failure, avoid, offering, executor)
-        self._propose(now_ns, AttemptEnded(row.task, row.attempt, payload, failure, final), out)
+            follows = self._verdict(live, row, chosen.node, failure)
+            if follows is Follows.AGAIN:
+                executor = self._choose(now_ns, live, row.payload)
+        at_ms = self._unix_ms(now_ns)
+        entry = AttemptEnded(live.task, row.attempt, payload, failure, at_ms, follows, executor)
+        if not self._log.propose(now_ns, live.task, entry):
+            # The outcome is not written down, so it has not happened yet: the executor will be asked again.
+            self._release(now_ns, live, _DISMISSED, out)
+            self._waiting.pop(live.task, None)
+            live.attempt, live.phase = row.attempt, Phase.RUNNING
+            live.chosen = self._dispatch.resumed(now_ns, live.agent, chosen.node, live.deadline_ns)
+            self._by_executor.setdefault(chosen.node, {})[live.task] = None
+            self._time(live, now_ns + FIRST_RESEND_NS)
 
-    def _release(self, now_ns: int, row: Row, failure: Failure | None, out: list[NodeEffect]) -> None:
+    def _verdict(self, live: Live, row: Row, executor: str, failure: Failure) -> Follows:
+        """What follows a failed attempt; if it is another one, `live.avoid` says where not."""
+        offer = self._view.offer(live.agent)
+        retries = live.retries if offer is None else offer.retries  # nobody may have offered it when it came
+        earlier = row.recent_failures
+        verdict = judge(failure, attempt=row.tries, earlier=earlier, retries=retries)
+        offering = self._view.agent_ring(live.agent).nodes
+        if verdict is Verdict.FINAL or is_said_by_all(failure, live.avoid | {executor}, offering):
+            return Follows.DEAD if is_poison((*earlier, failure)) else Follows.DONE
+        live.avoid = nodes_left_out(failure, live.avoid, offering, executor)
+        return Follows.AGAIN
+
+    def _release(self, now_ns: int, live: Live, failure: Failure | None, out: list[NodeEffect]) -> None:
         """Gives back what the current attempt, if any, holds: its load and its breaker's permit."""
-        running = self._running.pop(row.task, None)
-        self._parked.pop(row.task, None)
-        if running is None:
+        chosen, live.chosen = live.chosen, None
+        if chosen is None:
             return
-        self._loads.finished(row.agent, row.executor)
-        tasks = self._by_executor.get(row.executor)
+        tasks = self._by_executor.get(chosen.node)
         if tasks is not None:
-            tasks.pop(row.task, None)
+            tasks.pop(live.task, None)
             if not tasks:
-                del self._by_executor[row.executor]
-        if running.permit is _OWN:
-            return
-        if failure is None:
-            moves = self._breakers.record_success(running.permit, now_ns)
-        else:
-            moves = self._breakers.record_failure(running.permit, failure.code, now_ns)
-        out += (notices.of_breaker(self._view, moved) for moved in moves)
+                del self._by_executor[chosen.node]
+        self._dispatch.finished(now_ns, live.agent, chosen, failure, out)
 
-    def _expire(self, now_ns: int, row: Row, out: list[NodeEffect]) -> None:
+    def _expire(self, now_ns: int, live: Live, out: list[NodeEffect]) -> None:
         self.counters.expired += 1
-        failure = Failure(
-            code="expired",
-            message="no outcome before the deadline of the call",
-            where=f"owner {self._me}",
-            effect=Effect.MAYBE if row.state is State.RUNNING else Effect.NONE,
-        )
-        self._stop_attempt(now_ns, row, failure, out)
-        self._propose(now_ns, Expired(row.task, failure), out)
+        failure = expired(self._me, is_running=live.phase is Phase.RUNNING)
+        self._stop(now_ns, live, failure, out)
+        self._log.propose(now_ns, live.task, Expired(live.task, failure, self._unix_ms(now_ns)))
+        self._time(live, now_ns + FIRST_RESEND_NS)
 
-    def _stop_attempt(self, now_ns: int, row: Row, failure: Failure, out: list[NodeEffect]) -> None:
+    def _stop(self, now_ns: int, live: Live, failure: Failure, out: list[NodeEffect]) -> None:
         """Tells the executor, if one is at work, that nobody waits any more. A breaker is told `failure`."""
-        if row.state is State.RUNNING:
-            out.append(ToPeer(row.executor, Withdraw(row.task)))
-        self._release(now_ns, row, failure, out)
+        if live.phase is Phase.RUNNING and live.chosen is not None:
+            recall = Recall(live.task, live.attempt, self._log.term(live.task))
+            out.append(ToPeer(live.chosen.node, recall))
+        self._release(now_ns, live, failure, out)
+        self._waiting.pop(live.task, None)
+        live.phase = Phase.ENDING
 
     # -- outcomes ---------------------------------------------------------------------------------------
 
-    def _settle(self, row: Row, gateway: str, out: list[NodeEffect]) -> None:
-        self.counters.settled += 1
-        failure = _cancelled(self._me, row) if row.state is State.CANCELLED else row.failure
-        out.append(ToPeer(gateway, Settled(row.task, row.result, failure, row.executor, row.attempt)))
+    def _finish(self, now_ns: int, live: Live, row: Row, out: list[NodeEffect]) -> None:
+        self._release(
+            now_ns, live, _DISMISSED, out
+        )  # an outcome from elsewhere was quicker than the attempt here
+        self._waiting.pop(row.task, None)
+        del self._live[row.task]
+        for gateway in live.gateways:
+            self.counters.settled += 1
+            out.append(ToPeer(gateway, settled(self._me, row)))
 
-    def _receipt(self, place: Place, out: list[NodeEffect]) -> None:
-        """A gateway that was handed on to this owner asks here from now on."""
-        if place.trail:
+    def _recognise(self, place: Place, row: Row | None, live: Live | None, out: list[NodeEffect]) -> None:
+        if row is not None and not row.is_same(place.agent, place.key, place.payload):
+            text = "the id or idempotency key of this task belongs to another task already: use a fresh one"
+            self._refuse(place, Failure(code="bad_input", message=text, where=f"owner {self._me}"), out)
+            return
+        if row is not None and row.state in TERMINAL and live is None:
+            self.counters.settled += 1
+            out.append(ToPeer(place.gateway, settled(self._me, row)))
+            return
+        if live is None:
+            return  # decided, and about to be taken over
+        live.tell(place.gateway)
+        if row is not None:
             out.append(ToPeer(place.gateway, Taken(place.task)))
+        elif place.gateway not in live.receipts:
+            live.receipts.append(place.gateway)
 
-    def _refusal(self, place: Place) -> Failure | None:
-        """Why a task that this owner does not know is not taken, or None."""
-        where = f"owner {self._me}"
-        if place.again and place.once:
-            return Failure(
-                code="unreachable",
-                message="the node that owned the task is gone; its effect may have happened, and it runs only once",
-                where=where,
-                effect=Effect.MAYBE,
-            )
-        offering = self._view.agent_ring(place.agent).nodes
-        if offering and self._view.too_small_for(place.payload).issuperset(offering):
-            return Failure(
-                code="payload_too_large",
-                message=f"no node with {place.agent!r} takes {len(place.payload)} bytes: send a reference instead",
-                where=where,
-            )
-        if len(self) >= _MOST_LIVE:
-            return Failure(
-                code="overloaded",
-                message=f"this node owns {_MOST_LIVE} unfinished tasks already: try again later",
-                where=where,
-                retry_after_ms=_RETRY_AFTER_MS,
-            )
-        return None
+    def _refuse(self, place: Place, problem: Failure, out: list[NodeEffect]) -> None:
+        self.counters.refused += 1
+        out.append(ToPeer(place.gateway, Settled(place.task, None, problem, "", 0)))
 
-    def _keep_for_a_while(self, now_ns: int, row: Row) -> None:
-        """A finished row answers submissions that come again, within bounds of time, number and bytes."""
-        told = (len(failure.message) + len(failure.detail) for failure in row.failures)
-        size = len(row.result or b"") + sum(told)
-        self._avoid.pop(row.task, None)
-        self._ended.append((row.task, now_ns, size))
-        self._ended_bytes += size
-        while len(self._ended) > _KEPT_ROWS or self._ended_bytes > _KEPT_BYTES:
-            self._forget_oldest()
+    # -- time -------------------------------------------------------------------------------------------
 
-    def _forget_old(self, now_ns: int) -> None:
-        while self._ended and now_ns - self._ended[0][1] > _KEPT_NS:
-            self._forget_oldest()
+    def _time(self, live: Live, due_ns: int) -> None:
+        """Looks at the task again at `due_ns`, and at its deadline if that comes first."""
+        if live.phase is not Phase.ENDING:
+            due_ns = min(due_ns, live.deadline_ns)
+        live.due_ns = due_ns
+        self._wheel.add(due_ns, live.task)
 
-    def _forget_oldest(self) -> None:
-        task, _, size = self._ended.popleft()
-        self._ended_bytes -= size
-        del self._rows[task]
+    def _unix_ms(self, now_ns: int) -> int:
+        return (now_ns + self._epoch_ns) // _MS
 
-
-def _cancelled(owner: str, row: Row) -> Failure:
-    """What a gateway hears that asks for a task after all others have withdrawn it."""
-    return Failure(
-        code="cancelled",
-        message="the task was withdrawn by who had submitted it",
-        where=f"owner {owner}",
-        effect=Effect.MAYBE if row.attempt else Effect.NONE,
-    )
+    def _is_there(self, process: str) -> bool:
+        node = node_of(process)
+        member = self._view.member(node)
+        return self._view.is_present(node) and member is not None and member.boot == boot_of(process)

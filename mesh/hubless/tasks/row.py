@@ -154,9 +154,8 @@ class Row(Struct, array_like=True, gc=False):
     def retry(self, deadline_ms: int) -> bool:
         if self.state not in _RETRIABLE:
             return False
-        if (
-            self.provisional_from and len(self.superseded) < MOST_SUPERSEDED
-        ):  # or it could be entered once more
+        if self.provisional_from and len(self.superseded) < MOST_SUPERSEDED:
+            # Else the node that repeats itself would have it for the new outcome.
             told = Superseded(None, self.failures[-1], self.provisional_from, self.ended_ms)
             self.superseded = (*self.superseded, told)
         self.state, self.deadline_ms, self.ended_ms = State.QUEUED, deadline_ms, 0
@@ -211,7 +210,9 @@ class Row(Struct, array_like=True, gc=False):
             return True
         if self.provisional_from != entered.node:
             return False
-        return told == self.failures[-1] if self.state is State.FAILED else entered.result == self.result
+        if self.state is State.FAILED:
+            return told == self.failures[-1]
+        return told is None and (entered.result or b"") == self.result
 
     def _supersede(self, entered: Entered) -> bool:
         if len(self.superseded) >= MOST_SUPERSEDED:

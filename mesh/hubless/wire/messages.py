@@ -285,9 +285,13 @@ class Consulted(Struct, frozen=True, array_like=True, gc=False, tag=31):
 
 
 class LeavePlease(Struct, frozen=True, array_like=True, gc=False, tag=25):
-    """An operator asked, through another node, that the receiver leave the mesh."""
+    """An operator asked, through another node, that the receiver leave the mesh.
+
+    `drain`: not before others keep what it keeps, however long that takes.
+    """
 
     reason: str
+    drain: bool = False
 
 
 Message = (

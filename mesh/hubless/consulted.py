@@ -1,0 +1,95 @@
+"""What operators are told of tasks and shards, as JSON-like values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hubless.tasks.process import node_of
+from hubless.tasks.row import Row
+from hubless_agents import Failure
+
+DEFAULT_LIMIT = 100
+MOST_ROWS = 1_000
+_SHOWN_BYTES = 4_096
+
+
+def task_row(row: Row, owner: str, *, with_failures: bool = False) -> dict[str, Any]:
+    """A task in a list. Times are unix seconds."""
+    told: dict[str, Any] = {
+        "task": row.task.hex(),
+        "agent": row.agent,
+        "key": row.key,
+        "state": row.state.value,
+        "attempt": row.attempt,
+        "executor": node_of(row.executor),
+        "owner": owner,
+        "shard": int.from_bytes(row.task[:2], "big"),
+        "submitted": row.submitted_ms / 1000,
+        "ended": row.ended_ms / 1000 if row.ended_ms else None,
+        "deadline": row.deadline_ms / 1000,
+        "forked": row.forked,
+        "provisional": row.provisional_from,
+    }
+    if with_failures:
+        told["failures"] = [_failure(failure) for failure in row.failures]
+    return told
+
+
+def task_details(row: Row, owner: str) -> dict[str, Any]:
+    """All that is known of a task; results are cut to 4 KiB."""
+    return {
+        **task_row(row, owner, with_failures=True),
+        "result": None if row.result is None else _text(row.result),
+        "superseded": [
+            {
+                "node": other.node,
+                "at": other.at_ms / 1000,
+                "result": None if other.result is None else _text(other.result),
+                "failure": None if other.failure is None else _failure(other.failure),
+            }
+            for other in row.superseded
+        ],
+    }
+
+
+def merged(
+    what: str, bodies: Sequence[dict[str, Any]], limit: int, label: Callable[[str], str]
+) -> dict[str, Any]:
+    """One answer of those of several nodes."""
+    if what == "shards":
+        return {"shards": _shards(bodies, label)}
+    counts: dict[str, int] = {}
+    for body in bodies:
+        for state, count in body["counts"].items():
+            counts[state] = counts.get(state, 0) + count
+    tasks = sorted((row for body in bodies for row in body["tasks"]), key=lambda row: row["submitted"])
+    return {"tasks": tasks[-limit:], "counts": counts}
+
+
+def _shards(bodies: Sequence[dict[str, Any]], label: Callable[[str], str]) -> list[dict[str, Any]]:
+    """For each shard what its owner says, and while it has none what the replica says that knows the newest term."""
+    best: dict[int, dict[str, Any]] = {}
+    for body in bodies:
+        for row in body["shards"]:
+            known = best.get(row["shard"])
+            if known is None or (row["is_owner"], row["term"]) > (known["is_owner"], known["term"]):
+                best[row["shard"]] = row
+    rows = [best[shard] for shard in sorted(best)]
+    for row in rows:
+        row["owner_name"] = label(row["owner"]) if row["owner"] else ""
+    return rows
+
+
+def _failure(failure: Failure) -> dict[str, Any]:
+    return {
+        "code": failure.code,
+        "message": failure.message,
+        "where": failure.where,
+        "effect": failure.effect.value,
+        "detail": failure.detail,
+    }
+
+
+def _text(raw: bytes) -> str:
+    return raw[:_SHOWN_BYTES].decode(errors="replace")

@@ -1,0 +1,244 @@
+"""What this node keeps for the mesh: its replicas, the tasks in them, and the owner of those that it leads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from hubless.effects import NodeEffect, ToPeer
+from hubless.placement import shard_of_task, take_hop
+from hubless.shard.events import (
+    Commit,
+    Committed,
+    Disowned,
+    Flushed,
+    Forgotten,
+    JournalEvent,
+    JournalFailed,
+    JournalFull,
+    JournalHasRoom,
+    Owning,
+    ReadReady,
+    Restored,
+    ShardEffect,
+)
+from hubless.shard.replicas import Replicas
+from hubless.tasks.dispatch import Dispatch
+from hubless.tasks.machine import Machine
+from hubless.tasks.owner import Owner
+from hubless.tasks.row import Row
+from hubless.tasks.shards import Change, ShardTasks
+from hubless.view import View
+from hubless.wire import Moved, Owns, Place, Settled
+from hubless.wire.replication import ShardMessage
+from hubless_agents import Failure
+
+_RETRY_AFTER_MS = 1_000
+
+
+class Keeping:
+    """The replicas of one node and everything that rests on them.
+
+    Args:
+        epoch_ns: what turns this node's clock into unix time, in ns.
+    """
+
+    def __init__(self, *, me: str, view: View, replicas: Replicas, dispatch: Dispatch, epoch_ns: int) -> None:
+        self._me = me
+        self._view = view
+        self._replicas = replicas
+        self._tasks = ShardTasks(replicas)
+        self._news: dict[int, int] = {}
+        self._strangers: dict[str, None] = {}
+        self._tickets = 0
+        self.on_changed: Callable[[Row, list[NodeEffect]], None] | None = None
+        self.on_read: Callable[[int, bool, list[NodeEffect]], None] | None = None
+        self.owner = Owner(me=me, view=view, log=self._tasks, dispatch=dispatch, epoch_ns=epoch_ns)
+
+    # -- what others say --------------------------------------------------------------------------------
+
+    def place(self, now_ns: int, place: Place, out: list[NodeEffect]) -> None:
+        """Owns a task, or hands it to who does, or says that nobody is known to."""
+        shard = shard_of_task(place.task)
+        if self._tasks.owns(shard):
+            if self._replicas.is_full and not self.owner.knows(place.task):
+                out.append(ToPeer(place.gateway, Settled(place.task, None, self._full(), "", 0)))
+            else:
+                self.owner.place(now_ns, place, out)
+            return
+        owner = self._view.owner_of_shard(shard) or ""
+        trail = take_hop(place.trail, self._me)
+        if owner in ("", self._me) or place.gateway == self._me or not isinstance(trail, tuple):
+            known = "" if owner == self._me else owner
+            moved = Moved(place.task, self._view.term_of_shard(shard) if known else 0, known)
+            out.append(ToPeer(place.gateway, moved))
+        else:
+            out.append(ToPeer(owner, msgspec.structs.replace(place, trail=trail)))
+
+    def receive(self, now_ns: int, node: str, message: ShardMessage, out: list[NodeEffect]) -> None:
+        """A replica elsewhere says something."""
+        self._replicas.receive(now_ns, node, message, out)
+
+    def met(self, node: str) -> None:
+        """Another process takes part: it does not know yet what this node owns."""
+        self._strangers[node] = None
+
+    # -- the journal ------------------------------------------------------------------------------------
+
+    def journal(self, now_ns: int, event: JournalEvent, out: list[NodeEffect]) -> None:
+        """The journal answers."""
+        match event:
+            case Flushed(mark=mark):
+                self._replicas.flushed(now_ns, mark, out)
+            case JournalFailed(problem=problem):
+                self._replicas.failed(now_ns, problem, out)
+            case JournalFull(problem=problem):
+                self._replicas.full(now_ns, problem, out)
+            case JournalHasRoom():
+                self._replicas.has_room(now_ns, out)
+
+    # -- what the replicas say --------------------------------------------------------------------------
+
+    def replicas_said(self, now_ns: int, effect: ShardEffect, out: list[NodeEffect]) -> None:
+        """Follows the logs. `Commit` is not for here: it goes to the driver."""
+        match effect:
+            case Committed(shard=shard, entries=entries):
+                is_mine = self._tasks.owns(shard)
+                changes = self._tasks.committed(shard, entries)
+                if is_mine:
+                    self._decided(now_ns, changes, out)
+            case Owning(shard=shard, term=term):
+                self._news[shard] = term
+                self._view.learn_owner(shard, term, self._me)
+                self.owner.took_over(now_ns, self._tasks.owning(shard, term), out)
+            case Disowned(shard=shard):
+                self._news.pop(shard, None)
+                self._tasks.disowned(shard)
+                self.owner.gave_up(now_ns, shard, out)
+            case Restored(shard=shard, state=state):
+                self._tasks.restored(shard, state)
+            case Forgotten(shard=shard):
+                self._tasks.forgotten(shard)
+            case ReadReady(ticket=ticket, is_owner=is_owner):
+                if self.on_read is not None:
+                    self.on_read(ticket, is_owner, out)
+            case Commit():
+                raise AssertionError("a commit is the driver's")
+
+    # -- time -------------------------------------------------------------------------------------------
+
+    def tick(self, now_ns: int, out: list[NodeEffect]) -> None:
+        """Does what is due."""
+        self.owner.tick(now_ns, out)
+        self._replicas.tick(now_ns, out)
+
+    def tick_ended(self, now_ns: int, out: list[NodeEffect]) -> frozenset[int]:
+        """Closes the tick: what was proposed in it leaves. Returns the shards that this node has come to own."""
+        self._tasks.compact(now_ns)
+        self._replicas.tick_ended(now_ns, out)
+        return self._announce(out)
+
+    def next_deadline_ns(self) -> int | None:
+        deadlines = (self.owner.next_deadline_ns(), self._replicas.next_deadline_ns())
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    # -- members ----------------------------------------------------------------------------------------
+
+    def conditions_changed(self, now_ns: int, out: list[NodeEffect]) -> None:
+        """Somebody came, went, or is in doubt; or the ring is another one."""
+        well, doubtful, gone = self._view.conditions()
+        self._replicas.conditions_changed(now_ns, well, doubtful, gone, self._view.preference, out)
+
+    @property
+    def owned(self) -> tuple[int, ...]:
+        """The shards that this node owns."""
+        return tuple(sorted(self._tasks.owned))
+
+    @property
+    def to_hand_over(self) -> int:
+        """Replicas here that others could keep instead."""
+        return self._replicas.to_hand_over
+
+    @property
+    def counters(self) -> object:
+        return self._replicas.counters
+
+    # -- as operators ask -------------------------------------------------------------------------------
+
+    def owns(self, task: bytes) -> bool:
+        """Whether this node decides about a task."""
+        return self._tasks.owns(shard_of_task(task))
+
+    def row(self, task: bytes) -> Row | None:
+        """What is known here of a task; see `read` for how fresh that is."""
+        return self._tasks.row(task)
+
+    def read(self, now_ns: int, task: bytes, out: list[NodeEffect]) -> int:
+        """Asks whether this node still owns the task's shard; `on_read` is told, under the number that is returned."""
+        self._tickets += 1
+        self._replicas.read(now_ns, shard_of_task(task), self._tickets, out)
+        return self._tickets
+
+    def owned_machines(self) -> Iterator[tuple[int, Machine]]:
+        """The tasks of the shards that this node owns."""
+        return self._tasks.owned_machines()
+
+    def shard_rows(self) -> list[dict[str, Any]]:
+        """What this node knows of the shards that it replicates."""
+        told = []
+        for row in self._replicas.rows():
+            machine = self._tasks.machine(row.shard)
+            told.append(
+                {
+                    "shard": row.shard,
+                    "owner": row.owner or "",
+                    "is_owner": self._tasks.owns(row.shard),
+                    "term": row.term,
+                    "index": row.last_index,
+                    "commit": row.commit,
+                    "voters": row.config.voters,
+                    "outgoing": row.config.outgoing,
+                    "learners": row.config.learners,
+                    "lag": dict(row.lag),
+                    "condition": row.condition,
+                    "live": 0 if machine is None else len(machine.live()),
+                    "kept": 0 if machine is None else len(machine.rows),
+                }
+            )
+        return told
+
+    # -- inside -----------------------------------------------------------------------------------------
+
+    def _decided(self, now_ns: int, changes: list[Change], out: list[NodeEffect]) -> None:
+        """Its owner acts on what the log of a shard has decided, and so do those who wait for it."""
+        for entry, row in changes:
+            self.owner.decided(now_ns, entry, row, out)
+            if row is not None and self.on_changed is not None:
+                self.on_changed(row, out)
+
+    def _announce(self, out: list[NodeEffect]) -> frozenset[int]:
+        """Everybody hears of new ownerships, newcomers of all."""
+        news, self._news = self._news, {}
+        strangers, self._strangers = self._strangers, {}
+        if news:
+            led = Owns(tuple(news.items()))
+            present = (known.member.node for known in self._view.known())
+            out += (
+                ToPeer(node, led)
+                for node in present
+                if node != self._me and node not in strangers and self._view.is_present(node)
+            )
+        owned = self._tasks.owned
+        if strangers and owned:
+            out += (ToPeer(node, Owns(tuple(sorted(owned.items())))) for node in strangers)
+        return frozenset(news)
+
+    def _full(self) -> Failure:
+        return Failure(
+            code="overloaded",
+            message="the disk of the node that owns the task's shard is full: make room there, or try again later",
+            where=f"owner {self._me}",
+            retry_after_ms=_RETRY_AFTER_MS,
+        )
