@@ -248,6 +248,26 @@ class Replicas(RuleBasedStateMachine):
         fits = self.model.apply(entry)
         assert (row is not None) == (fits and not isinstance(entry, Forked))
 
+    @rule(task=tasks, at_ms=times, end=st.sampled_from(["result", "failed", "dead", "cancelled", "expired"]))
+    def run_to_its_end(self, task: bytes, at_ms: int, end: str) -> None:
+        """Entries that fit, which chance alone seldom draws."""
+        one = self.model.known.get(task)
+        if one is None:
+            self.commit(Submitted(task, "echo", "", b"a", at_ms, at_ms, 2))
+        elif one.state == "queued":
+            self.commit(AttemptStarted(task, one.attempt + 1, "n1", at_ms))
+        elif one.state in FINISHED:
+            self.commit(Retried(task, at_ms, at_ms))
+        elif end == "cancelled":
+            self.commit(Cancelled(task, at_ms))
+        elif end == "expired":
+            self.commit(Expired(task, FAILURES[1], at_ms))
+        elif end == "result":
+            self.commit(AttemptEnded(task, one.attempt, b"result", None, at_ms))
+        else:
+            why = Follows.DEAD if end == "dead" else Follows.DONE
+            self.commit(AttemptEnded(task, one.attempt, None, FAILURES[0], at_ms, why))
+
     @rule(body=st.binary(max_size=20))
     def commit_bytes_of_another_version(self, body: bytes) -> None:
         body = msgspec.msgpack.encode([99, body])

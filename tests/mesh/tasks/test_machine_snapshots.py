@@ -7,8 +7,10 @@ import sys
 import msgspec
 import pytest
 
-from hubless.tasks.entries import AttemptEnded, Submitted, encode_entry
+from hubless.tasks.entries import AttemptEnded, Follows, Submitted, encode_entry
 from hubless.tasks.machine import Machine
+from hubless.tasks.retention import Retention
+from hubless_agents import Failure
 
 FILL = """
 import random
@@ -48,6 +50,28 @@ def test_a_machine_comes_back_from_its_snapshot() -> None:
         machine.counts,
     )
     assert again.state() == machine.state()
+
+
+def test_a_machine_from_a_snapshot_forgets_in_the_same_order() -> None:
+    bounds = Retention(rows=3, dead_rows=3)
+    machine = Machine(retention=bounds)
+    failure = Failure(code="worker_died", message="gone")
+    bodies = [
+        encode_entry(Submitted(bytes([number]) * 16, "echo", "", b"p", 0, 9, 1, "n1")) for number in range(10)
+    ]
+    for number in (4, 1, 3, 9, 6, 8):
+        task = bytes([number]) * 16
+        dead = AttemptEnded(task, 1, None, failure, 1, Follows.DEAD)
+        bodies.append(encode_entry(AttemptEnded(task, 1, b"r", None, 1) if number < 5 else dead))
+    for body in bodies:
+        machine.apply(body)
+    again = Machine.from_state(machine.state(), retention=bounds)
+    for number, ended, dead in ((2, [1, 3, 2], [9, 6, 8]), (0, [3, 2, 0], [9, 6, 8])):
+        for one in (machine, again):
+            one.apply(encode_entry(AttemptEnded(bytes([number]) * 16, 1, b"r", None, 2)))
+            assert [row.task[0] for row in one.ended()] == ended
+            assert [row.task[0] for row in one.dead_letters()] == dead
+    assert [row.task[0] for row in again.live()] == [5, 7]
 
 
 def test_the_size_of_a_snapshot_is_known_without_building_it() -> None:
