@@ -44,7 +44,8 @@ class Entry(Struct, frozen=True, array_like=True, gc=False):
 class Append(Struct, frozen=True, array_like=True, gc=False, tag=40):
     """Owner to replica (AppendEntries, 3.5): entries that follow `previous_index`, and what is committed.
 
-    `round` numbers the owner's rounds of asking whether it still leads (6.4); 0 when it does not ask.
+    `round` rises with the owner's rounds of asking whether it still leads (6.4), and when a replica is new; answers
+    repeat it.
     """
 
     shard: ShardNumber
@@ -102,6 +103,7 @@ class Install(Struct, frozen=True, array_like=True, gc=False, tag=44):
     offset: Count
     size: Count
     chunk: bytes
+    round: Count = 0
 
 
 class Installed(Struct, frozen=True, array_like=True, gc=False, tag=45):
@@ -111,6 +113,7 @@ class Installed(Struct, frozen=True, array_like=True, gc=False, tag=45):
     term: Count
     index: Count
     offset: Count
+    round: Count = 0
 
 
 class TimeoutNow(Struct, frozen=True, array_like=True, gc=False, tag=46):
@@ -152,7 +155,7 @@ class BeatAnswer(Struct, frozen=True, array_like=True, gc=False, tag=48):
 
 
 class Orphaned(Struct, frozen=True, array_like=True, gc=False, tag=49):
-    """Node to node: of these shards I hold replicas that nobody leads, or that cannot be trusted. Do they still count?"""
+    """Node to node: I hold replicas of these shards that nobody leads, or that cannot be trusted. Do they count?"""
 
     number: Count
     shards: Shards

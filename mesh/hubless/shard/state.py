@@ -1,0 +1,253 @@
+"""What all parts of one replica share: term, vote, log, role, and what leaves at the end of the tick.
+
+Order is the contract (3.8, 10.2.1): a message that promises something is `promised`, and leaves once everything that
+the replica knew when it was made is on disk; the rest is `said`, and leaves at once.
+"""
+
+import random
+from collections.abc import Sequence
+from typing import Protocol
+
+from hubless.shard import configs
+from hubless.shard.configs import Configs
+from hubless.shard.log import Log
+from hubless.shard.output import Counters, Output, RaftSettings, Role
+from hubless.shard.quorum import is_voter
+from hubless.shard.records import Entries, HardState, Record, Recovered, Snapshot
+from hubless.wire.replication import Config, Entry, RaftMessage
+
+
+class Office(Protocol):
+    """What an owner has beyond a follower; it ends with the owner's term, or before."""
+
+    def end(self) -> None:
+        """Answers what can no longer be answered."""
+
+    def reconfigured(self) -> None:
+        """The log holds another configuration: what it says counts from now on (4.1)."""
+
+
+class ReplicaState:
+    """One replica's state. Everything that changes it marks it dirty; `output` is what came of it."""
+
+    __slots__ = (
+        "_hard_token",
+        "_held",
+        "_is_hard_new",
+        "_now",
+        "_records",
+        "_restored",
+        "_rng",
+        "_timeout_ns",
+        "_token",
+        "commit",
+        "configs",
+        "counters",
+        "damage",
+        "due_ns",
+        "flushed_token",
+        "handed_out",
+        "heard_at_ns",
+        "is_dirty",
+        "is_voter",
+        "log",
+        "me",
+        "office",
+        "owner",
+        "reads",
+        "role",
+        "settings",
+        "shard",
+        "snapshot",
+        "term",
+        "vote",
+    )
+
+    def __init__(
+        self, me: str, recovered: Recovered, settings: RaftSettings, rng: random.Random, now_ns: int
+    ) -> None:
+        self.me = me
+        self.shard = recovered.shard
+        self.settings = settings
+        self.counters = Counters()
+        self.role = Role.FOLLOWER
+        self.owner: str | None = None
+        self.office: Office | None = None
+        self.heard_at_ns: int | None = None
+        """When the owner was heard last, by a message of its own or a node's beat."""
+        self.snapshot = recovered.snapshot
+        self.damage = recovered.damage
+        self.log, self.configs = self._recovered_log(recovered)
+        self.term = max(recovered.term, self.log.last_term)
+        self.vote = recovered.vote if self.term == recovered.term else ""
+        self.is_voter = is_voter(self.configs.latest, me)
+        self.commit = self.handed_out = self.log.snapshot_index
+        self.flushed_token = 0
+        self.is_dirty = False
+        self._token = self._hard_token = 0
+        self._is_hard_new = False
+        self._records: list[Record] = []
+        self._now: list[tuple[str, RaftMessage]] = []
+        self._held: list[tuple[str, RaftMessage]] = []
+        self.reads: list[tuple[int, int | None]] = []
+        self._restored: Snapshot | None = None
+        self._rng = rng
+        self._timeout_ns = 0
+        self.due_ns = 0
+        """When a replica that does not own the shard stops waiting for whoever does."""
+        self.draw_timeout(now_ns)
+
+    def _recovered_log(self, recovered: Recovered) -> tuple[Log, Configs]:
+        snapshot = recovered.snapshot
+        log = Log(snapshot.index, snapshot.term) if snapshot else Log()
+        known = Configs(snapshot.index, snapshot.config) if snapshot else Configs()
+        found = configs.found_in(recovered.entries)
+        if found is None:
+            self.damage = self.damage or "a configuration in the log cannot be read"
+        elif not log.recover(recovered.entries):
+            self.damage = self.damage or "the entries of the log do not join up"
+        else:
+            for index, config in found:
+                if index > log.snapshot_index:
+                    known.appended(index, config)
+        return log, known
+
+    # -- terms and timers ---------------------------------------------------------------------------------
+
+    def draw_timeout(self, now_ns: int) -> None:
+        """Waits anew, for a time that is drawn anew (3.4)."""
+        base = self.settings.election_ns
+        self._timeout_ns = base + int(base * self._rng.random())
+        self.due_ns = now_ns + self._timeout_ns
+
+    def heard(self, now_ns: int) -> None:
+        """The owner is there: waits anew."""
+        self.heard_at_ns = now_ns
+        self.due_ns = now_ns + self._timeout_ns
+
+    def enter(self, term: int, vote: str) -> None:
+        """A term, and the vote given in it ("" for none). Goes to disk with this tick."""
+        self.term, self.vote = term, vote
+        self._is_hard_new = self.is_dirty = True
+
+    def follow(self, now_ns: int, term: int, owner: str | None) -> None:
+        """Becomes or stays a follower, in `term` (3.3): of `owner`, or of nobody yet."""
+        if term > self.term:
+            self.enter(term, "")
+        if self.office is not None:
+            self.office.end()
+            self.office = None
+        if self.role is not Role.FOLLOWER:
+            self.role = Role.FOLLOWER
+            self.draw_timeout(now_ns)
+        self.owner = owner
+        if owner is not None:
+            self.heard(now_ns)
+        self.is_dirty = True
+
+    def is_vote_on_disk(self) -> bool:
+        """Whether the current term and vote are on disk."""
+        return not self._is_hard_new and self.flushed_token >= self._hard_token
+
+    # -- the log ------------------------------------------------------------------------------------------
+
+    def append(self, kind: int, body: bytes) -> int:
+        """Adds an entry of the current term, by its owner. Gives its index."""
+        index = self.log.last_index + 1
+        self.log.append(Entry(index, self.term, kind, body))
+        self.is_dirty = True
+        return index
+
+    def append_config(self, config: Config) -> None:
+        """Adds a configuration, which counts from now on (4.1)."""
+        index = self.append(configs.CONFIG, configs.encode(config))
+        self.configs.appended(index, config)
+        self._reconfigured()
+
+    def accept(self, entries: Sequence[Entry], found: Sequence[tuple[int, Config]]) -> None:
+        """Adds an owner's entries, whatever stood in their place is dropped first (3.5)."""
+        log = self.log
+        first = entries[0].index
+        if first <= log.last_index:
+            log.truncate(first)
+            self.configs.truncated(first)
+            self._reconfigured()
+        log.extend(entries)
+        for index, config in found:
+            if index >= first:
+                self.configs.appended(index, config)
+                self._reconfigured()
+        self.is_dirty = True
+
+    def _reconfigured(self) -> None:
+        self.is_voter = is_voter(self.configs.latest, self.me)
+        if self.office is not None:
+            self.office.reconfigured()
+
+    def compact(self, index: int, state: bytes) -> None:
+        """The machine's state after `index` takes the place of the entries up to it (5.1)."""
+        if not self.log.snapshot_index < index <= self.handed_out:
+            raise ValueError(
+                f"index must be after the snapshot at {self.log.snapshot_index} and at most "
+                f"{self.handed_out}, what was handed out; got {index}"
+            )
+        self._write_entries(self._records)
+        config = self.configs.at(index)
+        self.snapshot = Snapshot(self.shard, index, self.log.term(index), config, state)
+        self._records.append(self.snapshot)
+        self.log.compact(index, self.settings.keep_entries)
+        self.configs.compacted(index)
+        self.is_dirty = True
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """An owner's snapshot takes the place of everything (5.3)."""
+        self.snapshot = self._restored = snapshot
+        self._records.append(snapshot)
+        self.log.reset(snapshot.index, snapshot.term)
+        self.configs = Configs(snapshot.index, snapshot.config)
+        self.commit = self.handed_out = snapshot.index
+        self._reconfigured()
+        self.is_dirty = True
+
+    # -- what leaves --------------------------------------------------------------------------------------
+
+    def say(self, to: str, message: RaftMessage) -> None:
+        """A message that promises nothing."""
+        self._now.append((to, message))
+        self.is_dirty = True
+
+    def promise(self, to: str, message: RaftMessage) -> None:
+        """A message that leaves when all that is known now is on disk."""
+        self._held.append((to, message))
+        self.is_dirty = True
+
+    def _write_entries(self, records: list[Record]) -> None:
+        entries = self.log.take_unsaved()
+        if entries:
+            records.append(Entries(self.shard, entries))
+
+    def output(self) -> Output:
+        """All that came of the events since the last one."""
+        records, self._records = self._records, []
+        self._write_entries(records)
+        if self._is_hard_new:
+            records.insert(0, HardState(self.shard, self.term, self.vote))
+        if records:
+            self._token += 1
+            self.log.mark(self._token)
+            if self._is_hard_new:
+                self._is_hard_new = False
+                self._hard_token = self._token
+        now, self._now = self._now, []
+        held, self._held = self._held, []
+        if held and self.flushed_token == self._token:
+            now.extend(held)
+            held = []
+        committed: list[Entry] = []
+        if self.commit > self.handed_out:
+            committed.extend(self.log.slice(self.handed_out + 1, self.commit))
+            self.handed_out = self.commit
+        reads, self.reads = self.reads, []
+        restored, self._restored = self._restored, None
+        self.is_dirty = False
+        return Output(records, now, held, restored, committed, reads, self._token)
