@@ -1,0 +1,172 @@
+"""What a journal says at a start: first the heads of its rows, then the bytes of what they say is wanted."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+
+from hubless.journal.ledger import Held, Ledger, Row, Run, gap_of
+from hubless.journal.rows import SnapshotMark, UnverifiedError, checksum, unpack_entries, unpack_head
+from hubless.shard.records import Recovered, Snapshot
+from hubless.wire.replication import Entry
+
+VERSION_MASK = 0x7FFF_FFFF
+_SCAN = "SELECT number, checksum, head, length(body) FROM rows"
+
+
+class Heads:
+    """The rows of a journal, followed in order.
+
+    `problem` is "" or says which row is not what was written: then nobody can say of which shards it was, and all
+    that the journal has anything of are damaged.
+    """
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self.ledger = Ledger()
+        self.checksum = 0
+        """Of the newest row's head."""
+        self.problem = ""
+        self._oldest = 0
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        (newest,) = database.execute("SELECT max(number) FROM rows").fetchone()
+        if newest is None:
+            newest = 0
+        if newest & VERSION_MASK != version:
+            self._complain(f"its newest row is {newest}, and {version} was written")
+        first = 0
+        for number, expected, raw, body_bytes in _scanned(database, newest):
+            if raw is None:
+                self._complain(f"row {number} cannot be read")
+            elif isinstance(raw, bytes):
+                self._follow(number, expected, raw, body_bytes)
+            first = first or number
+        if self._oldest != first and not self.problem:
+            self._complain(f"it begins with row {first}, and row {self._oldest} was the oldest")
+        self.ledger.number = max(self.ledger.number, newest)
+
+    def _follow(self, number: int, expected: int, raw: bytes, body_bytes: int) -> None:
+        before = self.ledger.number
+        try:
+            head = unpack_head(raw, expected, number)
+        except UnverifiedError as problem:
+            self._complain(f"row {number} is damaged: {problem}")
+            return
+        if before and number != before + 1:
+            self._complain(f"row {before + 1} is missing or damaged")
+        elif before and head.before != self.checksum:
+            self._complain(f"row {before} is not the one that row {number} was written after")
+        self.checksum = expected
+        self._oldest = head.oldest
+        self.ledger.add(head, len(raw) + body_bytes)
+
+    def _complain(self, problem: str) -> None:
+        self.problem = self.problem or problem
+
+
+def _scanned(database: sqlite3.Connection, newest: int) -> Iterator[tuple[int, int, bytes | None, int]]:
+    """All rows in order; those of a page that cannot be read without their head, once it is known where they are."""
+    at = 0
+    try:
+        for row in database.execute(f"{_SCAN} ORDER BY number"):
+            at = row[0]
+            yield row
+    except sqlite3.DatabaseError:
+        yield at + 1, 0, None, 0
+        if newest > at + 1:
+            yield from _from_behind(database, at)
+
+
+def _from_behind(database: sqlite3.Connection, at: int) -> Iterator[tuple[int, int, bytes | None, int]]:
+    """The rows behind a page that cannot be read, as far as they can be read from the end."""
+    found: list[tuple[int, int, bytes, int]] = []
+    try:
+        for row in database.execute(f"{_SCAN} WHERE number > ? ORDER BY number DESC", (at + 1,)):
+            found.append(row)  # noqa: PERF402 -- what came before the error is wanted
+    except sqlite3.DatabaseError:
+        pass
+    yield from reversed(found)
+
+
+class Bodies:
+    """Reads what the ledger wants, shard by shard, and notes what does not verify.
+
+    Args:
+        damage: by shard, what is known to be damaged already; what is found is added.
+    """
+
+    def __init__(self, database: sqlite3.Connection, ledger: Ledger, damage: dict[int, str]) -> None:
+        self._database = database
+        self._ledger = ledger
+        self._damage = damage
+        self._entries: dict[Run, tuple[Entry, ...]] = {}
+
+    def recovered(self) -> list[Recovered]:
+        """One for every shard that anything is kept of, in the order of their numbers."""
+        for row in self._ledger.rows:
+            if row.wanted:
+                self._read(row)
+        shards = sorted(self._ledger.held.keys() | self._damage.keys())
+        return [self._recovered(self._ledger.held.get(shard) or Held(shard)) for shard in shards]
+
+    def _read(self, row: Row) -> None:
+        runs = [run for run in row.runs if run.row is row]
+        if not runs:
+            return
+        body = body_of(self._database, row.number)
+        for run in runs:
+            raw = body[run.offset : run.offset + run.size]
+            try:
+                entries = unpack_entries(raw, run.checksum, run.shard)
+            except UnverifiedError as problem:
+                self._note(run.shard, f"entries {run.first} to {run.last} in row {row.number}: {problem}")
+            else:
+                self._entries[run] = entries
+
+    def _recovered(self, held: Held) -> Recovered:
+        shard, start = held.shard, held.start
+        gap = gap_of(held)
+        if gap:
+            self._note(shard, gap)
+        mark = held.state.snapshot
+        snapshot = None if mark is None else self._snapshot(shard, mark)
+        damage = self._damage.get(shard, "")
+        entries: list[Entry] = []
+        if not damage:
+            for run in held.runs:
+                first = max(run.first, start + 1)
+                entries += [entry for entry in self._entries[run] if first <= entry.index <= run.last]
+        return Recovered(
+            shard=shard,
+            term=held.state.term,
+            vote=held.state.vote,
+            snapshot=snapshot,
+            entries=tuple(entries),
+            damage=damage,
+        )
+
+    def _snapshot(self, shard: int, mark: SnapshotMark) -> Snapshot | None:
+        try:
+            pieces = self._database.execute(
+                "SELECT body FROM chunks WHERE number >= ? AND number < ? ORDER BY number",
+                (mark.chunk, mark.chunk + mark.chunks),
+            ).fetchall()
+        except sqlite3.DatabaseError as problem:
+            self._note(shard, f"the snapshot at {mark.index} cannot be read ({problem})")
+            return None
+        state = b"".join(piece for (piece,) in pieces if isinstance(piece, bytes))
+        if len(state) != mark.size or checksum(state, shard) != mark.checksum:
+            self._note(shard, f"the snapshot at {mark.index}: the checksum does not fit")
+            return None
+        return Snapshot(shard, mark.index, mark.term, mark.config, state)
+
+    def _note(self, shard: int, problem: str) -> None:
+        self._damage.setdefault(shard, problem)
+
+
+def body_of(database: sqlite3.Connection, number: int) -> bytes:
+    """The body of a row; what can be had of it, b"" if nothing: its parts have checksums."""
+    try:
+        found = database.execute("SELECT body FROM rows WHERE number = ?", (number,)).fetchone()
+    except sqlite3.DatabaseError:
+        return b""
+    return found[0] if found is not None and isinstance(found[0], bytes) else b""
