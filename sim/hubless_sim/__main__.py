@@ -6,17 +6,17 @@ from pathlib import Path
 import click
 import msgspec
 
-from hubless_sim.run import run
+from hubless_sim.play import play
 from hubless_sim.tape import TapeError, parse
 
 
 @click.command(name="hubless_sim")
 @click.argument("tape")
 def main(tape: str) -> None:
-    """Run TAPE (a file, or - for standard input) and print digest, figures and views as JSON."""
+    """Run TAPE (a file, or - for standard input) and print digest, figures and what was found as JSON."""
     try:
         raw = sys.stdin.buffer.read() if tape == "-" else Path(tape).read_bytes()
-        result = run(parse(raw))
+        result = play(parse(raw))
     except OSError as error:
         raise click.ClickException(f"{tape}: {error.strerror}. Name a file that holds a tape.") from error
     except TapeError as error:

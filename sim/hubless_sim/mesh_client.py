@@ -25,6 +25,7 @@ from hubless.wire import (
 )
 from hubless_agents import Effect
 from hubless_sim.chance import draw, stream
+from hubless_sim.faults import index_of
 from hubless_sim.hosts import (
     Birth,
     Command,
@@ -39,30 +40,13 @@ from hubless_sim.hosts import (
     Watch,
 )
 from hubless_sim.mesh_host import WORK, to_frame, to_packet
-from hubless_sim.scripted_pool import Script
+from hubless_sim.operations import Call
 
 MS = 1_000_000
 _STREAM = 5
 _GRACE_NS = 3_000 * MS
 _GREET_EVERY_NS = 500 * MS
 _HOMELESS_NS = 100 * MS
-
-
-class Call(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One task of a workload: what is submitted, when, and through which node first.
-
-    ``own_shard`` mints an id of a shard that the gateway said it owns (as the client library does), otherwise any
-    shard will do.  ``cancel_after_ms`` gives the call up.
-    """
-
-    at_ms: int
-    agent: str
-    script: Script
-    gateway: int
-    key: str = ""
-    deadline_ms: int = 20_000
-    own_shard: bool = True
-    cancel_after_ms: int | None = None
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -102,7 +86,7 @@ class _Open:
         self.call = call
         self.task = task
         self.deadline_ns = deadline_ns
-        self.gateway = call.gateway
+        self.gateway = index_of(call.gateway)
         self.resend_ns = 0
         self.sent = False
         """Whether a gateway may have taken it."""
@@ -263,7 +247,7 @@ class MeshClient:
     def _shard(self, call: Call) -> int:
         if call.key:
             return shard_of_key(call.key, self._shards)
-        owned = self._owned.get(call.gateway, ()) if call.own_shard else ()
+        owned = self._owned.get(index_of(call.gateway), ()) if call.own_shard else ()
         chance = self._draw()
         return owned[chance % len(owned)] if owned else chance % self._shards
 

@@ -5,6 +5,7 @@ event of the world is one tick: what it made the node say leaves afterwards, in 
 """
 
 import random
+from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
@@ -130,7 +131,14 @@ class MeshHost:
     """One process of the mesh: node, workers by script, and what the trio shell does for a real one."""
 
     def __init__(
-        self, birth: Birth, *, setting: MeshSetting, contracts: tuple[Contract, ...], joins: bool, seed: int
+        self,
+        birth: Birth,
+        *,
+        setting: MeshSetting,
+        contracts: tuple[Contract, ...],
+        joins: bool,
+        seed: int,
+        slowness: Callable[[], int],
     ) -> None:
         kept = Remembered.from_bytes(birth.kept) if birth.kept else Remembered(0)
         me = address_of(birth.node)
@@ -161,7 +169,7 @@ class MeshHost:
         )
         rng = random.Random(f"{birth.seed}:node")
         self.node = Node(station, gossip=gossip, supervisor=supervisor, rng=rng)
-        self._pool = ScriptedPool(seed=seed, contracts=contracts, profile=setting.pool)
+        self._pool = ScriptedPool(seed=seed, contracts=contracts, profile=setting.pool, slowness=slowness)
         self._ring_ns = setting.ring_ms * 1_000_000
         self._ring: _Ring | None = None
         self._to_peers: Outbox[int] = Outbox(

@@ -1,72 +1,24 @@
-"""Runs a mesh of whole nodes with clients: a run is a function of its tape, and is looked into afterwards."""
+"""Runs of whole nodes with clients, looked into afterwards."""
 
 import functools
+from typing import Any
 
 import msgspec
 
 from hubless.effects import Log, Serving
 from hubless.node import LeaveMesh, Node
-from hubless_agents import Contract, SupervisorConfig
-from hubless_gossip import Condition, GossipConfig, JoinRequested
-from hubless_sim.faults import MS, Fault, index_of
-from hubless_sim.gossip_host import address_of
+from hubless_agents import SupervisorConfig
+from hubless_gossip import Condition, JoinRequested
+from hubless_sim.faults import MS
+from hubless_sim.gossip_host import configured
 from hubless_sim.hosts import Birth, Host
-from hubless_sim.links import LinkProfile
-from hubless_sim.mesh_client import Answered, Call, GaveUp, MeshClient, Stray
+from hubless_sim.mesh_client import Answered, GaveUp, MeshClient, Stray
 from hubless_sim.mesh_host import Halted, MeshHost, MeshSetting
-from hubless_sim.network import Layer
+from hubless_sim.operations import Call, Leave, Operation
+from hubless_sim.run import Run
 from hubless_sim.scripted_pool import Started
-from hubless_sim.tape import Conditions
-from hubless_sim.world import World
-
-
-class Offering(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """An agent of the simulated mesh; ``nodes`` empty: every node offers it."""
-
-    name: str
-    retries: int = 2
-    deadline_ms: int = 2_000
-    concurrency: int = 1
-    nodes: tuple[int, ...] = ()
-
-    def to_contract(self) -> Contract:
-        """As a worker declares it. Answers must be objects, so that garbled ones break the contract."""
-        return Contract(
-            name=self.name,
-            retries=self.retries,
-            deadline_ms=self.deadline_ms,
-            concurrency=self.concurrency,
-            output_schema=b'{"type":"object"}',
-            runtime="thread" if self.concurrency == 1 else "asyncio",
-        )
-
-
-class Leaving(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A node is asked to leave the mesh in order."""
-
-    at_ms: int
-    node: int
-
-
-class MeshTape(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Everything that a run depends on. Nodes are ``n0`` ... in faults; clients have the numbers after them."""
-
-    seed: int
-    nodes: int = 5
-    clients: int = 2
-    duration_ms: int
-    agents: tuple[Offering, ...]
-    calls: tuple[Call, ...]
-    faults: tuple[Fault, ...] = ()
-    leaves: tuple[Leaving, ...] = ()
-    links: Conditions = msgspec.field(default_factory=Conditions)
-    gossip: str = "local"
-    workers: int = 2
-    queue: int = 256
-    shards: int = 64
-    ring_ms: int = 0
-    patience_ms: int = 1_500
-    stagger_ms: int = 10
+from hubless_sim.systems import MeshSystem
+from hubless_sim.tape import Tape, TapeError
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -78,11 +30,17 @@ class Start(msgspec.Struct, frozen=True):
     attempt: int
 
 
-class MeshRun:
+class MeshRun(Run):
     """A run of a tape, advanced by hand. What was observed is kept by the number of the call."""
 
-    def __init__(self, tape: MeshTape) -> None:
-        self.tape = tape
+    def __init__(self, tape: Tape) -> None:
+        system = tape.system
+        if not isinstance(system, MeshSystem):
+            raise TypeError(f"the tape's system is {system!r}; see hubless_sim.play for any system")
+        self.system = system
+        self.calls = tuple(each for each in tape.operations if isinstance(each, Call))
+        if self.calls and not tape.clients:
+            raise TapeError("tape: calls and no clients at `$.clients`; give it one or more.")
         self.answers: dict[int, tuple[int, Answered]] = {}
         self.strays: list[Stray] = []
         self.given_up: dict[int, int] = {}
@@ -92,84 +50,70 @@ class MeshRun:
         self.serving: dict[str, int] = {}
         self.condition_told: list[tuple[int, str, str, str]] = []
         self.log: list[tuple[int, str, str]] = []
-        presets = {"local": GossipConfig.local, "lan": GossipConfig.lan}
+        try:
+            gossip = configured(system.preset, system.knobs)
+        except (ValueError, TypeError) as error:
+            raise TapeError(f"tape: {error} at `$.system`.") from error
         self._setting = MeshSetting(
             mesh=tape.seed.to_bytes(8, "big"),
-            gossip=presets[tape.gossip](),
-            supervisor=SupervisorConfig(workers=tape.workers, queue_per_agent=tape.queue),
-            shards=tape.shards,
-            ring_ms=tape.ring_ms,
+            gossip=gossip,
+            supervisor=SupervisorConfig(workers=system.workers, queue_per_agent=system.queue),
+            shards=system.shards,
+            ring_ms=system.ring_ms,
         )
-        links = tape.links
-        monitored = links.monitored
-        self.world = World(
-            nodes=tape.nodes + tape.clients,
-            seed=tape.seed,
-            make=self._make,
-            base=Layer(
-                loss=links.loss,
-                duplicate=links.duplicate,
-                base_ns=links.base_us * 1000,
-                jitter_ns=links.jitter_us * 1000,
-            ),
-            links=None
-            if monitored is None
-            else LinkProfile(
-                heartbeat_interval_ns=monitored.heartbeat_interval_ms * MS,
-                heartbeat_timeout_ns=monitored.heartbeat_timeout_ms * MS,
-                reconnect_ns=monitored.reconnect_ms * MS,
-            ),
-            observe=self._observe,
-        )
-        self._schedule()
-
-    def advance_to_ms(self, at_ms: int) -> None:
-        """Run up to and including this virtual time."""
-        self.world.run_until(at_ms * MS)
-
-    def finish(self) -> "MeshRun":
-        """Run to the end of the tape."""
-        self.advance_to_ms(self.tape.duration_ms)
-        return self
-
-    def running(self) -> list[str]:
-        """The nodes (not clients) on which a process runs."""
-        return [f"n{index}" for index in range(self.tape.nodes) if self.world.host(index) is not None]
+        super().__init__(tape)
 
     def node(self, name: str) -> Node:
         """The core that runs on a node; raises LookupError while the node is down."""
-        host: MeshHost | None = self.world.host(index_of(name))
-        if host is None:
-            raise LookupError(f"{name} is down at {self.world.now_ns} ns; see running()")
-        return host.node
+        node: Node = self.host(name).node
+        return node
 
-    def _make(self, birth: Birth) -> Host:
-        tape = self.tape
-        if birth.node < tape.nodes:
-            seeds = tuple(address_of(index) for index in range(tape.nodes) if index != birth.node)
-            order = functools.partial(self.world.command, birth.node, JoinRequested(seeds))
-            contracts = tuple(
-                agent.to_contract() for agent in tape.agents if not agent.nodes or birth.node in agent.nodes
-            )
-            self.world.at(self.world.now_ns, order)
-            return MeshHost(
-                birth, setting=self._setting, contracts=contracts, joins=tape.nodes > 1, seed=tape.seed
-            )
-        self.world.at(self.world.now_ns, functools.partial(self.world.command, birth.node, None))
-        turn = birth.node - tape.nodes
-        calls = tuple(
-            (number, call) for number, call in enumerate(tape.calls) if number % tape.clients == turn
-        )
+    def found(self) -> dict[str, Any]:
+        """How the calls ended, by code ("" for a success), and how many attempts began."""
+        codes = sorted(answer.code for _, answer in self.answers.values())
+        return {
+            "answers": {code: codes.count(code) for code in dict.fromkeys(codes)},
+            "unanswered": len(self.calls) - len(self.answers),
+            "attempts": sum(len(starts) for starts in self.starts.values()),
+        }
+
+    def make(self, birth: Birth) -> Host:
+        """A whole node, or a client with its share of the calls."""
+        if birth.node < self.tape.nodes:
+            return self._node(birth)
+        self.command_now(birth.node, None)
+        turn, clients = birth.node - self.tape.nodes, self.tape.clients
         return MeshClient(
             birth,
-            calls=calls,
-            nodes=tape.nodes,
+            calls=tuple(each for each in enumerate(self.calls) if each[0] % clients == turn),
+            nodes=self.tape.nodes,
             mesh=self._setting.mesh,
-            shards=tape.shards,
-            patience_ms=tape.patience_ms,
+            shards=self.system.shards,
+            patience_ms=self.system.patience_ms,
         )
 
-    def _observe(self, now_ns: int, node: int, value: object) -> None:
+    def _node(self, birth: Birth) -> MeshHost:
+        self.command_now(birth.node, JoinRequested(self.seeds(birth.node)))
+        contracts = tuple(
+            agent.to_contract()
+            for agent in self.system.agents
+            if not agent.nodes or f"n{birth.node}" in agent.nodes
+        )
+        return MeshHost(
+            birth,
+            setting=self._setting,
+            contracts=contracts,
+            joins=self.tape.nodes > 1,
+            seed=self.tape.seed,
+            slowness=functools.partial(self.world.slowness, birth.node),
+        )
+
+    def order(self, operation: Operation) -> LeaveMesh | None:
+        """A node is asked to leave; calls are the clients' own."""
+        return LeaveMesh() if isinstance(operation, Leave) else None
+
+    def observe(self, now_ns: int, node: int, value: Any) -> None:
+        """Hear what nodes and clients note."""
         name = f"n{node}"
         match value:
             case Started(task=task, attempt=attempt, agent=agent):
@@ -193,15 +137,6 @@ class MeshRun:
                     self.condition_told.append((now_ns, name, member, condition))
             case _:
                 raise TypeError(f"nobody here tells {value!r}")
-
-    def _schedule(self) -> None:
-        tape, world = self.tape, self.world
-        for index in range(tape.nodes + tape.clients):
-            world.at(index * tape.stagger_ms * MS, functools.partial(world.start, index))
-        for leaving in tape.leaves:
-            world.at(leaving.at_ms * MS, functools.partial(world.command, leaving.node, LeaveMesh()))
-        for fault in tape.faults:
-            fault.impose(world)
 
     def deaths_told(self, member: str, after_ms: int) -> dict[str, int]:
         """When each node first said, after a time, that a member is dead; in ns."""

@@ -1,42 +1,26 @@
-"""Runs the tape of a gossip mesh.
+"""A run of a tape: the world that it asks for, brought up, advanced by hand, and summed up.
 
-``GossipRun(tape)`` is a run that can be stopped at any virtual time and looked into; ``run(tape)``
-goes to its end and returns the figures.
+Each kind of system has a run of its own, which says what its processes are and what it hears from them.
 """
 
 import functools
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
-from hubless_gossip import (
-    Condition,
-    Gossip,
-    JoinRequested,
-    LeaveRequested,
-    LoadChanged,
-    MembershipEvent,
-    MetaChanged,
-)
+from hubless_gossip import Address
 from hubless_sim.faults import MS, index_of, indices
-from hubless_sim.gossip_host import GossipHost, Order, address_of, configured
-from hubless_sim.hosts import Birth
-from hubless_sim.links import LinkProfile
-from hubless_sim.network import Layer
+from hubless_sim.gossip_host import address_of
+from hubless_sim.hosts import Birth, Host
 from hubless_sim.nodes import Traffic
-from hubless_sim.tape import Conditions, Leave, Load, Meta, Operation, Tape, TapeError, check
+from hubless_sim.operations import Operation, called
+from hubless_sim.tape import Tape, check
 from hubless_sim.world import World
 
 
-class Told(msgspec.Struct, frozen=True):
-    """One membership event as a node told it."""
-
-    at_ns: int
-    node: str
-    event: MembershipEvent
-
-
 class Result(msgspec.Struct, frozen=True):
-    """The figures of a whole run.  ``views`` is what each running node believes of each member."""
+    """The figures of a whole run.  ``found`` is what its kind of system has to show."""
 
     digest: str
     virtual_s: float
@@ -44,32 +28,50 @@ class Result(msgspec.Struct, frozen=True):
     messages: int
     bytes: int
     lost: int
-    told: int
-    views: dict[str, dict[str, str]]
+    written_bytes: int
+    violations: tuple[str, ...]
+    found: dict[str, Any]
 
 
-class GossipRun:
-    """A run of a tape, advanced by hand.  Raises TapeError on a tape that cannot be run."""
+class Run:
+    """What runs of all systems share.  Raises TapeError on a tape that cannot be run."""
 
     def __init__(self, tape: Tape) -> None:
         check(tape)
-        try:
-            config = configured(tape.gossip.preset, tape.gossip.knobs)
-        except (ValueError, TypeError) as error:
-            raise TapeError(f"tape: {error} at `$.gossip`.") from error
         self.tape = tape
-        self.config = config
-        self.told: list[Told] = []
+        monitored = tape.links.monitored
         self.world = World(
-            nodes=tape.nodes,
+            nodes=tape.nodes + tape.clients,
             seed=tape.seed,
-            make=self._make,
-            base=_base(tape.links),
-            links=_profile(tape.links),
-            observe=self._observe,
+            make=self.make,
+            base=tape.links.to_layer(),
+            links=None if monitored is None else monitored.to_profile(),
+            disk=tape.disks.to_profile(),
+            observe=self.observe,
         )
-        self._seeds = JoinRequested(tuple(address_of(index) for index in indices(tape.start.join)))
         self._schedule()
+
+    # What a kind of system says
+
+    def make(self, birth: Birth) -> Host:
+        """Make the process that a node or client runs."""
+        raise TypeError(f"{type(self).__name__} makes no process for {birth.name}")
+
+    def observe(self, now_ns: int, node: int, value: Any) -> None:
+        """Hear what a process notes."""
+
+    def order(self, operation: Operation) -> Any:
+        """What an operation is to the processes of the nodes that it names; None if nothing is handed to them."""
+
+    def violations(self) -> Sequence[str]:
+        """What must hold at the end of any run and does not."""
+        return ()
+
+    def found(self) -> dict[str, Any]:
+        """What there is to show at the end."""
+        return {}
+
+    # What is the same for all
 
     def advance_to_ms(self, at_ms: int) -> None:
         """Run up to and including this virtual time."""
@@ -78,96 +80,59 @@ class GossipRun:
     def finish(self) -> Result:
         """Run to the end of the tape and sum up."""
         self.advance_to_ms(self.tape.duration_ms)
-        traffic = [self.traffic(name) for name in self.names()]
+        world = self.world
+        traffic = [world.traffic(index) for index in range(len(world))]
         return Result(
-            digest=self.world.digest(),
+            digest=world.digest(),
             virtual_s=self.tape.duration_ms / 1000,
-            events=self.world.events,
+            events=world.events,
             messages=sum(each.messages_out for each in traffic),
             bytes=sum(each.bytes_out for each in traffic),
             lost=sum(each.lost for each in traffic),
-            told=len(self.told),
-            views={
-                name: {node: condition.name.lower() for node, condition in self.view(name).items()}
-                for name in self.running()
-            },
+            written_bytes=sum(world.disk(index).use.bytes for index in range(len(world))),
+            violations=tuple(self.violations()),
+            found=self.found(),
         )
 
     def names(self) -> list[str]:
-        """All nodes of the tape, in order of their numbers."""
+        """All nodes of the tape (not its clients), in order of their numbers."""
         return [f"n{index}" for index in range(self.tape.nodes)]
 
     def running(self) -> list[str]:
         """The nodes on which a process runs now (blocked ones too)."""
         return [name for name in self.names() if self.world.host(index_of(name)) is not None]
 
-    def core(self, name: str) -> Gossip:
-        """The core that runs on a node; raises LookupError while the node is down."""
+    def host(self, name: str) -> Any:
+        """The process that runs on a node; raises LookupError while the node is down."""
         host = self.world.host(index_of(name))
         if host is None:
             raise LookupError(f"{name} is down at {self.world.now_ns} ns; see running()")
-        core: Gossip = host.core
-        return core
-
-    def view(self, name: str) -> dict[str, Condition]:
-        """What a running node believes of each member it knows, itself included."""
-        return {member.node: member.condition for member in self.core(name).members()}
+        return host
 
     def traffic(self, name: str) -> Traffic:
         """The counters of a node."""
         return self.world.traffic(index_of(name))
 
-    def _make(self, birth: Birth) -> GossipHost:
-        host = GossipHost(birth, mesh=self.tape.seed.to_bytes(8, "big"), config=self.config)
-        self.world.at(self.world.now_ns, functools.partial(self.world.command, birth.node, self._seeds))
-        return host
+    def seeds(self, node: int) -> tuple[Address, ...]:
+        """Through whom a node joins."""
+        join = indices(self.tape.start.join) or range(self.tape.nodes)
+        return tuple(address_of(index) for index in join if index != node)
 
-    def _observe(self, now_ns: int, node: int, value: MembershipEvent) -> None:
-        self.told.append(Told(now_ns, f"n{node}", value))
+    def command_now(self, node: int, order: Any) -> None:
+        """Hand an order to the process that is being made on the node, once it is there."""
+        world = self.world
+        world.at(world.now_ns, functools.partial(world.command, node, order))
 
     def _schedule(self) -> None:
         tape, world = self.tape, self.world
+        for fault in tape.faults:
+            fault.impose(world)
         absent = set(indices(tape.start.absent))
-        for index in range(tape.nodes):
+        for index in range(len(world)):
             if index not in absent:
                 world.at(index * tape.start.stagger_ms * MS, functools.partial(world.start, index))
         for operation in tape.operations:
-            order = _order(operation)
-            for index in indices(operation.nodes):
-                world.at(operation.at_ms * MS, functools.partial(world.command, index, order))
-        for fault in tape.faults:
-            fault.impose(world)
-
-
-def run(tape: Tape) -> Result:
-    """Run a tape to its end."""
-    return GossipRun(tape).finish()
-
-
-def _order(operation: Operation) -> Order:
-    match operation:
-        case Leave():
-            return LeaveRequested()
-        case Meta(meta=meta):
-            return MetaChanged(meta.encode())
-        case Load(load=load, busy=busy):
-            return LoadChanged(load, busy)
-
-
-def _base(links: Conditions) -> Layer:
-    return Layer(
-        loss=links.loss,
-        duplicate=links.duplicate,
-        base_ns=links.base_us * 1000,
-        jitter_ns=links.jitter_us * 1000,
-    )
-
-
-def _profile(links: Conditions) -> LinkProfile | None:
-    if links.monitored is None:
-        return None
-    return LinkProfile(
-        heartbeat_interval_ns=links.monitored.heartbeat_interval_ms * MS,
-        heartbeat_timeout_ns=links.monitored.heartbeat_timeout_ms * MS,
-        reconnect_ns=links.monitored.reconnect_ms * MS,
-    )
+            order = self.order(operation)
+            if order is not None:
+                for index in indices(called(operation)):
+                    world.at(operation.at_ms * MS, functools.partial(world.command, index, order))

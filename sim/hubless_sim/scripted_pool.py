@@ -4,6 +4,7 @@ Stands where `hubless_agents.Pool` stands in a real node: it performs the superv
 events back later.  Tasks wait in the line of their worker by the rule that real workers use (``Lane``).
 """
 
+from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Literal
 
@@ -93,16 +94,26 @@ class _Given:
         self.lane_limit = limit
 
 
+def _healthy() -> int:
+    return 1
+
+
 class ScriptedPool:
-    """The worker processes of one simulated node."""
+    """The worker processes of one simulated node, which is ``slowness()`` times slower than a healthy one."""
 
     def __init__(
-        self, *, seed: int, contracts: tuple[Contract, ...], profile: PoolProfile | None = None
+        self,
+        *,
+        seed: int,
+        contracts: tuple[Contract, ...],
+        profile: PoolProfile | None = None,
+        slowness: Callable[[], int] = _healthy,
     ) -> None:
         self._seed = seed
         self._contracts = contracts
         self._limits = {contract.name: contract.concurrency for contract in contracts}
         self._profile = profile or PoolProfile()
+        self._slowness = slowness
         self._lanes: dict[int, Lane[_Given]] = {}
         self._heap: list[tuple[int, int, PoolEvent]] = []
         self._sequence = 0
@@ -167,7 +178,7 @@ class ScriptedPool:
         self._started.append(Started(assignment.task, assignment.attempt, assignment.agent))
         script = msgspec.json.decode(assignment.payload, type=Script)
         deed = script.does[assignment.attempt - 1] if assignment.attempt <= len(script.does) else "answer"
-        took_ns = self._service_ns(script, assignment)
+        took_ns = self._service_ns(script, assignment) * self._slowness()
         due_ns = now_ns + took_ns
         match deed:
             case "answer":

@@ -1,7 +1,7 @@
 """A tape: one JSON document that fixes a run.
 
-Seed, topology, configuration, operations and timed faults; a run is a pure function of it.  Parsing
-is strict: unknown fields, unknown nodes, impossible times and rates are refused with the place in
+Seed, topology, what runs on the nodes, what is asked of it and timed faults; a run is a pure function of it.
+Parsing is strict: unknown fields, unknown nodes, impossible times and rates are refused with the place in
 the document and what to do about it.
 """
 
@@ -9,9 +9,11 @@ from typing import Any
 
 import msgspec
 
+from hubless_sim.disk import DiskProfile
 from hubless_sim.faults import (
     FAULT_KINDS,
     MAX_MS,
+    MS,
     Fault,
     Flapping,
     Lasting,
@@ -20,8 +22,12 @@ from hubless_sim.faults import (
     index_of,
     named,
 )
+from hubless_sim.links import LinkProfile
+from hubless_sim.network import Layer
+from hubless_sim.operations import Operation, called
+from hubless_sim.systems import OPERATIONS, GossipSystem, System
 
-VERSION = 1
+VERSION = 2
 MAX_NODES = 2_000
 MAX_FAULTS = 10_000
 MAX_OPERATIONS = 10_000
@@ -58,6 +64,14 @@ class Monitored(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     heartbeat_timeout_ms: int = 500
     reconnect_ms: int = 10
 
+    def to_profile(self) -> LinkProfile:
+        """As the world takes it."""
+        return LinkProfile(
+            heartbeat_interval_ns=self.heartbeat_interval_ms * MS,
+            heartbeat_timeout_ns=self.heartbeat_timeout_ms * MS,
+            reconnect_ns=self.reconnect_ms * MS,
+        )
+
 
 class Conditions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What holds on every link throughout; faults come on top.
@@ -72,9 +86,29 @@ class Conditions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     duplicate: float = 0.0
     monitored: Monitored | None = msgspec.field(default_factory=Monitored)
 
+    def to_layer(self) -> Layer:
+        """As the world takes it."""
+        return Layer(
+            loss=self.loss,
+            duplicate=self.duplicate,
+            base_ns=self.base_us * 1000,
+            jitter_ns=self.jitter_us * 1000,
+        )
+
+
+class Disks(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How long a commit takes on every disk: ``base_us`` plus an exponential share with mean ``jitter_us``."""
+
+    base_us: int = 300
+    jitter_us: int = 300
+
+    def to_profile(self) -> DiskProfile:
+        """As the world takes it."""
+        return DiskProfile(self.base_us * 1000, self.jitter_us * 1000)
+
 
 class Start(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How the mesh comes up: one node each ``stagger_ms``, all told to join through ``join``.
+    """How the mesh comes up: one process each ``stagger_ms``, told to join through ``join`` (none named: all others).
 
     Nodes in ``absent`` are not started; a ``restart`` brings them in.
     """
@@ -84,55 +118,17 @@ class Start(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     absent: tuple[str, ...] = ()
 
 
-class Setting(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Configuration of the gossip core: a preset, and knobs of ``GossipConfig`` that differ from it."""
-
-    preset: str = "local"
-    knobs: dict[str, int | float | bool] = msgspec.field(default_factory=dict[str, int | float | bool])
-
-
-class Leave(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="leave", tag_field="kind"
-):
-    """The nodes announce that they leave (their processes run on)."""
-
-    at_ms: int
-    nodes: tuple[str, ...]
-
-
-class Meta(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="meta", tag_field="kind"
-):
-    """The nodes announce other metadata."""
-
-    at_ms: int
-    nodes: tuple[str, ...]
-    meta: str
-
-
-class Load(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="load", tag_field="kind"
-):
-    """The shells of the nodes report this load, and whether they are busy."""
-
-    at_ms: int
-    nodes: tuple[str, ...]
-    load: int
-    busy: bool = False
-
-
-Operation = Leave | Meta | Load
-
-
 class Tape(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Everything that a run depends on."""
+    """Everything that a run depends on.  Nodes are called ``n0`` ...; the clients have the numbers after them."""
 
     version: int = VERSION
     seed: int
     nodes: int
+    clients: int = 0
     duration_ms: int
-    gossip: Setting = msgspec.field(default_factory=Setting)
+    system: System = msgspec.field(default_factory=GossipSystem)
     links: Conditions = msgspec.field(default_factory=Conditions)
+    disks: Disks = msgspec.field(default_factory=Disks)
     start: Start = msgspec.field(default_factory=Start)
     operations: tuple[Operation, ...] = ()
     faults: tuple[Fault, ...] = ()
@@ -162,6 +158,7 @@ def check(tape: Tape) -> None:
         raise TapeError(f"tape: version {tape.version} at `$.version`; this simulator reads {VERSION}.")
     _bounded("$.seed", tape.seed, 0, 2**63 - 1)
     _bounded("$.nodes", tape.nodes, 1, MAX_NODES)
+    _bounded("$.clients", tape.clients, 0, MAX_NODES)
     _bounded("$.duration_ms", tape.duration_ms, 1, MAX_MS)
     _bounded("$.start.stagger_ms", tape.start.stagger_ms, 0, MAX_MS)
     _bounded("$.faults (how many)", len(tape.faults), 0, MAX_FAULTS)
@@ -169,11 +166,22 @@ def check(tape: Tape) -> None:
     _known("$.start.join", tape.start.join, tape)
     _known("$.start.absent", tape.start.absent, tape)
     _check_links(tape.links)
+    _bounded("$.disks.base_us", tape.disks.base_us, 0, MAX_US)
+    _bounded("$.disks.jitter_us", tape.disks.jitter_us, 0, MAX_US)
     for place, operation in enumerate(tape.operations):
-        _bounded(f"$.operations[{place}].at_ms", operation.at_ms, 0, MAX_MS)
-        _known(f"$.operations[{place}].nodes", operation.nodes, tape)
+        _check_operation(f"$.operations[{place}]", operation, tape)
     for place, fault in enumerate(tape.faults):
         _check_fault(f"$.faults[{place}]", fault, tape)
+
+
+def _check_operation(where: str, operation: Operation, tape: Tape) -> None:
+    allowed = OPERATIONS[type(tape.system)]
+    if not isinstance(operation, allowed):
+        kinds = ", ".join(kind.__struct_config__.tag for kind in allowed)  # type: ignore[attr-defined]
+        kind = operation.__struct_config__.tag
+        raise TapeError(f"tape: {kind} at `{where}` cannot be asked of this system; it knows {kinds}.")
+    _bounded(f"{where}.at_ms", operation.at_ms, 0, MAX_MS)
+    _known(f"{where} (nodes)", called(operation), tape)
 
 
 def _check_links(links: Conditions) -> None:
@@ -218,10 +226,9 @@ def _bounded(where: str, value: float, least: float, most: float) -> None:
 
 def _known(where: str, names: tuple[str, ...], tape: Tape) -> None:
     for name in names:
-        if not 0 <= index_of(name) < tape.nodes:
-            raise TapeError(
-                f"tape: unknown node {name!r} at `{where}`; this tape has n0 to n{tape.nodes - 1}."
-            )
+        last = tape.nodes + tape.clients - 1
+        if not 0 <= index_of(name) <= last:
+            raise TapeError(f"tape: unknown node {name!r} at `{where}`; this tape has n0 to n{last}.")
 
 
 def _remedy(text: str) -> str:

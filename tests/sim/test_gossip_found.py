@@ -2,7 +2,7 @@
 
 from hubless_gossip import Condition, MemberChanged
 from hubless_sim.faults import OneWay
-from hubless_sim.run import GossipRun
+from hubless_sim.gossip_run import GossipRun
 from hubless_sim.tape import Conditions, Monitored, Tape
 
 

@@ -20,9 +20,9 @@ from hubless_sim.faults import (
     Starve,
 )
 from hubless_sim.gossip_host import GossipHost, address_of
+from hubless_sim.gossip_run import GossipRun
 from hubless_sim.hosts import Birth, HostEffect, HostEvent, Send
 from hubless_sim.network import Layer
-from hubless_sim.run import GossipRun
 from hubless_sim.tape import Conditions, Tape
 from hubless_sim.world import World
 

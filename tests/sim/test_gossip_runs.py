@@ -9,8 +9,11 @@ import pytest
 
 from hubless_gossip import Condition
 from hubless_sim.faults import Crash, Loss, OneWay, Partition, Pause, Restart, Starve
-from hubless_sim.run import GossipRun, run
-from hubless_sim.tape import Conditions, Leave, Load, Meta, Setting, Start, Tape, TapeError, replace
+from hubless_sim.gossip_run import GossipRun
+from hubless_sim.operations import Leave, Load, Meta
+from hubless_sim.play import play
+from hubless_sim.systems import GossipSystem
+from hubless_sim.tape import Conditions, Start, Tape, TapeError, replace
 
 BUSY_TAPE = Tape(
     seed=11,
@@ -50,7 +53,7 @@ def run_elsewhere(tape: Tape, folder: Path, *, hash_seed: str) -> dict[str, obje
 
 
 def test_a_run_is_the_same_in_processes_with_different_hash_seeds(tmp_path: Path) -> None:
-    here = run(BUSY_TAPE)
+    here = play(BUSY_TAPE)
     one = run_elsewhere(BUSY_TAPE, tmp_path, hash_seed="1")
     other = run_elsewhere(BUSY_TAPE, tmp_path, hash_seed="4242")
     assert one == other
@@ -59,14 +62,14 @@ def test_a_run_is_the_same_in_processes_with_different_hash_seeds(tmp_path: Path
 
 
 def test_another_seed_is_another_run() -> None:
-    assert run(replace(BUSY_TAPE, seed=12)).digest != run(BUSY_TAPE).digest
+    assert play(replace(BUSY_TAPE, seed=12)).digest != play(BUSY_TAPE).digest
 
 
 def test_stopping_in_between_changes_nothing() -> None:
     stopped = GossipRun(BUSY_TAPE)
     for at_ms in range(0, 12_000, 700):
         stopped.advance_to_ms(at_ms)
-    assert stopped.finish().digest == run(BUSY_TAPE).digest
+    assert stopped.finish().digest == play(BUSY_TAPE).digest
 
 
 def test_nodes_find_each_other_through_one_seed() -> None:
@@ -115,11 +118,11 @@ def test_operations_reach_the_others() -> None:
 
 
 def test_an_impossible_configuration_is_refused_before_the_run() -> None:
-    tape = Tape(seed=1, nodes=2, duration_ms=1000, gossip=Setting(preset="moon"))
+    tape = Tape(seed=1, nodes=2, duration_ms=1000, system=GossipSystem(preset="moon"))
     with pytest.raises(TapeError, match="preset 'moon' is unknown; presets are local, lan, wan, swim"):
         GossipRun(tape)
     with pytest.raises(TapeError, match="no knob 'speed'"):
-        GossipRun(replace(tape, gossip=Setting(knobs={"speed": 3})))
+        GossipRun(replace(tape, system=GossipSystem(knobs={"speed": 3})))
 
 
 def test_the_command_explains_what_is_wrong(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from hubless_sim.faults import (
     Restart,
     Starve,
 )
-from hubless_sim.run import GossipRun
+from hubless_sim.gossip_run import GossipRun
 from hubless_sim.tape import Conditions, Tape
 
 FAULTS_END_MS = 12_000

@@ -9,7 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hubless_sim.faults import FAULT_KINDS, Crash, Isolate, Partition, Starve
-from hubless_sim.tape import MAX_BYTES, Conditions, Leave, Setting, Tape, TapeError, check, parse, replace
+from hubless_sim.operations import Call, Leave
+from hubless_sim.scripted_pool import Script
+from hubless_sim.systems import GossipSystem, MeshSystem, Offering
+from hubless_sim.tape import MAX_BYTES, Conditions, Tape, TapeError, check, parse, replace
 
 SMALL = {"seed": 1, "nodes": 3, "duration_ms": 1000}
 
@@ -19,7 +22,7 @@ def test_a_tape_comes_back_equal_from_its_json() -> None:
         seed=7,
         nodes=4,
         duration_ms=60_000,
-        gossip=Setting(preset="lan", knobs={"probe_interval_ms": 500}),
+        system=GossipSystem(preset="lan", knobs={"probe_interval_ms": 500}),
         links=Conditions(loss=0.01, monitored=None),
         operations=(Leave(at_ms=5, nodes=("n1",)),),
         faults=(
@@ -31,10 +34,26 @@ def test_a_tape_comes_back_equal_from_its_json() -> None:
     assert parse(tape.to_json()) == tape
 
 
+def test_a_tape_of_whole_nodes_comes_back_equal_too() -> None:
+    tape = Tape(
+        seed=7,
+        nodes=3,
+        clients=2,
+        duration_ms=5_000,
+        system=MeshSystem(agents=(Offering(name="square", nodes=("n1",)),), workers=3),
+        operations=(
+            Call(at_ms=5, agent="square", script=Script(3, ("crash",), ms=2.5), gateway="n2"),
+            Leave(at_ms=9, nodes=("n1",)),
+        ),
+        faults=(Crash(at_ms=1, nodes=("n4",)),),
+    )
+    assert parse(tape.to_json()) == tape
+
+
 def test_a_small_tape_has_defaults_for_the_rest() -> None:
     tape = parse(json.dumps(SMALL))
     assert tape.start.join == ("n0",)
-    assert tape.gossip.preset == "local"
+    assert tape.system == GossipSystem()
 
 
 @pytest.mark.parametrize(
@@ -71,7 +90,15 @@ def test_a_small_tape_has_defaults_for_the_rest() -> None:
             "down_ms",
         ),
         ({"faults": [{"kind": "full_disk", "at_ms": 5, "nodes": ["n0"], "room_bytes": -1}]}, "room_bytes"),
-        ({"operations": [{"kind": "leave", "at_ms": 5, "nodes": ["n7"]}]}, r"`\$.operations\[0\].nodes`"),
+        ({"operations": [{"kind": "leave", "at_ms": 5, "nodes": ["n7"]}]}, r"`\$.operations\[0\] \(nodes\)`"),
+        (
+            {
+                "system": {"kind": "mesh", "agents": []},
+                "operations": [{"kind": "load", "at_ms": 5, "nodes": ["n1"], "load": 3}],
+            },
+            "load at .* cannot be asked of this system; it knows leave, call",
+        ),
+        ({"system": {"kind": "moon"}}, r"Invalid value 'moon' - at `\$.system.kind`"),
     ],
 )
 def test_a_wrong_tape_is_refused_with_the_place_and_the_remedy(change: dict[str, object], text: str) -> None:

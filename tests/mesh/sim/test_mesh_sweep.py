@@ -20,10 +20,12 @@ from hubless_sim.faults import (
     Restart,
     Starve,
 )
-from hubless_sim.mesh_client import Answered, Call
-from hubless_sim.mesh_run import Leaving, MeshRun, MeshTape, Offering
+from hubless_sim.mesh_client import Answered
+from hubless_sim.mesh_run import MeshRun
+from hubless_sim.operations import Call, Leave
 from hubless_sim.scripted_pool import Reply, Script, answer_of
-from hubless_sim.tape import Conditions
+from hubless_sim.systems import MeshSystem, Offering
+from hubless_sim.tape import Conditions, Start, Tape
 
 NODES = 5
 NAMES = [f"n{index}" for index in range(NODES)]
@@ -34,7 +36,7 @@ CALM_MS = 30_000
 SQUARE = Offering(name="square")
 ONCE = Offering(name="once", retries=0)
 WIDE = Offering(name="wide", concurrency=4)
-RARE = Offering(name="rare", nodes=(0, 1), retries=5)
+RARE = Offering(name="rare", nodes=("n0", "n1"), retries=5)
 AGENTS = (SQUARE, ONCE, WIDE, RARE)
 
 BROKEN_BY = {
@@ -87,29 +89,33 @@ def drawn_call(chance: random.Random, number: int) -> Call:
         at_ms=2_000 + number * 45,
         agent=chance.choice(["square", "square", "once", "wide", "rare"]),
         script=Script(number, tuple(deeds), chance.choice([None, None, None, None, 200.0, 1_500.0])),
-        gateway=chance.randrange(NODES),
+        gateway=f"n{chance.randrange(NODES)}",
         own_shard=chance.random() < 0.6,
         key=chance.choice(["", "", "", f"key-{chance.randrange(9)}"]),
         deadline_ms=chance.choice([20_000, 20_000, 60_000]),
     )
 
 
-def drawn_tape(seed: int) -> MeshTape:
+def drawn_tape(seed: int) -> Tape:
     """The tape of a seed."""
     chance = random.Random(f"mesh:{seed}")
     leaves = chance.random() < 0.3
-    return MeshTape(
+    calls = [drawn_call(chance, number) for number in range(CALLS)]
+    faults = tuple(fault for _ in range(chance.randrange(1, 5)) for fault in drawn_fault(chance))
+    left: list[Leave] = []
+    if leaves:
+        at_ms = chance.randrange(3_000, FAULTS_END_MS)
+        left = [Leave(at_ms=at_ms, nodes=(f"n{chance.randrange(NODES)}",))]
+    return Tape(
         seed=seed,
         nodes=NODES,
+        clients=2,
         duration_ms=FAULTS_END_MS + CALM_MS,
-        agents=AGENTS,
-        calls=tuple(drawn_call(chance, number) for number in range(CALLS)),
-        faults=tuple(fault for _ in range(chance.randrange(1, 5)) for fault in drawn_fault(chance)),
-        leaves=(Leaving(at_ms=chance.randrange(3_000, FAULTS_END_MS), node=chance.randrange(NODES)),)
-        if leaves
-        else (),
+        operations=(*calls, *left),
+        faults=faults,
         links=Conditions(loss=chance.choice([0.0, 0.0, 0.01]), duplicate=chance.choice([0.0, 0.0, 0.05])),
-        ring_ms=chance.choice([0, 0, 30]),
+        system=MeshSystem(agents=AGENTS, ring_ms=chance.choice([0, 0, 30])),
+        start=Start(join=()),
     )
 
 
@@ -135,7 +141,7 @@ def wrong_answer(call: Call, answer: Answered) -> str:
 def violations(run: MeshRun) -> list[str]:
     """Everything that must hold after the calm and does not."""
     found = []
-    for number, call in enumerate(run.tape.calls):
+    for number, call in enumerate(run.calls):
         if number not in run.answers:
             found.append(f"call {number} of {call.agent} was never answered")
             continue
@@ -165,12 +171,18 @@ FOUND = [
 ]
 
 
+def violations_of(seed: int) -> list[str]:
+    run = MeshRun(drawn_tape(seed))
+    run.finish()
+    return violations(run)
+
+
 @pytest.mark.parametrize("seed", [*range(90), *FOUND])
 def test_every_task_is_answered_and_nothing_is_left(seed: int) -> None:
-    assert violations(MeshRun(drawn_tape(seed)).finish()) == []
+    assert violations_of(seed) == []
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(st.integers(min_value=1_000, max_value=2**40))
 def test_drawn_seeds_hold_the_same(seed: int) -> None:
-    assert violations(MeshRun(drawn_tape(seed)).finish()) == []
+    assert violations_of(seed) == []

@@ -1,0 +1,82 @@
+"""Runs of the membership core alone."""
+
+from typing import Any
+
+import msgspec
+
+from hubless_gossip import (
+    Condition,
+    Gossip,
+    JoinRequested,
+    LeaveRequested,
+    LoadChanged,
+    MembershipEvent,
+    MetaChanged,
+)
+from hubless_sim.gossip_host import GossipHost, Order, configured
+from hubless_sim.hosts import Birth
+from hubless_sim.operations import Leave, Load, Meta, Operation
+from hubless_sim.run import Run
+from hubless_sim.systems import GossipSystem
+from hubless_sim.tape import Tape, TapeError
+
+
+class Told(msgspec.Struct, frozen=True):
+    """One membership event as a node told it."""
+
+    at_ns: int
+    node: str
+    event: MembershipEvent
+
+
+class GossipRun(Run):
+    """A run of a mesh that only gossips.  Raises TapeError on a tape that cannot be run."""
+
+    def __init__(self, tape: Tape) -> None:
+        if not isinstance(tape.system, GossipSystem):
+            raise TypeError(f"the tape's system is {tape.system!r}; see hubless_sim.play for any system")
+        try:
+            self.config = configured(tape.system.preset, tape.system.knobs)
+        except (ValueError, TypeError) as error:
+            raise TapeError(f"tape: {error} at `$.system`.") from error
+        self.told: list[Told] = []
+        super().__init__(tape)
+
+    def core(self, name: str) -> Gossip:
+        """The core that runs on a node; raises LookupError while the node is down."""
+        core: Gossip = self.host(name).core
+        return core
+
+    def view(self, name: str) -> dict[str, Condition]:
+        """What a running node believes of each member it knows, itself included."""
+        return {member.node: member.condition for member in self.core(name).members()}
+
+    def found(self) -> dict[str, Any]:
+        """What each running node believes, and how much was told."""
+        views = {
+            name: {node: condition.name.lower() for node, condition in self.view(name).items()}
+            for name in self.running()
+        }
+        return {"told": len(self.told), "views": views}
+
+    def make(self, birth: Birth) -> GossipHost:
+        """A node: the core, and nothing around it."""
+        host = GossipHost(birth, mesh=self.tape.seed.to_bytes(8, "big"), config=self.config)
+        self.command_now(birth.node, JoinRequested(self.seeds(birth.node)))
+        return host
+
+    def observe(self, now_ns: int, node: int, value: Any) -> None:
+        """A node told something of its members."""
+        self.told.append(Told(now_ns, f"n{node}", value))
+
+    def order(self, operation: Operation) -> Order | None:
+        """What the shell of a node tells its core."""
+        match operation:
+            case Leave():
+                return LeaveRequested()
+            case Meta(meta=meta):
+                return MetaChanged(meta.encode())
+            case Load(load=load, busy=busy):
+                return LoadChanged(load, busy)
+            case _:
+                return None

@@ -1,0 +1,62 @@
+"""What is asked of a mesh from outside, and when: by the shells of its nodes, and by its clients."""
+
+import msgspec
+
+from hubless_sim.scripted_pool import Script
+
+
+class Leave(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="leave", tag_field="kind"
+):
+    """The nodes are asked to leave in order.  Where gossip runs alone their processes run on."""
+
+    at_ms: int
+    nodes: tuple[str, ...]
+
+
+class Meta(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="meta", tag_field="kind"
+):
+    """The nodes announce other metadata (gossip)."""
+
+    at_ms: int
+    nodes: tuple[str, ...]
+    meta: str
+
+
+class Load(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="load", tag_field="kind"
+):
+    """The shells of the nodes report this load, and whether they are busy (gossip)."""
+
+    at_ms: int
+    nodes: tuple[str, ...]
+    load: int
+    busy: bool = False
+
+
+class Call(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="call", tag_field="kind"
+):
+    """A client submits a task (mesh): what, when, and through which node first.
+
+    ``own_shard`` mints an id of a shard that the gateway said it owns (as the client library does), otherwise any
+    shard will do.  ``cancel_after_ms`` gives the call up.  Clients take the calls of a tape in turn.
+    """
+
+    at_ms: int
+    agent: str
+    script: Script
+    gateway: str
+    key: str = ""
+    deadline_ms: int = 20_000
+    own_shard: bool = True
+    cancel_after_ms: int | None = None
+
+
+Operation = Leave | Meta | Load | Call
+
+
+def called(operation: Operation) -> tuple[str, ...]:
+    """The nodes that an operation names."""
+    return (operation.gateway,) if isinstance(operation, Call) else operation.nodes

@@ -1,0 +1,21 @@
+"""Runs any tape."""
+
+from hubless_sim.gossip_run import GossipRun
+from hubless_sim.mesh_run import MeshRun
+from hubless_sim.run import Result, Run
+from hubless_sim.systems import GossipSystem, MeshSystem
+from hubless_sim.tape import Tape
+
+
+def open_run(tape: Tape) -> Run:
+    """A run of the tape that nothing has happened in yet.  Raises TapeError on a tape that cannot be run."""
+    match tape.system:
+        case GossipSystem():
+            return GossipRun(tape)
+        case MeshSystem():
+            return MeshRun(tape)
+
+
+def play(tape: Tape) -> Result:
+    """Run a tape to its end."""
+    return open_run(tape).finish()
