@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hubless.client import (
         BlockingMesh,
+        BlockingTaskHandle,
         Mesh,
         MeshError,
         RefusedError,
         Reply,
         TaskFailed,
+        TaskHandle,
         TaskTimedOut,
         UnreachableError,
         WrongMeshError,
@@ -28,6 +30,7 @@ _AGENTS = ("Context", "Effect", "Failure", "agent")
 
 __all__ = [
     "BlockingMesh",
+    "BlockingTaskHandle",
     "Context",
     "Effect",
     "Failure",
@@ -36,6 +39,7 @@ __all__ = [
     "RefusedError",
     "Reply",
     "TaskFailed",
+    "TaskHandle",
     "TaskTimedOut",
     "UnreachableError",
     "WrongMeshError",

@@ -8,16 +8,21 @@ An event loop runs in a thread of its own for as long as the `with` lasts; metho
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
+from hubless.client.arguments import DurabilityName
 from hubless.client.connection import connect
+from hubless.client.handle import TaskHandle
 from hubless.client.mesh import Mesh
 from hubless.client.reply import Reply
+
+Result = TypeVar("Result")
 
 _END = object()
 
@@ -42,17 +47,74 @@ class BlockingMesh:
         self._mesh = mesh
         self._portal = portal
 
-    def call(self, agent: str, payload: Any = None, *, key: str = "", timeout: float | None = None) -> Any:
+    def call(
+        self,
+        agent: str,
+        payload: Any = None,
+        *,
+        key: str = "",
+        timeout: float | None = None,
+        durability: DurabilityName | None = None,
+        idempotency_key: str = "",
+        wait_for_quorum: bool = True,
+    ) -> Any:
         """Calls an agent and returns its answer; see `Mesh.call`."""
-        return self._portal.call(partial(self._mesh.call, agent, payload, key=key, timeout=timeout))
+        return self._run(
+            self._mesh.call,
+            agent,
+            payload,
+            key=key,
+            timeout=timeout,
+            durability=durability,
+            idempotency_key=idempotency_key,
+            wait_for_quorum=wait_for_quorum,
+        )
 
-    def call_raw(self, agent: str, payload: bytes, *, key: str = "", timeout: float | None = None) -> bytes:
+    def call_raw(
+        self,
+        agent: str,
+        payload: bytes,
+        *,
+        key: str = "",
+        timeout: float | None = None,
+        durability: DurabilityName | None = None,
+        idempotency_key: str = "",
+        wait_for_quorum: bool = True,
+    ) -> bytes:
         """Like `call`, with payload and answer as JSON bytes."""
-        return self._portal.call(partial(self._mesh.call_raw, agent, payload, key=key, timeout=timeout))
+        return self._run(
+            self._mesh.call_raw,
+            agent,
+            payload,
+            key=key,
+            timeout=timeout,
+            durability=durability,
+            idempotency_key=idempotency_key,
+            wait_for_quorum=wait_for_quorum,
+        )
 
-    def reply(self, agent: str, payload: bytes, *, key: str = "", timeout: float | None = None) -> Reply:
-        """Submits one task and returns its reply; failures are values here."""
-        return self._portal.call(partial(self._mesh.reply, agent, payload, key=key, timeout=timeout))
+    def reply(
+        self,
+        agent: str,
+        payload: bytes,
+        *,
+        key: str = "",
+        timeout: float | None = None,
+        durability: DurabilityName | None = None,
+        idempotency_key: str = "",
+        wait_for_quorum: bool = True,
+    ) -> Reply:
+        """Calls with a payload of JSON bytes and returns the reply; failures are values here."""
+        return self._run(
+            self._mesh.reply,
+            agent,
+            payload,
+            key=key,
+            timeout=timeout,
+            durability=durability,
+            idempotency_key=idempotency_key,
+            wait_for_quorum=wait_for_quorum,
+        )
 
     def map(
         self,
@@ -61,13 +123,25 @@ class BlockingMesh:
         *,
         key: Callable[[Any], str] | None = None,
         timeout: float | None = None,
+        durability: DurabilityName | None = None,
+        idempotency_key: Callable[[Any], str] | None = None,
+        wait_for_quorum: bool = True,
         in_flight: int = 256,
         ordered: bool = True,
     ) -> Iterator[Any]:
         """Iterates over the answers for many items; see `Mesh.map`. `items` is read in the loop's thread."""
         return self._iterate(
             partial(
-                self._mesh.map, agent, items, key=key, timeout=timeout, in_flight=in_flight, ordered=ordered
+                self._mesh.map,
+                agent,
+                items,
+                key=key,
+                timeout=timeout,
+                durability=durability,
+                idempotency_key=idempotency_key,
+                wait_for_quorum=wait_for_quorum,
+                in_flight=in_flight,
+                ordered=ordered,
             )
         )
 
@@ -78,6 +152,9 @@ class BlockingMesh:
         *,
         key: Callable[[Any], str] | None = None,
         timeout: float | None = None,
+        durability: DurabilityName | None = None,
+        idempotency_key: Callable[[Any], str] | None = None,
+        wait_for_quorum: bool = True,
         in_flight: int = 256,
         ordered: bool = True,
         raw: bool = False,
@@ -90,11 +167,56 @@ class BlockingMesh:
                 items,
                 key=key,
                 timeout=timeout,
+                durability=durability,
+                idempotency_key=idempotency_key,
+                wait_for_quorum=wait_for_quorum,
                 in_flight=in_flight,
                 ordered=ordered,
                 raw=raw,
             )
         )
+
+    def submit(
+        self,
+        agent: str,
+        payload: Any = None,
+        *,
+        key: str = "",
+        idempotency_key: str = "",
+        timeout: float = 10.0,
+        deadline: float | None = None,
+        wait_for_quorum: bool = True,
+        raw: bool = False,
+    ) -> BlockingTaskHandle:
+        """Hands a task in and returns its receipt; see `Mesh.submit`."""
+        handle = self._run(
+            self._mesh.submit,
+            agent,
+            payload,
+            key=key,
+            idempotency_key=idempotency_key,
+            timeout=timeout,
+            deadline=deadline,
+            wait_for_quorum=wait_for_quorum,
+            raw=raw,
+        )
+        return BlockingTaskHandle(handle.id, handle, self._portal)
+
+    def result(self, task: str, timeout: float | None = None) -> Any:
+        """Waits for the answer of an accepted task; see `Mesh.result`."""
+        return self._portal.call(self._mesh.result, task, timeout)
+
+    def status(self, task: str) -> dict[str, Any]:
+        """What the mesh keeps of a task; see `Mesh.status`."""
+        return self._portal.call(self._mesh.status, task)
+
+    def cancel(self, task: str) -> dict[str, Any]:
+        """Cancels a task; see `Mesh.cancel`."""
+        return self._portal.call(self._mesh.cancel, task)
+
+    def retry(self, task: str) -> dict[str, Any]:
+        """Queues a task again that ended without a result; see `Mesh.retry`."""
+        return self._portal.call(self._mesh.retry, task)
 
     @property
     def mesh_id(self) -> str:
@@ -115,6 +237,9 @@ class BlockingMesh:
         """Asks a node an operator's question; see `Mesh.ask`."""
         return self._portal.call(partial(self._mesh.ask, what, argument, at=at, timeout=timeout))
 
+    def _run(self, method: Callable[..., Awaitable[Result]], *arguments: Any, **options: Any) -> Result:
+        return self._portal.call(partial(method, *arguments, **options))
+
     def _iterate(self, start: Callable[[], AsyncIterator[Any]]) -> Iterator[Any]:
         replies: Any = self._portal.call(start)
         try:
@@ -126,3 +251,28 @@ class BlockingMesh:
 
 async def _next_or_end(replies: AsyncIterator[Any]) -> Any:
     return await anext(replies, _END)
+
+
+@dataclass(frozen=True, slots=True)
+class BlockingTaskHandle:
+    """The receipt of a task, for plain threads; see `TaskHandle`."""
+
+    id: str
+    _handle: TaskHandle = field(repr=False, compare=False)
+    _portal: BlockingPortal = field(repr=False, compare=False)
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Waits for the answer; errors as `Mesh.result`."""
+        return self._portal.call(self._handle.result, timeout)
+
+    def reply(self, timeout: float | None = None) -> Reply:
+        """Waits for the outcome; a task's failure is a value here."""
+        return self._portal.call(self._handle.reply, timeout)
+
+    def status(self) -> dict[str, Any]:
+        """What the mesh says of the task; see `Mesh.status`."""
+        return self._portal.call(self._handle.status)
+
+    def cancel(self) -> dict[str, Any]:
+        """Cancels the task; see `Mesh.cancel`."""
+        return self._portal.call(self._handle.cancel)

@@ -10,6 +10,7 @@ import anyio
 
 from hubless.client.mesh import Mesh
 from hubless.client.session import Session
+from hubless.client.wiring import Wiring
 from hubless.config import parse_address
 
 _NS_PER_S = 1_000_000_000
@@ -25,7 +26,8 @@ def connect(
     Args:
         mesh: the mesh id (16 hex digits) that must answer; "" takes the one that does.
         connect_timeout: seconds until a node must have answered.
-        patience: seconds that calls wait for any node once the last one is lost.
+        patience: seconds that calls wait for any node once the last one is lost, and that calls without a timeout wait
+            for a majority of their shard.
 
     Returns:
         An async context manager that gives a `Mesh`. Entering raises `UnreachableError` if no node answers,
@@ -57,13 +59,13 @@ class Connection:
     async def __aenter__(self) -> Mesh:
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
-        self._mesh = Mesh(self._session, self._tasks)
+        self._wiring = Wiring(self._session, self._tasks)
         try:
-            await self._mesh.opened(self._connect_timeout)
+            await self._wiring.opened(self._connect_timeout)
         except BaseException as problem:
             await self.__aexit__(type(problem), problem, problem.__traceback__)
             raise
-        return self._mesh
+        return Mesh(self._wiring)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
@@ -73,4 +75,4 @@ class Connection:
         try:
             await self._tasks.__aexit__(None, None, None)
         finally:
-            self._mesh.closed()
+            self._wiring.closed()

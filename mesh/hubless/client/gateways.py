@@ -6,12 +6,30 @@ import enum
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from hubless.wire import Submit
 
 _MS = 1_000_000
 _FIRST_REDIAL_NS = 100 * _MS
 _LONGEST_REDIAL_NS = 2_000 * _MS
 _MOST_LEARNED = 64
+_RUN = 16
+
+
+class Dial(Struct, frozen=True):
+    """Asks the shell to open a connection to `address` and greet it, and to report `received` or `lost`."""
+
+    address: str
+
+
+class HangUp(Struct, frozen=True):
+    """Asks the shell to close the connection to `address`, with whatever is queued for it."""
+
+    address: str
+
+
+LinkEffect = Dial | HangUp
 
 
 class Phase(enum.Enum):
@@ -49,7 +67,8 @@ class Gateway:
     """One work address. `given` by the user, or learned from a node's welcome.
 
     `declines` says why it takes no new tasks although it is connected: "leaving", "starting" or "". It answers
-    those that it has. `unanswered` counts greetings since its last word.
+    those that it has. `unanswered` counts greetings since its last word, `news_ns` is when it may be asked out of
+    turn again. `owned` are shards that the node owns, `reachable` those whose owner it can reach, as it last said.
     """
 
     address: str
@@ -57,32 +76,46 @@ class Gateway:
     phase: Phase = Phase.DOWN
     declines: str = ""
     owned: tuple[int, ...] = ()
-    turn: int = 0
+    reachable: tuple[int, ...] = ()
+    minted: int = 0
     submits: dict[bytes, Submit] = field(default_factory=dict)
     trouble: Trouble | None = None
     redial_ns: int = 0
     redial_after_ns: int = _FIRST_REDIAL_NS
     greeted_ns: int = 0
     unanswered: int = 0
+    news_ns: int = 0
 
-    def next_owned_shard(self) -> int | None:
-        """One of the shards that this node owns, in turn; None when it owns none."""
-        if not self.owned:
+    def next_shard(self) -> int | None:
+        """A shard for a new id: one that this node owns, else one that it reaches; None when it named neither.
+
+        Sixteen ids in a row get the same one, then the next has its turn: tasks of one shard that arrive together are
+        replicated together.
+        """
+        shards = self.owned or self.reachable
+        if not shards:
             return None
-        self.turn = (self.turn + 1) % len(self.owned)
-        return self.owned[self.turn]
+        self.minted += 1
+        return shards[self.minted // _RUN % len(shards)]
+
+    def lost_shard(self, shard: int) -> None:
+        """Takes back what the node said of this shard, until it says more."""
+        self.owned = tuple(other for other in self.owned if other != shard)
+        self.reachable = tuple(other for other in self.reachable if other != shard)
 
 
 class Gateways:
     """All known gateways, in the order in which the user gave them, then as learned.
 
     New work goes to connected gateways that the user named; learned ones serve while none of those is connected.
+    With `is_short`, learned ones are connected too: the named ones do not reach all that is wanted.
     """
 
     def __init__(self, addresses: Sequence[str]) -> None:
         self._all = {address: Gateway(address, given=True) for address in addresses}
         self._serving: list[Gateway] = []
         self._turn = 0
+        self.is_short = False
 
     def __getitem__(self, address: str) -> Gateway:
         return self._all[address]
@@ -135,6 +168,18 @@ class Gateways:
         first, second = serving[self._turn - 1], serving[self._turn]
         return first if len(first.submits) < len(second.submits) else second
 
+    def choose_reaching(self, shard: int | None) -> Gateway | None:
+        """The next gateway, learned ones too, that said to reach this shard (None: any shard); else the next of all."""
+        reaching = [known for known in self._willing() if _reaches(known, shard)]
+        if not reaching:
+            return self.choose()
+        self._turn += 1
+        return reaching[self._turn % len(reaching)]
+
+    def reach(self, shard: int | None) -> bool:
+        """Whether any gateway said to reach this shard (None: any shard)."""
+        return any(_reaches(known, shard) for known in self._willing())
+
     def to_dial(self, now_ns: int) -> list[Gateway]:
         """Gateways whose time to be dialled has come: the given ones, and all while none serves."""
         return [known for known in self._wanted() if known.redial_ns <= now_ns]
@@ -145,7 +190,7 @@ class Gateways:
 
     def superfluous(self) -> list[Gateway]:
         """Learned gateways that are connected, idle and not needed, since a given one serves."""
-        if not any(known.given for known in self._serving):
+        if self.is_short or not any(known.given for known in self._serving):
             return []
         return [
             known
@@ -154,13 +199,16 @@ class Gateways:
         ]
 
     def _choose_serving(self) -> None:
-        willing = [known for known in self._all.values() if known.phase is Phase.UP and not known.declines]
+        willing = self._willing()
         self._serving = [known for known in willing if known.given] or willing
 
+    def _willing(self) -> list[Gateway]:
+        return [known for known in self._all.values() if known.phase is Phase.UP and not known.declines]
+
     def _wanted(self) -> list[Gateway]:
-        is_alone = not self._serving
+        wants_all = self.is_short or not self._serving
         return [
-            known for known in self._all.values() if known.phase is Phase.DOWN and (known.given or is_alone)
+            known for known in self._all.values() if known.phase is Phase.DOWN and (known.given or wants_all)
         ]
 
     def _forget_one_learned(self) -> None:
@@ -168,3 +216,9 @@ class Gateways:
             if not gateway.given and gateway.phase is Phase.DOWN:
                 del self._all[address]
                 return
+
+
+def _reaches(gateway: Gateway, shard: int | None) -> bool:
+    if shard is None:
+        return bool(gateway.owned or gateway.reachable)
+    return shard in gateway.reachable or shard in gateway.owned

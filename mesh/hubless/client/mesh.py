@@ -1,98 +1,126 @@
-"""The asynchronous client's methods, and the tasks that carry them out, under trio and asyncio."""
+"""The asynchronous client's methods, under trio and asyncio."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterable, Callable, Iterable
 from typing import Any
 
 import anyio
 import msgspec
-import zmq
-from anyio.abc import TaskGroup
 
-from hubless.client.arguments import patience_ms
-from hubless.client.calls import Call, Dial, HangUp, LinkEffect
-from hubless.client.errors import (
-    RefusedError,
-    UnreachableError,
-    WrongMeshError,
-    WrongVersionError,
-    failed,
-)
-from hubless.client.gateways import Phase, Trouble, TroubleKind
-from hubless.client.link import Link, diagnosis
+from hubless.client.arguments import DurabilityName
+from hubless.client.call import Call
+from hubless.client.gateways import Phase
+from hubless.client.handle import TaskHandle, outcome
+from hubless.client.ids import checked_task_id
 from hubless.client.reply import Reply
 from hubless.client.results import Replies, Results
-from hubless.client.session import Session
-from hubless.wire import Envelope, Told
-from hubless_agents import Effect
+from hubless.client.waiter import Waiter
+from hubless.client.wiring import Wiring
 
-_NS_PER_S = 1_000_000_000
-_GRACE_S = 0.5
 _encode = msgspec.json.Encoder().encode
-_REFUSALS = {
-    TroubleKind.MESH: WrongMeshError,
-    TroubleKind.VERSION: WrongVersionError,
-    TroubleKind.REFUSED: RefusedError,
-    TroubleKind.STRANGER: RefusedError,
-}
+_ASK_S = 5.0
 
 
 class Mesh:
     """A connected client. Made by `connect`; all methods belong to the event loop that entered it."""
 
-    def __init__(self, session: Session, tasks: TaskGroup) -> None:
-        self._session = session
-        self._tasks = tasks
-        # The process's context: ending one of our own could wait for ever for a socket that a KeyboardInterrupt
-        # left half made.
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
-        self._links: dict[str, Link] = {}
-        self._open: set[Link] = set()
-        self._to_send = anyio.Event()
-        self._earlier = anyio.Event()
-        self._changed = anyio.Event()
-        self._wakes_ns = 0
+    def __init__(self, wiring: Wiring) -> None:
+        self._wiring = wiring
 
     # -- calls ----------------------------------------------------------------------------------------
 
     async def call(
-        self, agent: str, payload: Any = None, *, key: str = "", timeout: float | None = None
+        self,
+        agent: str,
+        payload: Any = None,
+        *,
+        key: str = "",
+        timeout: float | None = None,
+        durability: DurabilityName | None = None,
+        idempotency_key: str = "",
+        wait_for_quorum: bool = True,
     ) -> Any:
         """Calls an agent and returns its answer.
 
         Args:
             payload: anything that msgspec can encode as JSON: plain values, dataclasses, Structs.
             key: calls with the same key go to the same shard of the mesh.
-            timeout: seconds of patience; None leaves the limit to the agent's own deadline.
+            timeout: seconds of patience; None leaves the limit to the agent's own deadline. The task has no longer.
+            durability: "replicated": it is kept by a majority of its shard; "none": it is lost with its node, and
+                faster; None leaves the choice to the agent.
+            idempotency_key: names the task: whoever calls with the same key, from whatever client, calls the same
+                task and gets its one outcome, for as long as the mesh keeps it. Together with `key` it does so for
+                each key. Such a task is never withdrawn because a caller went away.
+            wait_for_quorum: a task with either key belongs to one shard. While no majority of that can be reached,
+                wait until `timeout` (None: the patience of `connect`), or fail at once.
 
         Raises:
-            TaskFailed: the mesh answered with a failure; `TaskTimedOut` if that is a deadline.
+            TaskFailed: the mesh answered with a failure; `TaskTimedOut` if that is a deadline; code "unreachable" with
+                effect "none" if no majority of the task's shard could be reached.
             UnreachableError: no node of the mesh answers any more.
             TypeError: the payload cannot be encoded as JSON.
-            ValueError: an agent's name, a key or a timeout that no mesh could accept.
+            ValueError: a name, key, timeout or durability that no mesh could accept, or two that contradict each other.
         """
-        return msgspec.json.decode(await self.call_raw(agent, _encode(payload), key=key, timeout=timeout))
+        raw = await self.call_raw(
+            agent,
+            _encode(payload),
+            key=key,
+            timeout=timeout,
+            durability=durability,
+            idempotency_key=idempotency_key,
+            wait_for_quorum=wait_for_quorum,
+        )
+        return msgspec.json.decode(raw)
 
     async def call_raw(
-        self, agent: str, payload: bytes, *, key: str = "", timeout: float | None = None
+        self,
+        agent: str,
+        payload: bytes,
+        *,
+        key: str = "",
+        timeout: float | None = None,
+        durability: DurabilityName | None = None,
+        idempotency_key: str = "",
+        wait_for_quorum: bool = True,
     ) -> bytes:
         """Like `call`, with payload and answer as JSON bytes."""
-        return (await self.reply(agent, payload, key=key, timeout=timeout)).answer()
+        reply = await self.reply(
+            agent,
+            payload,
+            key=key,
+            timeout=timeout,
+            durability=durability,
+            idempotency_key=idempotency_key,
+            wait_for_quorum=wait_for_quorum,
+        )
+        return reply.answer()
 
     async def reply(
-        self, agent: str, payload: bytes, *, key: str = "", timeout: float | None = None
+        self,
+        agent: str,
+        payload: bytes,
+        *,
+        key: str = "",
+        timeout: float | None = None,
+        durability: DurabilityName | None = None,
+        idempotency_key: str = "",
+        wait_for_quorum: bool = True,
     ) -> Reply:
-        """Submits one task, with its payload as JSON bytes, and returns its reply; failures are values here."""
-        waiter = _Waiter()
-        call = self._submit(agent, payload, waiter.settle, key, timeout)
-        try:
-            await waiter.settled.wait()
-        except BaseException:
-            if call is not None:
-                self._cancel(call)
-            raise
+        """Calls with a payload of JSON bytes and returns the reply; failures are values here. Arguments as `call`."""
+        waiter = Waiter()
+        call = self._wiring.submit(
+            agent,
+            payload,
+            waiter.settle,
+            key=key,
+            timeout=timeout,
+            durability=durability,
+            idempotency_key=idempotency_key,
+            waits_for_quorum=wait_for_quorum,
+        )
+        while waiter.reply is None:
+            await self._heard(waiter.settled, call)
         return waiter.reply
 
     def map(
@@ -102,6 +130,9 @@ class Mesh:
         *,
         key: Callable[[Any], str] | None = None,
         timeout: float | None = None,
+        durability: DurabilityName | None = None,
+        idempotency_key: Callable[[Any], str] | None = None,
+        wait_for_quorum: bool = True,
         in_flight: int = 256,
         ordered: bool = True,
     ) -> Results:
@@ -110,9 +141,18 @@ class Mesh:
         A failed task raises `TaskFailed` when its turn comes, and the rest is cancelled; use `stream` to get
         failures as values and go on. Arguments are those of `stream`.
         """
-        return Results(
-            self.stream(agent, items, key=key, timeout=timeout, in_flight=in_flight, ordered=ordered)
+        replies = self.stream(
+            agent,
+            items,
+            key=key,
+            timeout=timeout,
+            durability=durability,
+            idempotency_key=idempotency_key,
+            wait_for_quorum=wait_for_quorum,
+            in_flight=in_flight,
+            ordered=ordered,
         )
+        return Results(replies)
 
     def stream(
         self,
@@ -121,6 +161,9 @@ class Mesh:
         *,
         key: Callable[[Any], str] | None = None,
         timeout: float | None = None,
+        durability: DurabilityName | None = None,
+        idempotency_key: Callable[[Any], str] | None = None,
+        wait_for_quorum: bool = True,
         in_flight: int = 256,
         ordered: bool = True,
         raw: bool = False,
@@ -131,6 +174,9 @@ class Mesh:
             items: any iterable or async iterable; it is read only as fast as answers are taken.
             key: gives the key of an item.
             timeout: seconds of patience for each task.
+            durability: as in `call`, for each task.
+            idempotency_key: gives the idempotency key of an item.
+            wait_for_quorum: as in `call`, for each task.
             in_flight: most tasks under way, and answers not yet taken, at one time.
             ordered: replies come in the order of the items; otherwise as they arrive, see `Reply.index`.
             raw: the items are JSON bytes already.
@@ -140,33 +186,124 @@ class Mesh:
         """
         if in_flight < 1:
             raise ValueError(f"in_flight is {in_flight}; it must be positive")
+        submit = self._wiring.submit
         replies = Replies(
-            submit=lambda payload, item_key, settle: self._submit(agent, payload, settle, item_key, timeout),
-            cancel=self._cancel,
+            submit=lambda payload, item_key, name, settle: submit(
+                agent,
+                payload,
+                settle,
+                key=item_key,
+                timeout=timeout,
+                durability=durability,
+                idempotency_key=name,
+                waits_for_quorum=wait_for_quorum,
+            ),
+            cancel=self._wiring.cancel,
             encode=(lambda item: item) if raw else _encode,
             key=key,
+            idempotency_key=idempotency_key,
             in_flight=in_flight,
             ordered=ordered,
             retry_s=60.0 if timeout is None else timeout,
         )
-        self._tasks.start_soon(replies.feed, items)
+        self._wiring.tasks.start_soon(replies.feed, items)
         return replies
+
+    # -- tasks that outlive their callers -------------------------------------------------------------
+
+    async def submit(
+        self,
+        agent: str,
+        payload: Any = None,
+        *,
+        key: str = "",
+        idempotency_key: str = "",
+        timeout: float = 10.0,
+        deadline: float | None = None,
+        wait_for_quorum: bool = True,
+        raw: bool = False,
+    ) -> TaskHandle:
+        """Hands a task in and returns its receipt, once a majority of its shard's replicas has the task on disk.
+
+        From then on the caller may go away: whoever knows the id gets the outcome, for as long as the mesh keeps it.
+        When the gateway is lost before the receipt has come, another is asked for it, under the same id.
+
+        Args:
+            timeout: seconds of patience for the receipt.
+            deadline: seconds that the task has; None leaves the limit to the agent's own deadline.
+            raw: the payload is JSON bytes already.
+            key, idempotency_key, wait_for_quorum: as in `call`.
+
+        Raises:
+            TaskTimedOut: no receipt in time. With effect "maybe" it may have been accepted all the same; a task without
+                an idempotency key has been withdrawn, as far as the mesh hears of it.
+            TaskFailed: the mesh did not take it: unknown agent, bad input, overloaded, no majority of its shard, ...
+            UnreachableError, TypeError, ValueError: as `call`.
+        """
+        waiter = Waiter()
+        call = self._wiring.submit(
+            agent,
+            payload if raw else _encode(payload),
+            waiter.settle,
+            key=key,
+            idempotency_key=idempotency_key,
+            timeout=timeout,
+            deadline=deadline,
+            waits_for_quorum=wait_for_quorum,
+            accepted=waiter.accept,
+        )
+        await self._heard(waiter.heard, call)
+        reply = waiter.reply
+        if reply is not None and reply.attempt == 0 and not waiter.is_accepted:
+            reply.answer()  # raises: without an attempt there is no answer
+        return TaskHandle(call.submit.task.hex(), self, waiter)
+
+    async def result(self, task: str, timeout: float | None = None) -> Any:
+        """Waits for the answer of a task that the mesh has accepted, from any client.
+
+        Raises:
+            TaskTimedOut: it has not ended in `timeout` seconds, and goes on; or it ended by a deadline.
+            TaskFailed: it failed, or the mesh does not know it (code "refused").
+            UnreachableError: for ten seconds, or until `timeout`, nobody could say.
+            ValueError: that is no task id.
+        """
+        return (await outcome(self.ask, checked_task_id(task), timeout)).value
+
+    async def status(self, task: str) -> dict[str, Any]:
+        """What the mesh keeps of a task: its state, attempts, failures, times and the beginning of its result.
+
+        Raises:
+            TaskFailed: the mesh does not know it (code "refused"), or its shard has no quorum ("unreachable").
+            UnreachableError, ValueError: as `result`.
+        """
+        return await self.ask("status", checked_task_id(task))
+
+    async def cancel(self, task: str) -> dict[str, Any]:
+        """Cancels a task that has not ended; returns {"task", "state"}. What its agent did may have happened.
+
+        Errors as `status`; of an `UnreachableError` the effect is "maybe".
+        """
+        return await self.ask("cancel", checked_task_id(task))
+
+    async def retry(self, task: str) -> dict[str, Any]:
+        """Queues a task again that ended without a result; returns {"task", "state"}. Errors as `cancel`."""
+        return await self.ask("retry", checked_task_id(task))
 
     # -- questions ------------------------------------------------------------------------------------
 
     @property
     def mesh_id(self) -> str:
         """The id of the mesh, as hex digits."""
-        return self._session.mesh.hex()
+        return self._wiring.session.mesh.hex()
 
     @property
     def shards(self) -> int:
         """How many shards the mesh has."""
-        return self._session.shards
+        return self._wiring.session.shards
 
     def connected(self) -> list[str]:
         """The addresses of the nodes that are connected now."""
-        return [known.address for known in self._session.gateways if known.phase is Phase.UP]
+        return [known.address for known in self._wiring.session.gateways if known.phase is Phase.UP]
 
     async def members(self) -> list[dict[str, Any]]:
         """The members of the mesh, as the asked node believes them to be."""
@@ -174,168 +311,23 @@ class Mesh:
         return members
 
     async def ask(
-        self, what: str, argument: str = "", *, at: str | None = None, timeout: float = 5.0
+        self, what: str, argument: str = "", *, at: str | None = None, timeout: float = _ASK_S
     ) -> dict[str, Any]:
-        """Asks a node an operator's question: "members", "ring", "breakers", "node" or "leave".
+        """Asks a node an operator's question, or gives it an order; see `hubless.wire.Ask` for which there are.
 
         Args:
             at: the address, among those given to `connect`, of the node to ask; None asks any.
 
         Raises:
-            UnreachableError: the node is not connected, was lost, or did not answer in time.
+            UnreachableError: the node is not connected, was lost, or did not answer in time; of an order the effect is
+                "maybe".
             TaskFailed: the node refused the question.
         """
-        box: list[Told | Trouble] = []
-        told = anyio.Event()
+        return await self._wiring.ask(what, argument, at=at, timeout=timeout)
 
-        def settle(answer: Told | Trouble) -> None:
-            box.append(answer)
-            told.set()
-
-        request = self._session.ask(what, argument, settle=settle, address=at)
-        self._to_send.set()
-        with anyio.move_on_after(timeout):
-            await told.wait()
-        effect = Effect.MAYBE if what == "leave" else Effect.NONE
-        if not box:
-            self._session.forget_question(request)
-            raise UnreachableError(f"the node did not say in {timeout} s what it knows", effect=effect)
-        answer = box[0]
-        if isinstance(answer, Trouble):
-            raise UnreachableError(answer.text, effect=effect)
-        if answer.failure is not None:
-            raise failed(answer.failure)
-        body: dict[str, Any] = msgspec.json.decode(answer.body)
-        return body
-
-    # -- the life behind it ---------------------------------------------------------------------------
-
-    async def opened(self, timeout: float) -> None:
-        """Dials, and returns when all given nodes are connected, or one is and the others had half a second."""
-        self._tasks.start_soon(self._send)
-        self._tasks.start_soon(self._keep_time)
-        self._perform(self._session.start(time.monotonic_ns()))
-        given = list(self._session.gateways)
-        ends = anyio.current_time() + timeout
-        while undecided := [
-            known for known in given if known.phase is not Phase.UP and known.trouble is None
-        ]:
-            if len(undecided) < len(given) and any(known.phase is Phase.UP for known in given):
-                ends = min(ends, anyio.current_time() + _GRACE_S)
-            with anyio.move_on_at(ends) as waiting:
-                await self._changed.wait()
-            if waiting.cancelled_caught:
-                break
-        for known in given:
-            if known.trouble is not None and known.trouble.kind in _REFUSALS:
-                raise _REFUSALS[known.trouble.kind](known.trouble.text)
-        if not any(known.phase is Phase.UP for known in given):
-            reasons = [f"{known.address} ({await diagnosis(known.address)})" for known in given]
-            raise UnreachableError(
-                f"no node answers at {', '.join(reasons)}: start one with `mesh dev` or `mesh up`, or give "
-                "the address of one that runs"
-            )
-
-    def closed(self) -> None:
-        """Gives back the sockets of links whose tasks were cancelled before they began."""
-        for link in self._open:
-            link.dispose()
-
-    def _submit(
-        self, agent: str, payload: bytes, settle: Callable[[Reply], None], key: str, timeout: float | None
-    ) -> Call | None:
-        now_ns = time.monotonic_ns()
-        call = self._session.submit(
-            now_ns, agent, payload, settle=settle, key=key, timeout_ms=patience_ms(timeout)
-        )
-        if len(self._session) == 1:
-            self._flush()  # nobody to share a frame with
-        else:
-            self._to_send.set()
-        if call is not None and call.gateway is None:
-            self._wake_by(self._session.next_deadline_ns())
-        elif call is not None and call.gives_up_ns is not None:
-            self._wake_by(call.gives_up_ns)
-        return call
-
-    def _cancel(self, call: Call) -> None:
-        self._session.cancel(call)
-        self._to_send.set()
-
-    def _wake_by(self, due_ns: int) -> None:
-        if due_ns < self._wakes_ns:
-            self._earlier.set()
-
-    def _received(self, address: str, envelope: Envelope) -> None:
-        phase_before = self._session.gateways[address].phase
-        self._perform(self._session.received(time.monotonic_ns(), address, envelope))
-        if self._session.gateways[address].phase is not phase_before:
-            self._note_change()
-
-    def _lost(self, address: str, trouble: Trouble) -> None:
-        self._links.pop(address, None)
-        self._perform(self._session.lost(time.monotonic_ns(), address, trouble))
-        self._to_send.set()
-        self._wake_by(self._session.next_deadline_ns())
-        self._note_change()
-
-    def _note_change(self) -> None:
-        self._changed.set()
-        self._changed = anyio.Event()
-
-    def _perform(self, effects: list[LinkEffect]) -> None:
-        for effect in effects:
-            match effect:
-                case Dial(address=address):
-                    link = Link(self._context, address, received=self._received, lost=self._lost)
-                    self._links[address] = link
-                    self._open.add(link)
-                    self._tasks.start_soon(self._run_link, link)
-                case HangUp(address=address):
-                    gone = self._links.pop(address, None)
-                    if gone is not None:
-                        gone.close()
-
-    async def _run_link(self, link: Link) -> None:
+    async def _heard(self, event: anyio.Event, call: Call) -> None:
         try:
-            await link.run()
-        finally:
-            link.dispose()
-            self._open.discard(link)
-
-    async def _send(self) -> None:
-        """Sends what has gathered, one frame per node and turn of the event loop."""
-        while True:
-            await self._to_send.wait()
-            self._to_send = anyio.Event()
-            self._flush()
-
-    def _flush(self) -> None:
-        for address, parts in self._session.frames():
-            link = self._links.get(address)
-            if link is not None:
-                link.send(parts)
-
-    async def _keep_time(self) -> None:
-        while True:
-            self._earlier = anyio.Event()
-            self._wakes_ns = self._session.next_deadline_ns()
-            wait_s = max(0, self._wakes_ns - time.monotonic_ns()) / _NS_PER_S
-            with anyio.move_on_after(wait_s):
-                await self._earlier.wait()
-            self._perform(self._session.due(time.monotonic_ns()))
-            self._to_send.set()
-
-
-class _Waiter:
-    """One caller waiting for one reply."""
-
-    __slots__ = ("reply", "settled")
-    reply: Reply
-
-    def __init__(self) -> None:
-        self.settled = anyio.Event()
-
-    def settle(self, reply: Reply) -> None:
-        self.reply = reply
-        self.settled.set()
+            await event.wait()
+        except BaseException:
+            self._wiring.cancel(call)
+            raise

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Iterable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
 import anyio
 import msgspec
 
-from hubless.client.calls import Call
+from hubless.client.call import Call
 from hubless.client.errors import MeshError
 from hubless.client.reply import Reply
 
@@ -25,10 +26,11 @@ class Replies:
     def __init__(
         self,
         *,
-        submit: Callable[[bytes, str, Callable[[Reply], None]], Call | None],
+        submit: Callable[[bytes, str, str, Callable[[Reply], None]], Call],
         cancel: Callable[[Call], None],
         encode: Callable[[Any], bytes],
         key: Callable[[Any], str] | None,
+        idempotency_key: Callable[[Any], str] | None,
         in_flight: int,
         ordered: bool,
         retry_s: float,
@@ -37,6 +39,7 @@ class Replies:
         self._cancel = cancel
         self._encode = encode
         self._key = key
+        self._name = idempotency_key
         self._most = in_flight
         self._ordered = ordered
         self._retry_s = retry_s
@@ -121,9 +124,10 @@ class Replies:
         while self._fed - self._taken >= self._most:
             await self._wait_for_room()
         payload, key = self._encode(item), self._key(item) if self._key else ""
+        name = self._name(item) if self._name else ""
         index, self._fed = self._fed, self._fed + 1
         try:
-            self._try(_Again(0.0, index, payload, key, anyio.current_time() + self._retry_s))
+            self._try(_Again(0.0, index, payload, key, name, anyio.current_time() + self._retry_s))
         except Exception:
             self._fed = index  # nobody will answer it
             self._calls.pop(index, None)
@@ -135,8 +139,8 @@ class Replies:
         def settle(reply: Reply) -> None:
             self._settled(attempt, reply)
 
-        call = self._submit(attempt.payload, attempt.key, settle)
-        if call is not None and attempt.index in self._calls:
+        call = self._submit(attempt.payload, attempt.key, attempt.name, settle)
+        if attempt.index in self._calls:
             self._calls[attempt.index] = call
 
     def _settled(self, attempt: _Again, reply: Reply) -> None:
@@ -198,14 +202,16 @@ class Results:
         await self._replies.__aexit__(kind, problem, trace)
 
 
+@dataclass(slots=True)
 class _Again:
-    """A task to be submitted, at `due` or at once, and again until `ends` (both on the event loop's clock)."""
+    """A task to be submitted, at `due` or at once, and again until `ends` (both on the event loop's clock).
 
-    __slots__ = ("due", "ends", "index", "key", "payload")
+    `name` is its idempotency key.
+    """
 
-    def __init__(self, due: float, index: int, payload: bytes, key: str, ends: float) -> None:
-        self.due = due
-        self.index = index
-        self.payload = payload
-        self.key = key
-        self.ends = ends
+    due: float
+    index: int
+    payload: bytes
+    key: str
+    name: str
+    ends: float

@@ -15,6 +15,7 @@ def replies_of(submit) -> Replies:
         cancel=lambda call: None,
         encode=lambda item: item,
         key=None,
+        idempotency_key=None,
         in_flight=4,
         ordered=True,
         retry_s=1.0,
@@ -22,7 +23,7 @@ def replies_of(submit) -> Replies:
 
 
 async def test_an_item_that_is_refused_as_misuse_ends_the_stream_after_what_was_answered():
-    def submit(payload, key, settle):
+    def submit(payload, key, name, settle):
         if payload == b"bad":
             raise ValueError("agent is empty")
         settle(Reply(payload))

@@ -8,8 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from hubless.client.calls import Dial, HangUp
-from hubless.client.gateways import Phase, Trouble, TroubleKind
+from hubless.client.gateways import Dial, HangUp, Phase, Trouble, TroubleKind
 from hubless.client.session import Session
 from hubless.wire import Answer, Cancel, Envelope, Limits, Refused, Submit, Welcome, decode
 
@@ -91,7 +90,7 @@ class Client(RuleBasedStateMachine):
         def settle(_reply) -> None:
             self.replies[name] += 1
 
-        self.calls[name] = self.session.submit(self.now, "echo", b"1", settle=settle, key=key)
+        self.calls[name] = self.session.calls.submit(self.now, "echo", b"1", settle=settle, key=key)
 
     @rule(number=pick, by=pick)
     def answer(self, number: int, by: int) -> None:
@@ -120,7 +119,7 @@ class Client(RuleBasedStateMachine):
         open_calls = [name for name in sorted(self.calls) if self.replies[name] == 0]
         if open_calls:
             name = open_calls[number % len(open_calls)]
-            self.session.cancel(self.calls.pop(name))
+            self.session.calls.cancel(self.calls.pop(name))
             del self.replies[name]
 
     @rule(seconds=st.integers(0, 3))
@@ -132,13 +131,13 @@ class Client(RuleBasedStateMachine):
     def every_task_is_answered_once_or_still_somewhere(self) -> None:
         self.deliver()
         assert all(count <= 1 for count in self.replies.values())
-        assert len(self.session) == sum(count == 0 for count in self.replies.values())
+        assert len(self.session.calls) == sum(count == 0 for count in self.replies.values())
         serving = {known.address for known in self.session.gateways if known.phase is Phase.UP}
         assert serving == self.linked
         placed = sum(len(self.given[address]) for address in self.linked)
-        assert placed <= len(self.session)
+        assert placed <= len(self.session.calls)
         if serving - self.declining:
-            assert placed == len(self.session), "a task is with exactly one connected node"
+            assert placed == len(self.session.calls), "a task is with exactly one connected node"
 
 
 Client.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
