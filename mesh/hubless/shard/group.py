@@ -1,0 +1,61 @@
+"""One replica of this node with what the node keeps beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hubless.shard.output import Role
+from hubless.shard.quorum import members
+from hubless.shard.raft import Raft
+from hubless.wire.replication import Config
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """A replica, and what was last seen and said of it. Compared by identity.
+
+    Args:
+        vote: the vote that its latest record about that gives.
+        owner, term, role: as they were when the replica was last looked at.
+        mark: the commit that has its latest record.
+        handed: the last index that its machine was given.
+        owning_term: the term in which it was told to be owned here; 0 while it is not.
+        limit_bytes: how large its log may grow.
+        question: number of the question whether it still counts; 0 when none is open.
+        heard_ns: when an owner was last heard.
+        broken: as an owner, the nodes whose replica is known to be of no use.
+        peers: as an owner, all who replicated the shard since its configuration was last at rest.
+    """
+
+    raft: Raft
+    limit_bytes: int
+    handed: int
+    heard_ns: int
+    vote: str = ""
+    owner: str | None = None
+    term: int = 0
+    role: Role = Role.FOLLOWER
+    mark: int = 0
+    owning_term: int = 0
+    question: int = 0
+    is_doubted: bool = False
+    broken: set[str] = field(default_factory=set)
+    peers: set[str] = field(default_factory=set)
+    target: tuple[str, ...] = ()
+    target_since_ns: int = 0
+    owned_since_ns: int = 0
+    _config: Config | None = None
+    _others: tuple[str, ...] = ()
+
+    @property
+    def shard(self) -> int:
+        return self.raft.shard
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The other nodes that replicate the shard, in the order of their names."""
+        config = self.raft.config
+        if config is not self._config:
+            self._config = config
+            self._others = tuple(node for node in members(config) if node != self.raft.me)
+        return self._others

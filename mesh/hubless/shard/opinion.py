@@ -1,0 +1,86 @@
+"""What membership and beats tell a node about the others, and what follows from it for the owners of shards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from hubless.shard.elections import Elections
+from hubless.shard.group import Group
+from hubless.shard.moves import Surroundings
+from hubless.shard.output import Role
+
+_NOBODY: frozenset[str] = frozenset()
+
+
+class Opinion:
+    """The latest opinion: conditions of the nodes, the ring's preference lists, and whose disk is full."""
+
+    def __init__(self, me: str, elections: Elections) -> None:
+        self._me = me
+        self._elections = elections
+        self._doubted = _NOBODY
+        self._full: set[str] = set()
+        self.around = Surroundings(me=me, well=frozenset((me,)))
+        self.preferences: Callable[[int], Sequence[str]] = _no_preference
+
+    def is_full(self, node: str) -> bool:
+        """Whether a node's disk has no room for more work."""
+        return node in self._full
+
+    def set_full(self, node: str, *, is_full: bool) -> bool:
+        """A node says whether its disk is full. True if that is news."""
+        if is_full == (node in self._full):
+            return False
+        self._full.symmetric_difference_update((node,))
+        self._take(self.around.well, self.around.gone, self.around.draining)
+        return True
+
+    def changed(
+        self,
+        *,
+        well: frozenset[str],
+        doubtful: frozenset[str],
+        gone: frozenset[str],
+        draining: frozenset[str],
+        preferences: Callable[[int], Sequence[str]],
+    ) -> None:
+        """Membership's new opinion."""
+        self._doubted = doubtful | gone
+        self._full -= gone
+        self.preferences = preferences
+        self._take(well, gone, draining)
+
+    def consider(self, now_ns: int, group: Group) -> bool:
+        """Whether a shard needs another owner, and whether its replica here is to stand. True if that touched it."""
+        raft, shard = group.raft, group.shard
+        owner = raft.owner
+        if raft.role is Role.OWNER or raft.is_damaged:
+            self._elections.settled(shard)
+            return False
+        is_doubted = owner is not None and owner in self._doubted
+        is_touched = is_doubted or group.is_doubted
+        if is_touched:
+            group.is_doubted = is_doubted
+            raft.doubt_owner(now_ns, is_doubted)
+        if owner is not None and not is_doubted:
+            self._elections.settled(shard)
+            return is_touched
+        self._elections.wanted(
+            now_ns,
+            shard,
+            config=raft.config,
+            is_owner_known=owner is not None,
+            preference=self.preferences(shard),
+            around=self.around,
+        )
+        return is_touched
+
+    def _take(self, well: frozenset[str], gone: frozenset[str], draining: frozenset[str]) -> None:
+        self.around = Surroundings(
+            me=self._me, well=well, gone=gone, draining=draining, full=frozenset(self._full)
+        )
+
+
+def _no_preference(_shard: int) -> tuple[str, ...]:
+    """Before the first ring."""
+    return ()

@@ -1,0 +1,106 @@
+"""Replicas that nobody leads any more, and how they learn that they may go.
+
+A replica that was removed while it was away still counts itself a voter, and nobody tells it otherwise: its trials are
+ignored (dissertation, 9.6). One whose disk was damaged waits to be removed, so that it can start anew. Both ask around;
+the shard's owner answers if its committed configuration is without them. The answer names the question, and a question
+ends when an owner is heard: so an answer that was under way for long cannot dismiss a replica that counts again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from hubless.shard.group import Group
+from hubless.shard.moves import Surroundings
+from hubless.shard.output import Role
+from hubless.shard.quorum import members
+from hubless.wire.replication import Dismissed, Orphaned
+
+
+class Orphans:
+    """Questions of this node about its own replicas, and its answers to those of others.
+
+    Args:
+        enquire_ns: how long an owner is not heard before it is asked for, and again.
+        first_number: where questions start to be numbered; see `Beats`.
+    """
+
+    def __init__(self, me: str, *, enquire_ns: int, first_number: int, now_ns: int) -> None:
+        self._me = me
+        self._enquire_ns = enquire_ns
+        self._number = first_number
+        self._due_ns = now_ns + enquire_ns
+
+    def next_deadline_ns(self) -> int:
+        """When `questions` looks again."""
+        return self._due_ns
+
+    def questions(
+        self,
+        now_ns: int,
+        groups: Mapping[int, Group],
+        around: Surroundings,
+        preferences: Callable[[int], Sequence[str]],
+    ) -> list[tuple[str, Orphaned]]:
+        """Who is to be asked about which replicas; nothing between two rounds."""
+        if now_ns < self._due_ns:
+            return []
+        self._due_ns = now_ns + self._enquire_ns
+        lost = [group for group in groups.values() if self._is_orphan(now_ns, group)]
+        return self._about(lost, around, preferences)
+
+    def prompted(
+        self,
+        sender: str,
+        shards: Iterable[int],
+        groups: Mapping[int, Group],
+    ) -> list[tuple[str, Orphaned]]:
+        """An owner says that it would dismiss replicas, if they asked."""
+        asking = tuple(
+            shard for shard in shards if shard in groups and groups[shard].raft.role is not Role.OWNER
+        )
+        if not asking:
+            return []
+        self._number += 1
+        for shard in asking:
+            groups[shard].question = self._number
+        return [(sender, Orphaned(self._number, asking))]
+
+    def _is_orphan(self, now_ns: int, group: Group) -> bool:
+        if group.raft.role is Role.OWNER:
+            return False
+        return group.raft.is_damaged or now_ns - group.heard_ns >= self._enquire_ns
+
+    def _about(
+        self, lost: Sequence[Group], around: Surroundings, preferences: Callable[[int], Sequence[str]]
+    ) -> list[tuple[str, Orphaned]]:
+        """One question for each node that may know: in the configuration, on the preference list, the last owner."""
+        by_node: dict[str, list[int]] = {}
+        self._number += 1
+        for group in lost:
+            raft = group.raft
+            group.question = self._number
+            knowing = {*members(raft.config), *preferences(raft.shard)}
+            if raft.owner is not None:
+                knowing.add(raft.owner)
+            for node in knowing - around.gone - {self._me}:
+                by_node.setdefault(node, []).append(raft.shard)
+        return [(node, Orphaned(self._number, tuple(by_node[node]))) for node in sorted(by_node)]
+
+
+def may_dismiss(group: Group, node: str) -> bool:
+    """Whether this replica owns the shard and knows that `node` is no part of it."""
+    raft = group.raft
+    return raft.is_ready and raft.is_config_committed and node not in members(raft.config)
+
+
+def answer(asked: Orphaned, node: str, groups: Mapping[int, Group]) -> Dismissed | None:
+    """What an owner tells a node about the shards it asks for; None if nothing."""
+    shards = tuple(shard for shard in asked.shards if shard in groups and may_dismiss(groups[shard], node))
+    return Dismissed(asked.number, shards) if shards else None
+
+
+def dismissed(message: Dismissed, groups: Mapping[int, Group]) -> list[Group]:
+    """The replicas that may go, by an answer to the latest question about each."""
+    named = (groups.get(shard) for shard in message.shards)
+    return [group for group in named if group is not None and group.question == message.number]

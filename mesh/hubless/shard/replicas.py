@@ -1,0 +1,504 @@
+"""All replicas of one node: many small logs that share one journal, one beat and one opinion of the others.
+
+    replicas.receive(now_ns, sender, message, out)      a message of another node's replicas
+    replicas.tick_ended(now_ns, out)                    once a tick: one `Commit` for all shards
+    replicas.flushed(now_ns, mark, out)                 what was promised in that tick leaves
+
+Only replicas that something happened to are looked at. A replica's answers leave when what they promise is on disk; an
+owner's entries leave at once, beside its own write (dissertation, 10.2.1).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from hubless.effects import NodeEffect, ToPeer
+from hubless.shard import contact, orphans
+from hubless.shard.beats import Beats
+from hubless.shard.configs import CONFIG
+from hubless.shard.elections import Elections
+from hubless.shard.events import Committed, Disowned, Forgotten, Owning, ReadReady, Restored
+from hubless.shard.flushes import Flushes
+from hubless.shard.group import Group
+from hubless.shard.opinion import Opinion
+from hubless.shard.orphans import Orphans
+from hubless.shard.output import Output, Role
+from hubless.shard.records import Forget, Recovered
+from hubless.shard.roster import Roster
+from hubless.shard.rows import Row, row_of
+from hubless.shard.settings import ReplicasSettings
+from hubless.shard.steering import Steering
+from hubless.wire.replication import (
+    Append,
+    Beat,
+    BeatAnswer,
+    Dismissed,
+    Install,
+    Led,
+    Orphaned,
+    RaftMessage,
+    ShardMessage,
+)
+
+_BEATS_BEFORE_DOUBT = 2
+
+
+@dataclass(slots=True)
+class ReplicasCounters:
+    """What went in and out, and what was dropped: `foreign` messages of shards that the mesh does not have, `strayed`
+    ones for replicas that are not here, `late` answers to beats of long ago, `distrusted` messages that came after the
+    journal had failed, `reads_refused` for there being too many.
+    """
+
+    messages: int = 0
+    beats: int = 0
+    commits: int = 0
+    campaigns: int = 0
+    foreign: int = 0
+    strayed: int = 0
+    late: int = 0
+    distrusted: int = 0
+    reads_refused: int = 0
+    forgotten: int = 0
+
+
+class Replicas:
+    """The replicas of this node, of at most `shards` shards.
+
+    Every input takes the time first and appends to `out` what is to be done, in order. A sender is a node's name: the
+    caller drops messages of processes that it knows to be outlived, as an answer of an earlier process of a node says
+    nothing about what the present one knows.
+
+    Args:
+        me: this node's id.
+        shards: how many shards the mesh has.
+        rng: chance for election timeouts and for numbers that no earlier process has used.
+        recovered: what the journal has, of each shard of which it has anything.
+        is_founder: whether this node creates the mesh: then it starts all shards of which `recovered` has nothing, as
+            their only voter. Others hold replicas only once an owner adds them.
+    """
+
+    def __init__(
+        self,
+        me: str,
+        shards: int,
+        *,
+        settings: ReplicasSettings,
+        rng: random.Random,
+        now_ns: int,
+        recovered: Sequence[Recovered] = (),
+        is_founder: bool = False,
+    ) -> None:
+        self._me = me
+        self._shards = shards
+        self._settings = settings
+        self._now_ns = now_ns
+        self._problem = ""
+        self._reads: dict[tuple[int, int], None] = {}
+        self._beat_at_ns: int | None = None
+        self._roster = Roster(me, shards, settings, rng)
+        self._groups = self._roster.groups
+        self._led = self._roster.led
+        self._touch = self._roster.touch
+        self._elections = Elections(
+            stagger_ns=settings.stagger_ns, patience_ns=_BEATS_BEFORE_DOUBT * settings.beat_ns
+        )
+        self._opinion = Opinion(me, self._elections)
+        self._beats = Beats(first_number=rng.getrandbits(60))
+        self._orphans = Orphans(
+            me, enquire_ns=settings.enquire_ns, first_number=rng.getrandbits(60), now_ns=now_ns
+        )
+        self._steering = Steering(settings.moves)
+        self._flushes = Flushes()
+        self._states = self._roster.recover(now_ns, recovered, is_founder=is_founder)
+        self.counters = ReplicasCounters()
+
+    # -- what is here -----------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        """Replicas of this node."""
+        return len(self._groups)
+
+    @property
+    def condition(self) -> str:
+        """ "well", "disk full", or "journal failed: " and why."""
+        if self._problem:
+            return f"journal failed: {self._problem}"
+        return "disk full" if self.is_full else "well"
+
+    @property
+    def is_full(self) -> bool:
+        """Whether new work is to be refused, as the disk has no room for it."""
+        return self._opinion.is_full(self._me)
+
+    @property
+    def unflushed(self) -> int:
+        """Commits that the journal has not confirmed yet."""
+        return self._flushes.unflushed
+
+    def owned(self) -> tuple[int, ...]:
+        """The shards that this node owns and may decide about, ascending."""
+        return tuple(sorted(shard for shard, group in self._led.items() if group.owning_term))
+
+    def is_owner(self, shard: int) -> bool:
+        """Whether `Owning` was told for a shard and `Disowned` not since."""
+        group = self._led.get(shard)
+        return group is not None and group.owning_term != 0
+
+    def owner(self, shard: int) -> tuple[str, int] | None:
+        """The owner of a shard and its term, as the replica here knows them; None without either."""
+        group = self._groups.get(shard)
+        if group is None or group.raft.owner is None or self._problem:
+            return None
+        return group.raft.owner, group.raft.term
+
+    def rows(self) -> tuple[Row, ...]:
+        """Every replica of this node, by shard."""
+        return tuple(
+            row_of(
+                group, self._opinion.around, self._opinion.preferences(shard), is_failed=bool(self._problem)
+            )
+            for shard, group in sorted(self._groups.items())
+        )
+
+    # -- inputs -----------------------------------------------------------------------------------------
+
+    def start(self, now_ns: int, out: list[NodeEffect]) -> None:
+        """Tells the machines what was recovered. To be called once, before anything else."""
+        states, self._states = self._states, []
+        out.extend(Restored(shard, state) for shard, state in states)
+        for group in self._groups.values():
+            if group.raft.config.voters == (self._me,):
+                group.raft.campaign(now_ns)
+            self._touch(group)
+
+    def propose(self, now_ns: int, shard: int, body: bytes) -> bool:
+        """Adds an entry to the shard's log. False: not its owner, or giving way, or too much is uncommitted.
+
+        What was taken may still be lost, if the shard gets another owner: `Committed` says that it was not.
+        """
+        group = self._led.get(shard)
+        if group is None or group.raft.propose(now_ns, body) is None:
+            return False
+        self._touch(group)
+        return True
+
+    def read(self, now_ns: int, shard: int, ticket: int, out: list[NodeEffect]) -> None:
+        """Asks for `ReadReady` once the shard's machine holds all that was committed until now."""
+        group = self._led.get(shard)
+        if group is None or len(self._reads) >= self._settings.most_reads:
+            self.counters.reads_refused += group is not None
+            out.append(ReadReady(shard, ticket, is_owner=False))
+            return
+        self._reads[shard, ticket] = None
+        group.raft.read(now_ns, ticket)
+        self._touch(group)
+
+    def receive(self, now_ns: int, sender: str, message: ShardMessage, out: list[NodeEffect]) -> None:
+        """A message of another node's replicas."""
+        self._now_ns = max(self._now_ns, now_ns)
+        match message:
+            case Beat():
+                self._beat(now_ns, sender, message, out)
+            case _ if self._problem:
+                self.counters.distrusted += 1
+            case BeatAnswer():
+                self._beat_answered(now_ns, sender, message)
+            case Orphaned():
+                self._orphaned(sender, message, out)
+            case Dismissed(number=0, shards=shards):
+                self._say(self._orphans.prompted(sender, shards, self._groups), out)
+            case Dismissed():
+                for group in orphans.dismissed(message, self._groups):
+                    self._forget(group, out)
+            case _:
+                self._receive(now_ns, sender, message)
+
+    def tick(self, now_ns: int, out: list[NodeEffect]) -> None:
+        """Does what is due."""
+        self._now_ns = max(self._now_ns, now_ns)
+        if self._problem:
+            return
+        for shard in self._roster.alarms.take_due(now_ns):
+            group = self._groups[shard]
+            due_ns = group.raft.next_deadline_ns()
+            if due_ns is not None and due_ns <= now_ns:
+                group.raft.tick(now_ns)
+                self._touch(group)
+            else:
+                self._roster.alarms.set(shard, due_ns)
+        self._campaign(now_ns)
+        self._say(
+            self._orphans.questions(now_ns, self._groups, self._opinion.around, self._opinion.preferences),
+            out,
+        )
+        if self._beat_at_ns is not None and now_ns >= self._beat_at_ns:
+            self._beat_all(now_ns, out)
+            for group in self._steering.review(now_ns, self._led, self._opinion.around):
+                self._touch(group)
+
+    def tick_ended(self, now_ns: int, out: list[NodeEffect]) -> None:
+        """The tick ends: hands out what came of it, with one commit for all that has to be on disk."""
+        self._now_ns = max(self._now_ns, now_ns)
+        self._collect(now_ns, out)
+        commit = self._flushes.commit()
+        if commit is not None:
+            self.counters.commits += 1
+            out.append(commit)
+
+    def flushed(self, now_ns: int, mark: int, out: list[NodeEffect]) -> None:
+        """All commits up to `mark` are on disk. What comes of that is handed out at once; if it has to go to disk in
+        turn, `next_deadline_ns` asks for another end of a tick.
+        """
+        self._now_ns = max(self._now_ns, now_ns)
+        if self._problem:
+            return
+        for group, token, held in self._flushes.flushed(mark):
+            self._send(held, out)
+            group.raft.flushed(now_ns, token)
+            if group.raft.is_dirty and self._roster.is_here(group):
+                self._touch(group)
+        self._collect(now_ns, out)
+
+    def failed(self, now_ns: int, problem: str, out: list[NodeEffect]) -> None:
+        """The journal cannot be relied on: this node votes for nothing and acknowledges nothing until it is restarted.
+
+        Its owners fall silent, and others take over.
+        """
+        if self._problem:
+            return
+        self._problem = problem or "unknown"
+        for group in self._groups.values():
+            group.raft.fail(now_ns, problem)
+            self._touch(group)
+        self._collect(now_ns, out)
+        self._beat_at_ns = None
+
+    def full(self) -> None:
+        """The disk has no room for more work: `is_full` tells the caller to refuse it, and ownership goes to nodes that
+        have room.
+        """
+        self._opinion.set_full(self._me, is_full=True)
+        self._steering.unsettle(self._led)
+
+    def has_room(self) -> None:
+        """The disk has room again."""
+        self._opinion.set_full(self._me, is_full=False)
+        self._steering.unsettle(self._led)
+
+    def conditions_changed(
+        self,
+        now_ns: int,
+        *,
+        well: frozenset[str],
+        doubtful: frozenset[str],
+        gone: frozenset[str],
+        draining: frozenset[str] = frozenset(),
+        preferences: Callable[[int], tuple[str, ...]],
+    ) -> None:
+        """Membership's opinion. `well` nodes take part, `doubtful` ones are busy or suspect, `gone` ones dead or have
+        left; this node is in one of them. `preferences` gives a shard's target on the newest ring, and may be asked at
+        any time. Cheap enough to be called for every change of the view.
+        """
+        self._now_ns = max(self._now_ns, now_ns)
+        if self._problem:
+            return
+        self._opinion.changed(
+            well=well, doubtful=doubtful, gone=gone, draining=draining, preferences=preferences
+        )
+        for group in self._groups.values():
+            if self._opinion.consider(now_ns, group):
+                self._touch(group)
+        for shard, group in self._led.items():
+            self._steering.retarget(now_ns, group, preferences(shard))
+        self._steering.unsettle(self._led)
+        self._campaign(now_ns)
+
+    def wants_compaction(self) -> tuple[int, ...]:
+        """Shards whose logs have grown large: their machines' states are wanted. At most a few at a time."""
+        return tuple(list(self._roster.large)[: self._settings.most_compactions])
+
+    def compact(self, shard: int, state: bytes) -> None:
+        """The state of a shard's machine, which has been given everything that was `Committed` so far."""
+        group = self._groups.get(shard)
+        self._roster.large.pop(shard, None)
+        if group is None or group.raft.is_damaged or group.handed <= group.raft.snapshot_index:
+            return
+        group.raft.compact(group.handed, state)
+        group.limit_bytes = max(self._settings.compact_bytes, 2 * len(state))
+        self._touch(group)
+
+    def next_deadline_ns(self) -> int | None:
+        """When `tick` is due, and `tick_ended` after it; it may turn out that nothing is."""
+        if self._problem:
+            return None
+        if self._roster.has_dirty or self._flushes.has_records:
+            return self._now_ns
+        deadlines = (
+            self._roster.alarms.next_deadline_ns(),
+            self._elections.next_deadline_ns(),
+            self._beat_at_ns,
+            self._orphans.next_deadline_ns() if self._groups else None,
+        )
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def _campaign(self, now_ns: int) -> None:
+        for shard in self._elections.due(now_ns):
+            self.counters.campaigns += 1
+            self._groups[shard].raft.campaign(now_ns)
+            self._touch(self._groups[shard])
+
+    # -- messages ---------------------------------------------------------------------------------------
+
+    def _receive(self, now_ns: int, sender: str, message: RaftMessage) -> None:
+        group = self._groups.get(message.shard)
+        if isinstance(message, Append | Install):
+            if message.shard >= self._shards:
+                self.counters.foreign += 1
+                return
+            group = self._roster.called(now_ns, message.shard)
+            if message.term >= group.raft.term:
+                group.heard_ns = now_ns
+                if not group.raft.is_damaged:
+                    group.question = 0
+        elif group is None:
+            self.counters.strayed += 1
+            return
+        group.raft.receive(now_ns, sender, message)
+        self._touch(group)
+
+    def _beat(self, now_ns: int, sender: str, beat: Beat, out: list[NodeEffect]) -> None:
+        if self._problem:
+            out.append(ToPeer(sender, contact.all_broken(beat)))
+            return
+        answer, touched = contact.beat_heard(
+            now_ns, sender, beat, self._groups, self._roster.retired, is_full=self.is_full
+        )
+        for group in touched:
+            self._touch(group)
+        out.append(ToPeer(sender, answer))
+
+    def _beat_answered(self, now_ns: int, sender: str, answer: BeatAnswer) -> None:
+        sent = self._beats.answered(sender, answer.number)
+        if sent is None:
+            self.counters.late += 1
+            return
+        if self._opinion.set_full(sender, is_full=answer.is_full):
+            self._steering.unsettle(self._led)
+        heard = contact.answer_heard(now_ns, sender, answer, sent, self._led)
+        for group in heard.touched:
+            self._touch(group)
+        self._steering.unsettle(heard.unsettled)
+
+    def _beat_all(self, now_ns: int, out: list[NodeEffect]) -> None:
+        self._beat_at_ns = now_ns + self._settings.beat_ns
+        led: dict[str, list[Led]] = {}
+        for shard, group in self._led.items():
+            told = Led(shard, group.raft.term, group.raft.commit)
+            for node in group.others:
+                led.setdefault(node, []).append(told)
+        for node, beat in self._beats.beat(now_ns, led):
+            self.counters.beats += 1
+            out.append(ToPeer(node, beat))
+
+    def _orphaned(self, sender: str, asked: Orphaned, out: list[NodeEffect]) -> None:
+        answer = orphans.answer(asked, sender, self._led)
+        if answer is None:
+            return
+        for shard in answer.shards:  # what it had is gone for good: it may come back as a learner
+            self._led[shard].broken.discard(sender)
+        self._steering.unsettle(answer.shards)
+        out.append(ToPeer(sender, answer))
+
+    def _say(self, messages: Iterable[tuple[str, Orphaned]], out: list[NodeEffect]) -> None:
+        out.extend(ToPeer(node, message) for node, message in messages)
+
+    def _send(self, messages: list[tuple[str, RaftMessage]], out: list[NodeEffect]) -> None:
+        self.counters.messages += len(messages)
+        for node, message in messages:
+            out.append(ToPeer(node, message))
+
+    # -- replicas ---------------------------------------------------------------------------------------
+
+    def _forget(self, group: Group, out: list[NodeEffect]) -> None:
+        """Drops a replica that does not count any more. Its term and vote are kept, here and on disk."""
+        self.counters.forgotten += 1
+        self._roster.forget(group)
+        self._elections.settled(group.shard)
+        self._flushes.write(Forget(group.shard))
+        out.append(Forgotten(group.shard))
+
+    # -- the end of a tick ------------------------------------------------------------------------------
+
+    def _collect(self, now_ns: int, out: list[NodeEffect]) -> None:
+        for group in self._roster.take_dirty():
+            self._look(now_ns, group, out)
+
+    def _look(self, now_ns: int, group: Group, out: list[NodeEffect]) -> None:
+        """Hands out what came of the events of one replica."""
+        raft, shard = group.raft, group.shard
+        output = raft.take(now_ns)
+        if not self._problem:
+            self._send(output.now, out)
+            self._flushes.add(group, output)
+        is_owner = raft.role is Role.OWNER
+        if group.owning_term and not (is_owner and raft.term == group.owning_term):
+            group.owning_term = 0
+            out.append(Disowned(shard))
+        self._hand_out(group, output, out)
+        if raft.is_ready and not group.owning_term:
+            group.owning_term = raft.term
+            out.append(Owning(shard, raft.term))
+        for ticket, index in output.reads:
+            self._reads.pop((shard, ticket), None)
+            out.append(ReadReady(shard, ticket, is_owner=index is not None))
+        if raft.log_bytes > group.limit_bytes:
+            self._roster.large[shard] = None
+        if raft.role is not group.role or raft.owner != group.owner or raft.term != group.term:
+            self._office_changed(now_ns, group)
+        self._roster.alarms.set(shard, raft.next_deadline_ns())
+
+    def _hand_out(self, group: Group, output: Output, out: list[NodeEffect]) -> None:
+        restored = output.restored
+        if restored is not None:
+            out.append(Restored(group.shard, restored.state))
+            group.handed = restored.index
+            group.limit_bytes = max(self._settings.compact_bytes, 2 * len(restored.state))
+        committed = output.committed
+        if committed:
+            out.append(Committed(group.shard, tuple(committed)))
+            group.handed = committed[-1].index
+            if group.role is Role.OWNER and any(entry.kind == CONFIG for entry in committed):
+                self._config_committed(group, out)
+
+    def _config_committed(self, group: Group, out: list[NodeEffect]) -> None:
+        """Those who are no longer part of it need not wait until they wonder why they hear nothing."""
+        if not group.raft.is_ready or not group.raft.is_config_committed:
+            return
+        removed = sorted(group.peers.difference(group.others))
+        out.extend(ToPeer(node, Dismissed(0, (group.shard,))) for node in removed)
+        group.peers = set(group.others)
+        self._steering.unsettle((group.shard,))
+
+    def _office_changed(self, now_ns: int, group: Group) -> None:
+        raft, shard = group.raft, group.shard
+        is_owner = raft.role is Role.OWNER
+        if is_owner and (shard not in self._led or raft.term != group.term):
+            self._led[shard] = group
+            group.owned_since_ns = group.target_since_ns = now_ns
+            group.target = tuple(self._opinion.preferences(shard))
+            group.broken.clear()
+            group.peers = set(group.others)
+            self._steering.unsettle((shard,))
+            if self._beat_at_ns is None:
+                self._beat_at_ns = now_ns + self._settings.beat_ns
+        elif not is_owner and self._led.pop(shard, None) is not None:
+            group.heard_ns = now_ns
+            self._steering.disowned(shard)
+            if not self._led:
+                self._beat_at_ns = None
+        group.role, group.owner, group.term = raft.role, raft.owner, raft.term
+        if self._opinion.consider(now_ns, group):
+            self._touch(group)
