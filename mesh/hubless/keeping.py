@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from hubless.effects import NodeEffect, ToPeer
+from hubless.effects import Log, NodeEffect, ToPeer
 from hubless.placement import shard_of_task, take_hop
 from hubless.shard.events import (
     Commit,
@@ -57,6 +57,10 @@ class Keeping:
         self.on_read: Callable[[int, bool, list[NodeEffect]], None] | None = None
         self.owner = Owner(me=me, view=view, log=self._tasks, dispatch=dispatch, epoch_ns=epoch_ns)
 
+    def start(self, now_ns: int, out: list[NodeEffect]) -> None:
+        """Tells the machines what the journal had. To be called before anything else."""
+        self._replicas.start(now_ns, out)
+
     # -- what others say --------------------------------------------------------------------------------
 
     def place(self, now_ns: int, place: Place, out: list[NodeEffect]) -> None:
@@ -94,10 +98,15 @@ class Keeping:
                 self._replicas.flushed(now_ns, mark, out)
             case JournalFailed(problem=problem):
                 self._replicas.failed(now_ns, problem, out)
+                out.append(
+                    Log("error", f"the journal cannot be trusted, nothing is kept here any more: {problem}")
+                )
             case JournalFull(problem=problem):
-                self._replicas.full(now_ns, problem, out)
+                self._replicas.full(problem)
+                out.append(Log("error", f"the disk is full, new work is refused: {problem}"))
             case JournalHasRoom():
-                self._replicas.has_room(now_ns, out)
+                self._replicas.has_room()
+                out.append(Log("info", "the disk has room again"))
 
     # -- what the replicas say --------------------------------------------------------------------------
 
@@ -136,7 +145,7 @@ class Keeping:
 
     def tick_ended(self, now_ns: int, out: list[NodeEffect]) -> frozenset[int]:
         """Closes the tick: what was proposed in it leaves. Returns the shards that this node has come to own."""
-        self._tasks.compact(now_ns)
+        self._tasks.compact()
         self._replicas.tick_ended(now_ns, out)
         return self._announce(out)
 
@@ -146,10 +155,17 @@ class Keeping:
 
     # -- members ----------------------------------------------------------------------------------------
 
-    def conditions_changed(self, now_ns: int, out: list[NodeEffect]) -> None:
+    def conditions_changed(self, now_ns: int) -> None:
         """Somebody came, went, or is in doubt; or the ring is another one."""
         well, doubtful, gone = self._view.conditions()
-        self._replicas.conditions_changed(now_ns, well, doubtful, gone, self._view.preference, out)
+        self._replicas.conditions_changed(
+            now_ns,
+            well=well,
+            doubtful=doubtful,
+            gone=gone,
+            draining=self._view.draining(),
+            preferences=self._view.preference,
+        )
 
     @property
     def owned(self) -> tuple[int, ...]:
@@ -159,7 +175,10 @@ class Keeping:
     @property
     def to_hand_over(self) -> int:
         """Replicas here that others could keep instead."""
-        return self._replicas.to_hand_over
+        if not self._view.has_other_seats():
+            return 0
+        configs = (row.config for row in self._replicas.rows())
+        return sum(self._me in config.voters or self._me in config.outgoing for config in configs)
 
     @property
     def counters(self) -> object:

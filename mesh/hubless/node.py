@@ -191,6 +191,7 @@ class Node:
         out: list[NodeEffect] = []
         if self._station.joins and self._station.identity.boot > 1:
             self._alone_from_ns = now_ns + _ALONE_AFTER_NS
+        self._roles.keeping.start(now_ns, out)
         self._publish(now_ns, out)
         return self._pump(now_ns, out)
 
@@ -395,7 +396,7 @@ class Node:
             self._roles.keeping.met(member.node)
         if before is None or is_new_process or before.condition is not member.condition:
             out.append(notices.of_member(self._view, member))
-            self._roles.keeping.conditions_changed(now_ns, out)
+            self._roles.keeping.conditions_changed(now_ns)
             self._roles.view_changed(now_ns, out)
 
     def _process_gone(self, now_ns: int, gone: Member, work: Address | None, out: list[NodeEffect]) -> None:

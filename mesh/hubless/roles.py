@@ -186,7 +186,7 @@ class Roles:
 
     def ring_changed(self, now_ns: int, out: list[NodeEffect]) -> None:
         """Shards belong elsewhere, and agents are found elsewhere."""
-        self.keeping.conditions_changed(now_ns, out)
+        self.keeping.conditions_changed(now_ns)
         self.view_changed(now_ns, out)
 
     def view_changed(self, now_ns: int, out: list[NodeEffect]) -> None:

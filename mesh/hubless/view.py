@@ -104,6 +104,21 @@ class View:
                 gone.add(node)
         return frozenset(well), frozenset(doubtful), frozenset(gone)
 
+    def draining(self) -> frozenset[str]:
+        """The present members that leave, or want no part in keeping anything."""
+        return frozenset(
+            node
+            for node, known in self._known.items()
+            if known.meta is not None and known.meta.weight == 0 and self.is_present(node)
+        )
+
+    def has_other_seats(self) -> bool:
+        """Whether any other present member could keep what this one keeps."""
+        return any(
+            node != self._me and known.meta is not None and known.meta.weight > 0 and self.is_present(node)
+            for node, known in self._known.items()
+        )
+
     def absent(self) -> list[str]:
         """The members that are dead or have left, as long as they are remembered."""
         return [node for node in sorted(self._known) if not self.is_present(node)]

@@ -30,8 +30,12 @@ from hubless.node import (
     NodeEvent,
     PeerRefused,
     RingBuilt,
+    TickEnded,
     WorkFrame,
 )
+from hubless.shard.events import Commit
+from hubless.shard.replicas import Replicas
+from hubless.shard.settings import ReplicasSettings
 from hubless.station import Station
 from hubless.wire import Limits, Outbox, encode_refusal
 from hubless_agents import (
@@ -75,6 +79,7 @@ from hubless_sim.hosts import (
     WriteRefused,
     Written,
 )
+from hubless_sim.journal_shell import JournalShell
 from hubless_sim.scripted_pool import PoolProfile, ScriptedPool
 
 GOSSIP, WORK, BACK = b"\0", b"\1", b"\2"
@@ -95,6 +100,7 @@ class MeshSetting(msgspec.Struct, frozen=True, kw_only=True):
     mesh: bytes
     gossip: GossipConfig
     supervisor: SupervisorConfig
+    replicas: ReplicasSettings = ReplicasSettings.local()
     shards: int = 64
     limits: Limits = Limits()
     pool: PoolProfile = PoolProfile()
@@ -166,9 +172,20 @@ class MeshHost:
             limits=setting.limits,
             workers=setting.supervisor.workers,
             joins=joins,
+            epoch_ns=birth.wall_ns - birth.now_ns,
+        )
+        replicas = Replicas(
+            birth.name,
+            setting.shards,
+            settings=setting.replicas,
+            rng=random.Random(f"{birth.seed}:replicas"),
+            now_ns=birth.now_ns,
+            recovered=birth.recovered,
+            is_founder=birth.node == 0 and not birth.recovered and not birth.formats,
         )
         rng = random.Random(f"{birth.seed}:node")
-        self.node = Node(station, gossip=gossip, supervisor=supervisor, rng=rng)
+        self.node = Node(station, gossip=gossip, replicas=replicas, supervisor=supervisor, rng=rng)
+        self._journal = JournalShell()
         self._pool = ScriptedPool(seed=seed, contracts=contracts, profile=setting.pool, slowness=slowness)
         self._ring_ns = setting.ring_ms * 1_000_000
         self._ring: _Ring | None = None
@@ -194,6 +211,8 @@ class MeshHost:
         self._take(now_ns, event)
         while self._inbox and not self._has_halted:
             self._perform(now_ns, self.node.handle(now_ns, self._inbox.pop(0)))
+        if not self._has_halted:
+            self._perform(now_ns, self.node.handle(now_ns, TickEnded()))
         self._flush()
         return self._out
 
@@ -202,7 +221,12 @@ class MeshHost:
         if self._has_halted:
             return None
         ring_ns = None if self._ring is None else self._ring.due_ns
-        times = (self.node.next_deadline_ns(), self._pool.next_due_ns(), ring_ns)
+        times = (
+            self.node.next_deadline_ns(),
+            self._pool.next_due_ns(),
+            ring_ns,
+            self._journal.next_due_ns(),
+        )
         return min((time for time in times if time is not None), default=None)
 
     def _take(self, now_ns: int, event: HostEvent) -> None:
@@ -211,6 +235,7 @@ class MeshHost:
             case Delivered(packet=packet, source=source):
                 self._packet(packet, source)
             case Due():
+                self._journal.due(now_ns, self._out)
                 inbox.extend(self._pool.due(now_ns))
                 if self._ring is not None and now_ns >= self._ring.due_ns:
                     wanted, self._ring = self._ring.wanted, None
@@ -230,7 +255,7 @@ class MeshHost:
                     raise TypeError(f"{order!r} is no order to a mesh host; see MeshOrder")
                 inbox.append(order)
             case Written() | WriteRefused():
-                raise TypeError(f"{event!r} reached a node that keeps no journal")
+                inbox.extend(self._journal.take(now_ns, event, self._out))
 
     def _packet(self, packet: bytes, source: int) -> None:
         match packet[:1]:
@@ -256,6 +281,8 @@ class MeshHost:
                     self._note_started()
                 case WatchLinks(peers=peers):
                     out.append(Watch(tuple(index_of(peer.node) for peer in peers)))
+                case Commit():
+                    self._journal.commit(effect, out)
                 case Persist(remembered=remembered):
                     out.append(Keep(remembered.to_bytes()))
                 case BuildRing():

@@ -258,8 +258,8 @@ def _node(config: NodeConfig, origin: _Origin, sockets: Sockets) -> Node:
         epoch_ns=time.time_ns() - now_ns,
     )
     replicas = Replicas(
-        me=identity.node,
-        shards=origin.shards,
+        identity.node,
+        origin.shards,
         settings=ReplicasSettings.of(config.profile),
         rng=random.Random(f"{seed}:replicas"),
         now_ns=now_ns,

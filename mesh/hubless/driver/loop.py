@@ -30,7 +30,7 @@ from hubless.effects import (
     Serving,
     ToClient,
 )
-from hubless.journal import Journal, MemoryJournal, Writer
+from hubless.journal import Store, Writer
 from hubless.node import DeadlineReached, Node, NodeEvent, PeerRefused, RingBuilt, TickEnded, WorkFrame
 from hubless.placement import Ring
 from hubless.shard.events import Commit, Flushed, JournalEvent
@@ -87,7 +87,7 @@ class Driver:
         heartbeat: Heartbeat,
         pool: Pool | None,
         directory: DataDirectory | None,
-        journal: Journal | MemoryJournal,
+        journal: Store,
         nursery: trio.Nursery,
         ready: Callable[[tuple[str, ...]], None],
         log: Callable[[LogLine], None],

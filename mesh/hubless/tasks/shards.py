@@ -69,10 +69,10 @@ class ShardTasks:
     def forgotten(self, shard: int) -> None:
         self._machines.pop(shard, None)
 
-    def compact(self, now_ns: int) -> None:
+    def compact(self) -> None:
         """Gives the logs that have grown too long a state to start from."""
         for shard in self._replicas.wants_compaction():
-            self._replicas.compact(now_ns, shard, self._machine(shard).state())
+            self._replicas.compact(shard, self._machine(shard).state())
 
     # -- as others ask ----------------------------------------------------------------------------------
 
