@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from hubless.client.gateways import Dial, HangUp, Phase, Trouble, TroubleKind
 from hubless.client.session import Session
-from hubless.wire import Answer, Cancel, Envelope, Limits, Refused, Submit, Welcome, decode
+from hubless.wire import Accepted, Answer, Cancel, Envelope, Limits, Refused, Submit, Welcome, decode
 
 MESH = bytes(range(8))
 ADDRESSES = tuple(f"127.0.0.1:{port}" for port in (1, 2, 3))
@@ -115,6 +115,24 @@ class Client(RuleBasedStateMachine):
             self.perform(self.session.received(self.now, address, Envelope(MESH, "n", 1, [refused])))
 
     @rule(number=pick)
+    def find_no_quorum(self, number: int) -> None:
+        """A node cannot reach a task's shard: the task rests, or becomes one of another shard."""
+        at = [(address, task) for address in sorted(self.linked) for task in sorted(self.given[address])]
+        if at:
+            address, task = at[number % len(at)]
+            self.given[address].discard(task)
+            refused = Refused("no_quorum", "no quorum", task)
+            self.perform(self.session.received(self.now, address, Envelope(MESH, "n", 1, [refused])))
+
+    @rule(number=pick)
+    def accept(self, number: int) -> None:
+        """A receipt that nobody asked for changes nothing."""
+        if self.known and self.linked:
+            accepted = Accepted(self.known[number % len(self.known)])
+            address = min(self.linked)
+            self.perform(self.session.received(self.now, address, Envelope(MESH, "n", 1, [accepted])))
+
+    @rule(number=pick)
     def cancel(self, number: int) -> None:
         open_calls = [name for name in sorted(self.calls) if self.replies[name] == 0]
         if open_calls:
@@ -137,7 +155,8 @@ class Client(RuleBasedStateMachine):
         placed = sum(len(self.given[address]) for address in self.linked)
         assert placed <= len(self.session.calls)
         if serving - self.declining:
-            assert placed == len(self.session.calls), "a task is with exactly one connected node"
+            resting = self.session.calls.unplaced.resting
+            assert placed + resting == len(self.session.calls), "a task is with one connected node, or rests"
 
 
 Client.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
