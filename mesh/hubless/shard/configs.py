@@ -25,10 +25,11 @@ def encode(config: Config) -> bytes:
 
 def decode(body: bytes) -> Config | None:
     """What `encode` made; None if it is nothing of the kind or names no voter."""
+    if len(body) > _MOST_BODY_BYTES:
+        return None
     try:
-        raw = msgpack.unpackb(body, raw=False, max_buffer_size=_MOST_BODY_BYTES)
-        config = msgspec.convert(raw, type=Config)
-    except (ValueError, TypeError, msgpack.UnpackException):
+        config = msgspec.convert(msgpack.unpackb(body, raw=False), type=Config)
+    except (ValueError, msgpack.UnpackException):
         return None
     return config if config.voters else None
 
