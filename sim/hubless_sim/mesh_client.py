@@ -47,6 +47,7 @@ _STREAM = 5
 _GRACE_NS = 3_000 * MS
 _GREET_EVERY_NS = 500 * MS
 _HOMELESS_NS = 100 * MS
+_ELSEWHERE_NS = 30 * MS
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -174,8 +175,24 @@ class MeshClient:
                 if refused is not None and refused.gateway == source:
                     refused.sent = refused.was_sent_before
                 self._leave(now_ns, source)
+            case Refused(code="no_quorum", task=task) if task in self._open:
+                self._without_quorum(now_ns, self._open[task])
             case _:
                 pass
+
+    def _without_quorum(self, now_ns: int, waiting: _Open) -> None:
+        """Nobody owns the shard just now: a call that nobody can have taken gets the id of another, a little later."""
+        if not waiting.was_sent_before:
+            del self._open[waiting.task]
+            self._outbox.add(waiting.gateway, Hello("client"))
+            waiting.sent = False
+            waiting.task = mint_task_id(self._shard(waiting.call), self._entropy())
+            self._open[waiting.task] = waiting
+            heappush(self._times, (waiting.deadline_ns + _GRACE_NS, waiting.number, waiting.task))
+            if waiting.call.cancel_after_ms is not None:
+                heappush(self._times, (self._cancel_ns(waiting), waiting.number, waiting.task))
+        waiting.resend_ns = now_ns + _ELSEWHERE_NS
+        heappush(self._times, (waiting.resend_ns, waiting.number, waiting.task))
 
     # What goes out
 

@@ -86,7 +86,7 @@ def test_in_quiet_every_task_runs_once_and_is_answered_once() -> None:
     assert codes(run) == {""}
     assert run.strays == []
     assert {len(starts) for starts in run.starts.values()} == {1}
-    assert set(unfinished(run).values()) == {(0, 0, 0, 0, 0)}
+    assert set(unfinished(run).values()) == {(0, 0, 0, 0, 0, 0)}
     shares = {starts[0].node for starts in run.starts.values()}
     assert shares == {"n0", "n1", "n2", "n3", "n4"}
 
@@ -106,7 +106,7 @@ def test_what_a_killed_node_had_starts_elsewhere_as_soon_as_its_death_is_told(vi
     assert again, "some task must have been with the node that was killed"
     for starts in again.values():
         assert starts[1].at_ns <= max(told.values()) + 10 * MS
-    assert set(unfinished(run).values()) == {(0, 0, 0, 0, 0)}
+    assert set(unfinished(run).values()) == {(0, 0, 0, 0, 0, 0)}
 
 
 @pytest.mark.parametrize("agent", ["square", "once"])
@@ -181,7 +181,7 @@ def test_the_answer_of_an_attempt_that_was_given_up_is_refused() -> None:
     assert moved, "some task must have been on the node that slept"
     assert {answer.attempt for answer in moved} == {2}
     assert total(run, "owner", "fenced") > 0
-    assert set(unfinished(run).values()) == {(0, 0, 0, 0, 0)}
+    assert set(unfinished(run).values()) == {(0, 0, 0, 0, 0, 0)}
 
 
 def test_both_sides_of_a_partition_go_on() -> None:
@@ -205,7 +205,7 @@ def test_a_task_that_nobody_waits_for_is_stopped_everywhere() -> None:
     ]
     run = ran(calls, agents=(PATIENT,), duration_ms=3_000)
     assert run.answers == {}
-    assert set(unfinished(run).values()) == {(0, 0, 0, 0, 0)}
+    assert set(unfinished(run).values()) == {(0, 0, 0, 0, 0, 0)}
 
 
 def test_what_is_too_much_for_all_is_refused_and_said_so() -> None:
@@ -217,7 +217,7 @@ def test_what_is_too_much_for_all_is_refused_and_said_so() -> None:
     assert codes(run) == {"", "overloaded"}
     refused = [at_ns for at_ns, answer in run.answers.values() if answer.code == "overloaded"]
     assert max(refused) < 2_100 * MS
-    assert set(unfinished(run).values()) == {(0, 0, 0, 0, 0)}
+    assert set(unfinished(run).values()) == {(0, 0, 0, 0, 0, 0)}
 
 
 def test_a_mesh_of_one_restarts_its_worker_and_tries_again_at_once() -> None:
