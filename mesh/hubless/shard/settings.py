@@ -63,6 +63,14 @@ class ReplicasSettings:
             stagger_ns=50 * _MS,
             enquire_ns=2_000 * _MS,
             raft=RaftSettings(election_ns=1_000 * _MS, resend_ns=200 * _MS),
+            moves=MoveSettings(
+                most_moves=16,
+                most_transfers=8,
+                pace_ns=200 * _MS,
+                settle_ns=300 * _MS,
+                return_ns=1_000 * _MS,
+                patience_ns=1_000 * _MS,
+            ),
         )
 
     @classmethod
