@@ -13,15 +13,18 @@ from __future__ import annotations
 import os
 import sqlite3
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from hubless.journal.errors import JournalError
-from hubless.journal.wal import dropped_commits, wal_of
+from hubless.journal.wal import Keepsake, dropped_commits, wal_of
 
 FORMAT: Final = 1
+UNREADABLE: Final = (sqlite3.Error, UnicodeDecodeError)
+"""What reading a damaged file raises: texts of errors may quote it, which Python's module then cannot decode."""
 _PAGE_BYTES = 4096
 _CACHE_KIB = 8 * 1024
 _REMEDY = "restore the data directory, or empty it to start as a new node"
@@ -50,7 +53,7 @@ def open_database(
     made = path.with_name(f"{path.name}-made")
     if made.exists() and not path.exists():
         raise JournalError(f"the journal {path} is gone: {_REMEDY}")
-    had_wal = wal_of(path).exists()
+    keepsake = Keepsake(wal_of(path))
     try:
         database = sqlite3.connect(
             path, isolation_level=None, check_same_thread=False, timeout=0, factory=connection
@@ -60,7 +63,7 @@ def open_database(
     try:
         _configure(database)
         if made.exists() or _has_tables(database):
-            _check(database, path, mesh, node, had_wal)
+            _check(database, path, mesh, node, had_wal=keepsake.is_there)
         else:
             _make(database, mesh, node)
         write_fact(database, "open", 1)
@@ -68,20 +71,28 @@ def open_database(
         if not made.exists():
             made.touch()
             _sync_directory(path.parent)
-    except (sqlite3.Error, OSError, DamagedError) as problem:
+    except (*UNREADABLE, OSError, DamagedError) as problem:
         database.close()
+        keepsake.restore()
         raise JournalError(_text_of(path, problem)) from problem
     except JournalError:
         database.close()
+        keepsake.restore()
         raise
+    keepsake.drop()
     return database
 
 
 def close_database(database: sqlite3.Connection) -> None:
-    """Marks the journal as complete without a log beside it, and closes it."""
-    try:
+    """Marks the journal as complete without a log beside it, and closes it: SQLite then removes the log.
+
+    What was committed is on disk before, so nothing that goes wrong here is worth telling.
+    """
+    with suppress(sqlite3.Error):
+        if database.in_transaction:
+            database.execute("ROLLBACK")
         write_fact(database, "open", 0)
-    finally:
+    with suppress(sqlite3.Error):
         database.close()
 
 
@@ -145,7 +156,11 @@ def _make(database: sqlite3.Connection, mesh: bytes, node: str) -> None:
     database.execute("COMMIT")
 
 
-def _check(database: sqlite3.Connection, path: Path, mesh: bytes, node: str, had_wal: bool) -> None:
+def _check(database: sqlite3.Connection, path: Path, mesh: bytes, node: str, *, had_wal: bool) -> None:
+    found = [
+        sql
+        for (sql,) in database.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid")
+    ]
     identity = read_fact(database, "identity")
     if identity is None:
         raise DamagedError("its identity is missing")
@@ -160,8 +175,13 @@ def _check(database: sqlite3.Connection, path: Path, mesh: bytes, node: str, had
             f"the journal {path} is of node {found_node} of mesh {found_mesh.hex()}, not of node {node} of mesh "
             f"{mesh.hex()}: give every node a data directory of its own"
         )
+    if found != list(_SCHEMA):
+        raise DamagedError("its tables are not those that were made")
     if read_fact(database, "open") and not had_wal:
         raise DamagedError(f"{wal_of(path).name}, which belongs to it, is gone")
+    (structure,) = database.execute("PRAGMA quick_check(1)").fetchone()
+    if structure != "ok":
+        raise DamagedError(f"its pages are in disorder: {structure}")
     frames = checkpoint(database)
     if had_wal and dropped_commits(wal_of(path), frames) > 1:
         raise DamagedError(

@@ -3,18 +3,20 @@
 What is noticed at a start: any changed byte of what is wanted, rows that are missing, stale or misplaced, at either
 end too, missing snapshots, a write-ahead log that is gone, or that lost more than its last transaction. What is
 not: a whole data directory put back to an earlier state, a log that was cut at the end of a transaction, and bit
-rot in its very last one, which looks like one that was torn before it was promised.
+rot in the last one or two of it, which looks like an end that was torn before it was promised.
 """
 
 from __future__ import annotations
 
 import sqlite3
+import weakref
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
 from hubless.journal.batch import Batch
 from hubless.journal.database import (
+    UNREADABLE,
     DamagedError,
     checkpoint,
     close_database,
@@ -23,7 +25,7 @@ from hubless.journal.database import (
     write_fact,
 )
 from hubless.journal.errors import JournalError, JournalFailedError, JournalFullError
-from hubless.journal.ledger import Cleaning, Ledger
+from hubless.journal.ledger import SLACK_BYTES, Cleaning, Ledger
 from hubless.journal.reading import VERSION_MASK, Bodies, Heads, body_of
 from hubless.journal.rows import RowHead, SnapshotMark, checksum, pack_head
 from hubless.journal.wal import wal_of
@@ -40,6 +42,7 @@ class Journal:
     Args:
         path: the database; SQLite keeps a log beside it, and `PATH-made` says that there is to be a journal.
         mesh: id of the mesh; a journal of another one is refused, as is one of another node.
+        slack_bytes: the file may grow to twice what is wanted of it and this, before records are moved together.
         connection: class of the SQLite connection.
 
     Raises:
@@ -52,6 +55,7 @@ class Journal:
         *,
         mesh: bytes,
         node: str,
+        slack_bytes: int = SLACK_BYTES,
         connection: type[sqlite3.Connection] = sqlite3.Connection,
     ) -> None:
         self._path = path
@@ -60,14 +64,15 @@ class Journal:
         """Of the last row, which tells how much to clean along with the next."""
         self._wal_bytes = 0
         self._database = open_database(path, mesh=mesh, node=node, connection=connection)
+        self._closing = weakref.finalize(self, close_database, self._database)
         try:
-            heads = Heads(self._database)
+            heads = Heads(self._database, slack_bytes)
             self._ledger, self._checksum = heads.ledger, heads.checksum
             self._damage = _known_damage(self._database, heads)
             self._shards = heads.ledger.held.keys() | self._damage.keys()
             self._next_chunk, self._doomed = _chunks(self._database, heads.ledger)
-        except (sqlite3.Error, DamagedError) as problem:
-            self._database.close()
+        except (*UNREADABLE, DamagedError) as problem:
+            self._closing()
             raise JournalError(
                 f"the journal {path} is damaged ({problem}): restore the data directory, or empty it to start as a "
                 "new node. Nothing was deleted"
@@ -133,15 +138,9 @@ class Journal:
             self._checkpoint()
 
     def close(self) -> None:
-        """Closes the database. A journal that failed is left as it is."""
-        if self._problem:
-            self._database.close()
-            return
-        self._problem = f"the journal {self._path} is closed"
-        try:
-            close_database(self._database)
-        except sqlite3.Error:
-            return  # what was committed is on disk; the next start finds a journal that was not closed
+        """Closes the database."""
+        self._problem = self._problem or f"the journal {self._path} is closed"
+        self._closing()
 
     # -- a commit ---------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 from hubless.journal.rows import Kind, Part, RowHead, ShardState, SnapshotMark
 
-_SLACK_BYTES = 8 * 1024 * 1024
+SLACK_BYTES = 8 * 1024 * 1024
 _LEAST_MOVED_BYTES = 64 * 1024
 _NOTHING = ShardState()
 
@@ -81,9 +81,14 @@ class Cleaning:
 
 
 class Ledger:
-    """Which parts of which rows count, after the rows that it was told of, in order."""
+    """Which parts of which rows count, after the rows that it was told of, in order.
 
-    def __init__(self) -> None:
+    Args:
+        slack_bytes: the rows may take so much beside twice what is wanted of them, before anything is moved.
+    """
+
+    def __init__(self, slack_bytes: int = SLACK_BYTES) -> None:
+        self._slack_bytes = slack_bytes
         self.held: dict[int, Held] = {}
         self.rows: deque[Row] = deque()
         self.stored_bytes = 0
@@ -146,7 +151,7 @@ class Ledger:
             if row.number == self.number or spare <= 0:
                 break
             if row.wanted:
-                if self.stored_bytes <= 2 * self.wanted_bytes + _SLACK_BYTES or budget <= 0:
+                if self.stored_bytes <= 2 * self.wanted_bytes + self._slack_bytes or budget <= 0:
                     break
                 kept = [run for run in row.runs if run.row is row]
                 runs += kept

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 
+from hubless.journal.database import UNREADABLE
 from hubless.journal.ledger import Held, Ledger, Row, Run, gap_of
 from hubless.journal.rows import SnapshotMark, UnverifiedError, checksum, unpack_entries, unpack_head
 from hubless.shard.records import Recovered, Snapshot
 from hubless.wire.replication import Entry
 
 VERSION_MASK = 0x7FFF_FFFF
-_SCAN = "SELECT number, checksum, head, length(body) FROM rows"
+_SCAN = "SELECT number, checksum, head, length(body) FROM rows ORDER BY number"
 
 
 class Heads:
@@ -21,8 +21,8 @@ class Heads:
     that the journal has anything of are damaged.
     """
 
-    def __init__(self, database: sqlite3.Connection) -> None:
-        self.ledger = Ledger()
+    def __init__(self, database: sqlite3.Connection, slack_bytes: int) -> None:
+        self.ledger = Ledger(slack_bytes)
         self.checksum = 0
         """Of the newest row's head."""
         self.problem = ""
@@ -34,11 +34,11 @@ class Heads:
         if newest & VERSION_MASK != version:
             self._complain(f"its newest row is {newest}, and {version} was written")
         first = 0
-        for number, expected, raw, body_bytes in _scanned(database, newest):
-            if raw is None:
-                self._complain(f"row {number} cannot be read")
-            elif isinstance(raw, bytes):
+        for number, expected, raw, body_bytes in database.execute(_SCAN):
+            if isinstance(raw, bytes) and isinstance(body_bytes, int):
                 self._follow(number, expected, raw, body_bytes)
+            else:
+                self._complain(f"row {number} cannot be read")
             first = first or number
         if self._oldest != first and not self.problem:
             self._complain(f"it begins with row {first}, and row {self._oldest} was the oldest")
@@ -61,30 +61,6 @@ class Heads:
 
     def _complain(self, problem: str) -> None:
         self.problem = self.problem or problem
-
-
-def _scanned(database: sqlite3.Connection, newest: int) -> Iterator[tuple[int, int, bytes | None, int]]:
-    """All rows in order; those of a page that cannot be read without their head, once it is known where they are."""
-    at = 0
-    try:
-        for row in database.execute(f"{_SCAN} ORDER BY number"):
-            at = row[0]
-            yield row
-    except sqlite3.DatabaseError:
-        yield at + 1, 0, None, 0
-        if newest > at + 1:
-            yield from _from_behind(database, at)
-
-
-def _from_behind(database: sqlite3.Connection, at: int) -> Iterator[tuple[int, int, bytes | None, int]]:
-    """The rows behind a page that cannot be read, as far as they can be read from the end."""
-    found: list[tuple[int, int, bytes, int]] = []
-    try:
-        for row in database.execute(f"{_SCAN} WHERE number > ? ORDER BY number DESC", (at + 1,)):
-            found.append(row)  # noqa: PERF402 -- what came before the error is wanted
-    except sqlite3.DatabaseError:
-        pass
-    yield from reversed(found)
 
 
 class Bodies:
@@ -150,7 +126,7 @@ class Bodies:
                 "SELECT body FROM chunks WHERE number >= ? AND number < ? ORDER BY number",
                 (mark.chunk, mark.chunk + mark.chunks),
             ).fetchall()
-        except sqlite3.DatabaseError as problem:
+        except UNREADABLE as problem:
             self._note(shard, f"the snapshot at {mark.index} cannot be read ({problem})")
             return None
         state = b"".join(piece for (piece,) in pieces if isinstance(piece, bytes))
@@ -167,6 +143,6 @@ def body_of(database: sqlite3.Connection, number: int) -> bytes:
     """The body of a row; what can be had of it, b"" if nothing: its parts have checksums."""
     try:
         found = database.execute("SELECT body FROM rows WHERE number = ?", (number,)).fetchone()
-    except sqlite3.DatabaseError:
+    except UNREADABLE:
         return b""
     return found[0] if found is not None and isinstance(found[0], bytes) else b""

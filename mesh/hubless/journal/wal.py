@@ -9,6 +9,7 @@ promised and is being dropped. Format: https://www.sqlite.org/fileformat2.html#w
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -20,6 +21,38 @@ _MAGIC: Final = 0x377F0682
 def wal_of(database: Path) -> Path:
     """Where SQLite keeps the log of a database."""
     return database.with_name(f"{database.name}-wal")
+
+
+class Keepsake:
+    """A second name for a log, because SQLite removes it when it closes a database, even one that was refused.
+
+    A file system without hard links does without.
+    """
+
+    def __init__(self, wal: Path) -> None:
+        self._wal = wal
+        self._second = wal.with_name(f"{wal.name}-kept")
+        with suppress(OSError):
+            if wal.exists():
+                self._second.unlink(missing_ok=True)
+                self._second.hardlink_to(wal)
+            elif self._second.exists():  # a start that was refused ended before it could put it back
+                self._second.rename(wal)
+                self._second.hardlink_to(wal)
+        self.is_there = wal.exists()
+
+    def restore(self) -> None:
+        """Puts the log back where it was."""
+        with suppress(OSError):
+            if self._wal.exists():
+                self._second.unlink()
+            else:
+                self._second.rename(self._wal)
+
+    def drop(self) -> None:
+        """The log was used."""
+        with suppress(OSError):
+            self._second.unlink(missing_ok=True)
 
 
 def dropped_commits(wal: Path, valid_frames: int) -> int:
