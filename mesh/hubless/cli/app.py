@@ -17,10 +17,18 @@ _COMMANDS = {
     "up": ("hubless.cli.up", "Run one node."),
     "call": ("hubless.cli.call", "Call an agent once."),
     "submit": ("hubless.cli.submit", "Call an agent for each line of a JSON Lines file."),
+    "status": ("hubless.cli.status", "Show how the mesh is and what to do about it, or all about one task."),
+    "tasks": ("hubless.cli.tasks", "Show the tasks that the mesh keeps."),
+    "dead-letters": ("hubless.cli.dead_letters", "Show the tasks that were tried too often, and why."),
+    "cancel": ("hubless.cli.cancel", "Cancel a task."),
+    "retry": ("hubless.cli.retry", "Queue a task again that failed."),
     "members": ("hubless.cli.members", "Show who is in the mesh, and how they are."),
     "ring": ("hubless.cli.ring", "Show which nodes own which shards, or where a key lives."),
+    "shards": ("hubless.cli.shards", "Show the shards: owners, replicas, condition."),
     "breakers": ("hubless.cli.breakers", "Show the circuit breakers of a node."),
     "leave": ("hubless.cli.leave", "Ask a node to leave the mesh in good order."),
+    "drain": ("hubless.cli.drain", "Move all that a node keeps to others, then have it leave."),
+    "fork": ("hubless.cli.fork", "Give a shard whose majority is lost for ever a new lineage."),
     "completion": ("hubless.cli.completion", "Print the completion script of a shell."),
 }
 

@@ -34,7 +34,7 @@ Exit codes:
   1  the agent failed, or the demo lost something
   2  wrong usage, configuration or input
   3  no node of the mesh could be reached
-  4  the mesh refused: nothing ran (unknown agent, bad input, overloaded, ...)
+  4  the mesh refused: nothing ran (unknown agent, bad input, overloaded, no quorum, ...)
   5  interrupted
 """
 
@@ -75,8 +75,9 @@ class CommandError(Exception):
 
 
 def _exit_of(failure: Failure) -> Exit:
-    """The exit code that goes with a task's failure."""
-    return Exit.REFUSED if failure.code in _NOTHING_RAN else Exit.FAILED
+    """The exit code that goes with a task's failure. "unreachable" without an effect: its shard has no quorum."""
+    nothing_ran = failure.code in _NOTHING_RAN or (failure.code, failure.effect) == ("unreachable", "none")
+    return Exit.REFUSED if nothing_ran else Exit.FAILED
 
 
 def of_failure(failure: Failure, *, reached: bool = True) -> CommandError:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from typing import Any
-
 import click
 
 from hubless.cli.arguments import check_arguments
-from hubless.cli.exits import CommandError, Exit
+from hubless.cli.exits import Exit
+from hubless.cli.leaving import order_to_go
 from hubless.cli.options import at_option, json_option
 from hubless.cli.screen import print_json
-from hubless.client import BlockingMesh, UnreachableError, connect_blocking
-
-_LOOK_EVERY_S = 0.1
-_GONE = ("dead", "left")
+from hubless.client import connect_blocking
 
 
 @click.command(name="leave")
@@ -32,50 +27,14 @@ _GONE = ("dead", "left")
 def command(*, node: str, at: tuple[str, ...], no_wait: bool, timeout: float, as_json: bool) -> Exit:
     """Ask NODE (its id or name) to finish what it has and leave the mesh, and wait until it has.
 
-    Any node can pass the wish on.
+    Any node can pass the wish on. The replicas that it leaves behind are replaced afterwards: use `mesh drain` to have
+    them moved before it goes.
     """
     check_arguments(node=node, timeout=timeout)
     with connect_blocking(*at) as mesh:
-        members = mesh.members()
-        _check_lives(node, members)
-        asked: str = mesh.ask("leave", node)["node"]
-        if not no_wait:
-            others = {member["node"] for member in members if member["condition"] not in _GONE} - {asked}
-            _wait_until_left(mesh, asked, timeout, is_last=not others)
+        asked = order_to_go(mesh, "leave", node, wait_s=None if no_wait else timeout)
     if as_json:
         print_json({"node": asked, "condition": "leaving" if no_wait else "left"})
     else:
         click.echo(f"node {asked} was asked to leave" if no_wait else f"node {asked} has left")
     return Exit.OK
-
-
-def _check_lives(node: str, members: list[dict[str, Any]]) -> None:
-    meant = [member for member in members if node in (member["node"], member["name"])]
-    conditions = {member["condition"] for member in meant}
-    if conditions and conditions.issubset(_GONE):
-        text = (
-            f"node {node} is {meant[-1]['condition']}, nobody can ask it to leave: see `mesh members --all`"
-        )
-        raise CommandError(text, Exit.REFUSED, "gone")
-
-
-def _wait_until_left(mesh: BlockingMesh, node: str, timeout: float, *, is_last: bool) -> None:
-    """Looks until the others hold the node for left. The last node of a mesh has left when nobody answers."""
-    condition = "alive"
-    ends = time.monotonic() + timeout
-    while time.monotonic() < ends:
-        try:
-            members = mesh.members()
-        except UnreachableError:
-            if is_last:
-                return
-        else:
-            by_id = {member["node"]: member["condition"] for member in members}
-            condition = by_id.get(node, "left")  # what is forgotten has been gone for long
-            if condition == "left":
-                return
-            if condition == "dead":
-                raise CommandError(f"node {node} died before it had left", Exit.FAILED, "died")
-        time.sleep(_LOOK_EVERY_S)
-    text = f"node {node} was asked to leave and is {condition} after {timeout:g} s: see `mesh members`"
-    raise CommandError(text, Exit.FAILED, "still_there")

@@ -56,6 +56,28 @@ def json_option(command: Decorated) -> Decorated:
     )(command)
 
 
+def agent_option(command: Decorated) -> Decorated:
+    """`--agent`: of which agent."""
+    return click.option("--agent", metavar="NAME", help="Show only tasks of this agent.")(command)
+
+
+def limit_option(command: Decorated) -> Decorated:
+    """`--limit`: how many."""
+    limit = click.IntRange(1, 10_000)
+    return click.option("--limit", type=limit, default=50, show_default=True, help="Show at most so many.")(
+        command
+    )
+
+
+def durability_option(command: Decorated) -> Decorated:
+    """`--durability`: where tasks are kept."""
+    return click.option(
+        "--durability",
+        type=click.Choice(["replicated", "none"]),
+        help="Keep the task with a majority of its shard, or only with the node that takes it; else its agent decides.",
+    )(command)
+
+
 def checked_target(target: str) -> str:
     """What `mesh up` and `mesh dev` are to run: a Python file that compiles, or the name of a module.
 

@@ -10,7 +10,7 @@ import click
 from hubless.cli.arguments import check_arguments
 from hubless.cli.exits import CommandError, Exit
 from hubless.cli.options import at_option, json_option
-from hubless.cli.screen import console, print_json, table
+from hubless.cli.screen import console, print_json, ranges, table
 from hubless.client import connect_blocking
 
 
@@ -58,7 +58,7 @@ def _print_shards(told: dict[str, Any], names: dict[str, str]) -> None:
             first[preference[0]] += 1
             shards.setdefault(preference[0], []).append(int(shard))
     rows = [
-        (names.get(node) or "-", node, first[node], replicas[node], _ranges(sorted(shards.get(node, []))))
+        (names.get(node) or "-", node, first[node], replicas[node], ranges(shards.get(node, [])))
         for node in sorted(replicas, key=lambda node: (names.get(node) or "", node))
     ]
     title = f"{told['shards']} shards, each on {told['replicas']} nodes of its preference list"
@@ -66,14 +66,3 @@ def _print_shards(told: dict[str, Any], names: dict[str, str]) -> None:
     screen = console()
     screen.print(title, style="bold")
     screen.print(table(columns, rows, right=("first of", "on lists")))
-
-
-def _ranges(numbers: list[int]) -> str:
-    """[1, 2, 3, 7] as "1-3 7"."""
-    parts: list[list[int]] = []
-    for number in numbers:
-        if parts and parts[-1][1] == number - 1:
-            parts[-1][1] = number
-        else:
-            parts.append([number, number])
-    return " ".join(str(low) if low == high else f"{low}-{high}" for low, high in parts)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import click
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-CONDITION_STYLES = {
+STYLES = {
     "alive": "green",
     "busy": "yellow",
     "suspect": "magenta",
@@ -21,7 +21,22 @@ CONDITION_STYLES = {
     "closed": "green",
     "half_open": "yellow",
     "open": "red",
+    "healthy": "green",
+    "under-replicated": "yellow",
+    "electing": "yellow",
+    "moving": "cyan",
+    "quorum_lost": "bold red",
+    "damaged": "red",
+    "journal failed": "red",
+    "disk full": "red",
+    "queued": "cyan",
+    "running": "blue",
+    "succeeded": "green",
+    "failed": "red",
+    "expired": "magenta",
+    "cancelled": "dim",
 }
+"""Colours of the conditions of members, breakers, shards and tasks; a dead task looks like a dead node."""
 
 
 def console() -> Console:
@@ -34,12 +49,23 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2 if sys.stdout.isatty() else None, ensure_ascii=False))
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Iterable[str] = ()) -> Table:
-    """A plain table; the columns named in `right` are aligned to the right. Conditions get their colour."""
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    right: Iterable[str] = (),
+    whole: Iterable[str] = (),
+) -> Table:
+    """A plain table; conditions get their colour.
+
+    The columns named in `right` are aligned to the right; those in `whole` are never wrapped, however narrow the
+    terminal is.
+    """
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    to_the_right = set(right)
+    to_the_right, unbroken = set(right), set(whole)
     for column in columns:
-        made.add_column(column, justify="right" if column in to_the_right else "left", header_style="dim")
+        justify: JustifyMethod = "right" if column in to_the_right else "left"
+        made.add_column(column, justify=justify, no_wrap=column in unbroken, header_style="dim")
     for row in rows:
         made.add_row(*(_cell(cell) for cell in row))
     return made
@@ -53,8 +79,36 @@ def ago(seconds: float) -> str:
     return f"{seconds / 86_400:.0f} d"
 
 
+def styled(condition: str) -> Text:
+    """A condition in its colour."""
+    return Text(condition, style=STYLES.get(condition, ""))
+
+
+def counted(counts: Mapping[str, int]) -> Text:
+    """ "3 running, 12 succeeded": conditions in their order, each in its colour."""
+    parts = [Text(f"{count:,} ") + styled(condition) for condition, count in counts.items()]
+    return Text(", ").join(parts) if parts else Text("none")
+
+
+def print_silence(screen: Console, nodes: Sequence[str], named: Callable[[Sequence[str]], str]) -> None:
+    """Says which nodes did not answer in time; what only they know is missing from what was shown."""
+    if nodes:
+        text = (
+            f"no answer in time from {named(nodes)}: what only they know is missing here; see `mesh members`"
+        )
+        screen.print(text, style="yellow")
+
+
+def ranges(numbers: list[int]) -> str:
+    """[1, 2, 3, 7] as "1-3 7"."""
+    parts: list[list[int]] = []
+    for number in sorted(numbers):
+        if parts and parts[-1][1] == number - 1:
+            parts[-1][1] = number
+        else:
+            parts.append([number, number])
+    return " ".join(str(low) if low == high else f"{low}-{high}" for low, high in parts)
+
+
 def _cell(value: Any) -> Text:
-    if isinstance(value, Text):
-        return value
-    text = str(value)
-    return Text(text, style=CONDITION_STYLES.get(text, ""))
+    return value if isinstance(value, Text) else styled(str(value))

@@ -1,0 +1,69 @@
+"""`mesh fork`: an operator's way out when a shard's majority is lost for ever."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from hubless.cli.exits import CommandError, Exit
+from hubless.cli.names import Names
+from hubless.cli.options import at_option, json_option
+from hubless.cli.screen import console, print_json, print_silence
+from hubless.cli.shardview import shards_table
+from hubless.client import connect_blocking
+
+
+@click.command(name="fork")
+@click.argument("shard", type=click.IntRange(min=0))
+@at_option
+@click.option("--yes", is_flag=True, help="Do it; without this, only what would be done is shown.")
+@json_option
+def command(*, shard: int, at: tuple[str, ...], yes: bool, as_json: bool) -> Exit:
+    """Give SHARD a new lineage from the best replica that is left, without those that are lost.
+
+    For a shard whose condition is quorum_lost, when the missing nodes will never come back with their data. Tasks that
+    only they knew are gone. Tasks that were under way are marked as forked, and may run a second time.
+    """
+    with connect_blocking(*at) as mesh:
+        told = mesh.ask("fork", str(shard)) if yes else mesh.ask("shards")
+        names = Names() if as_json and yes else Names(mesh.members())
+    if not yes:
+        raise _unconfirmed(shard, told, names, as_json=as_json)
+    if as_json:
+        print_json(told)
+    else:
+        click.echo(
+            f"shard {shard} has a new lineage from entry {told['index']} on, with {names.of(told['replicas'])}; "
+            "tasks that were under way are marked as forked"
+        )
+    return Exit.OK
+
+
+def _unconfirmed(shard: int, told: dict[str, Any], names: Names, *, as_json: bool) -> CommandError:
+    """Shows what would be done."""
+    rows = [row for row in told["shards"] if row["shard"] == shard]
+    if not rows:
+        return CommandError(f"there is no shard {shard}: see `mesh shards`", kind="bad_argument")
+    row = rows[0]
+    if row["condition"] != "quorum_lost":
+        text = f"shard {shard} is {row['condition']}, not quorum_lost: there is nothing to fork"
+        return CommandError(text, Exit.REFUSED, "not_lost", {"shard": row})
+    silent = [node for node in row["voters"] if node in told["silent"]]
+    if not as_json:
+        screen = console()
+        screen.print(shards_table(rows, names))
+        print_silence(screen, told["silent"], names.of)
+        screen.print()
+        screen.print(
+            f"`mesh fork {shard} --yes` would take the replica that is left with the longest log, as it is, and found "
+            f"shard {shard} anew with the replicas that answer. For ever lost are: entries that only the missing ones "
+            f"have{_missing(silent, names)}, among them accepted tasks and results. Should they come back, what they "
+            "have does not count any more. Tasks that were under way are marked as forked, and may run a second time."
+        )
+    text = "nothing was done: bring the missing nodes back if you can; if you cannot, repeat this with --yes"
+    return CommandError(text, Exit.USAGE, "unconfirmed", {"shard": row})
+
+
+def _missing(silent: list[str], names: Names) -> str:
+    return f" ({names.of(silent)})" if silent else ""

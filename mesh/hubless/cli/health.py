@@ -1,0 +1,93 @@
+"""What is wrong with a mesh, and what to do about it: one sentence for each kind of trouble, the worst first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from hubless.cli.names import Names
+from hubless.cli.screen import ranges
+from hubless.cli.shardview import CONDITIONS
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """`is_grave`: it does not pass by itself."""
+
+    what: str
+    remedy: str
+    is_grave: bool = True
+
+
+_SHARDS = {
+    "quorum_lost": (
+        "no majority of their replicas can be reached",
+        "start the missing nodes again with their data; if that is gone for ever, see `mesh fork SHARD`",
+    ),
+    "damaged": (
+        "a replica cannot read what it wrote, and does not vote",
+        "look at its node's log; `mesh drain NODE` replaces it by another node",
+    ),
+    "journal failed": (
+        "a node cannot write its journal any more, and does not vote",
+        "look at its log and its disk, then start it again",
+    ),
+    "disk full": ("a node has no room for new tasks", "make room on its disk; it goes on with those it has"),
+    "under-replicated": (
+        "fewer replicas than there should be",
+        "start a node if there are fewer than three; otherwise the mesh adds replicas by itself",
+    ),
+    "electing": ("they have no owner for the moment", "this passes; if it does not, see `mesh members`"),
+    "moving": ("their replicas change", "nothing: this ends by itself"),
+}
+_PASSING = ("moving", "electing")
+_MEMBERS = {
+    "dead": "start it again with its data; or do nothing: others take its shards over",
+    "suspect": "see whether its host and its network are well",
+    "busy": "its loop is blocked: see what its host is doing",
+}
+
+
+def problems(
+    members: list[dict[str, Any]], shards: dict[str, Any], tasks: dict[str, Any], names: Names
+) -> list[Problem]:
+    """All that is wrong, from the answers to "members", "shards" and "tasks"."""
+    gone = {member["node"] for member in members if member["condition"] in ("dead", "left")}
+    return [
+        *_of_shards(shards["shards"]),
+        *_of_members(members, names),
+        *_of_silence({*shards["silent"], *tasks["silent"]} - gone, names),
+        *_of_tasks(tasks["counts"]),
+    ]
+
+
+def _of_shards(shards: list[dict[str, Any]]) -> Iterator[Problem]:
+    for condition in reversed(CONDITIONS[1:]):
+        numbers = [row["shard"] for row in shards if row["condition"] == condition]
+        if numbers:
+            what, remedy = _SHARDS[condition]
+            noun = "shard" if len(numbers) == 1 else "shards"
+            shown = condition.replace("_", " ")
+            yield Problem(f"{noun} {ranges(numbers)}: {shown}, {what}", remedy, condition not in _PASSING)
+
+
+def _of_members(members: list[dict[str, Any]], names: Names) -> Iterator[Problem]:
+    for condition, remedy in _MEMBERS.items():
+        nodes = sorted(member["node"] for member in members if member["condition"] == condition)
+        if nodes:
+            yield Problem(f"{names.of(nodes)}: {condition}", remedy, condition == "dead")
+
+
+def _of_silence(nodes: set[str], names: Names) -> Iterator[Problem]:
+    if nodes:
+        what = f"{names.of(sorted(nodes))}: no answer in time, what only they know is missing here"
+        yield Problem(what, "ask again; see `mesh members`", is_grave=False)
+
+
+def _of_tasks(counts: dict[str, int]) -> Iterator[Problem]:
+    dead = counts.get("dead", 0)
+    if dead:
+        noun = "task is" if dead == 1 else "tasks are"
+        remedy = "see `mesh dead-letters` for why, and `mesh retry ID` to run one again"
+        yield Problem(f"{dead:,} {noun} dead: tried too often", remedy)

@@ -1,0 +1,126 @@
+"""Tasks on a terminal: many as a table, one with all that is known of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from hubless.cli.names import Names
+from hubless.cli.screen import ago, styled, table
+
+_PREVIEW_CHARS = 400
+_LINES_OF_DETAIL = 12
+_MARK_CHARS = 30
+
+
+def tasks_table(rows: list[dict[str, Any]], names: Names, now_s: float) -> Table:
+    """Tasks, one a line; what is special about one is on a line below its id."""
+    columns = ("task", "agent", "state", "try", "age", "node")
+    lines = [
+        (
+            _head(row, names),
+            row["agent"],
+            row["state"],
+            row["attempt"] or "-",
+            ago(max(0.0, now_s - row["submitted"])),
+            names[row["executor"] or row["owner"]],
+        )
+        for row in rows
+    ]
+    return table(columns, lines, right=("try", "age"), whole=("task", "state", "try", "age"))
+
+
+def task_view(row: dict[str, Any], names: Names, now_s: float) -> Group:
+    """One task: a line for each thing that is known, then its failures, and the beginning of its result."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="dim")
+    grid.add_column()
+    for name, told in _facts(row, names, now_s):
+        grid.add_row(name, told)
+    parts: list[RenderableType] = [grid]
+    failures = row.get("failures") or []
+    if failures:
+        parts += [Text("\nfailures, the oldest first" if len(failures) > 1 else "\nfailure", style="bold")]
+        detailed = [failure for failure in failures if failure.get("detail")][-1:]
+        parts += [failure_view(failure, with_detail=failure in detailed) for failure in failures]
+    parts += _superseded(row, names)
+    if row.get("result") is not None:
+        parts += [Text("\nresult", style="bold"), Text(_preview(row["result"]))]
+    return Group(*parts)
+
+
+def failure_view(failure: dict[str, Any], *, with_detail: bool = False) -> Group:
+    """What a failure says, where it was, and the end of its traceback."""
+    head = Text(f"{failure['code']}: ", style="red") + Text(failure["message"])
+    told = [part for part in (failure.get("where"), f"effect {failure.get('effect', 'none')}") if part]
+    parts: list[RenderableType] = [
+        Padding(head, (0, 0, 0, 2)),
+        Padding(Text(", ".join(told), "dim"), (0, 0, 0, 4)),
+    ]
+    if with_detail and failure.get("detail"):
+        lines = failure["detail"].rstrip().splitlines()[-_LINES_OF_DETAIL:]
+        parts.append(Padding(Text("\n".join(lines), style="dim"), (0, 0, 0, 4)))
+    return Group(*parts)
+
+
+def _facts(row: dict[str, Any], names: Names, now_s: float) -> Iterator[tuple[str, RenderableType]]:
+    yield "task", row["task"]
+    yield "agent", row["agent"] + (f", key {row['key']!r}" if row["key"] else "")
+    yield "state", styled(row["state"])
+    for mark in _remarks(row, names):
+        yield "", Text(mark, style="yellow")
+    yield "shard", f"{row['shard']}, owned by {names[row['owner']]}"
+    last = f", the last on {names[row['executor']]}" if row["executor"] else ""
+    yield "attempts", f"{row['attempt'] or 'none'}{last}"
+    yield "submitted", f"{_clock(row['submitted'])}, {ago(max(0.0, now_s - row['submitted']))} ago"
+    if row["ended"] is not None:
+        yield "ended", f"{_clock(row['ended'])}, after {_span(row['ended'] - row['submitted'])}"
+    else:
+        left = row["deadline"] - now_s
+        yield "deadline", _clock(row["deadline"]) + (f", in {ago(left)}" if left > 0 else ", passed")
+
+
+def _remarks(row: dict[str, Any], names: Names) -> Iterator[str]:
+    if row["forked"]:
+        yield "forked: its shard was given a new lineage while it was under way; it may have run before"
+    if row["provisional"]:
+        yield f"provisional: {names[row['provisional']]} ran it while it reached no majority of its shard"
+
+
+def _head(row: dict[str, Any], names: Names) -> Text:
+    marks = ["forked"] if row["forked"] else []
+    marks += [f"provisional ({names[row['provisional']]})"] if row["provisional"] else []
+    marks += [f"key {row['key']!r}"] if row["key"] else []
+    told = ", ".join(marks)
+    shown = told if len(told) <= _MARK_CHARS else told[: _MARK_CHARS - 1] + "…"
+    return Text(row["task"]) + Text(f"\n  {shown}", style="dim") if marks else Text(row["task"])
+
+
+def _superseded(row: dict[str, Any], names: Names) -> list[RenderableType]:
+    others = row.get("superseded") or []
+    if not others:
+        return []
+    parts: list[RenderableType] = [Text("\nsuperseded: outcomes that were not the first", style="bold")]
+    for other in others:
+        failure = other.get("failure")
+        told = f"{failure['code']}: {failure['message']}" if failure else _preview(str(other.get("result")))
+        parts.append(Padding(Text(f"{names[other.get('node') or '']}: {told}"), (0, 0, 0, 2)))
+    return parts
+
+
+def _preview(text: str) -> str:
+    return text if len(text) <= _PREVIEW_CHARS else text[: _PREVIEW_CHARS - 1] + "…"
+
+
+def _clock(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
+def _span(seconds: float) -> str:
+    return f"{max(0.0, seconds) * 1000:.0f} ms" if seconds < 10 else ago(seconds)
