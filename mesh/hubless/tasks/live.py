@@ -30,7 +30,8 @@ class Live:
     """An unfinished task. `attempt` is the last that was proposed, `chosen` where it runs or is to run.
 
     `avoid` are the nodes that the next attempt had better not go to. `due_ns` is when an order is repeated, or a
-    waiting task tried again. `receipts` are the gateways that want to know when the task is safe.
+    waiting task tried again. `receipts` are the gateways that want to know when the task is safe. `payload` is kept
+    until the task has a row.
     """
 
     task: bytes
@@ -46,6 +47,11 @@ class Live:
     resend_after_ns: int = FIRST_RESEND_NS
     gateways: tuple[str, ...] = ()
     receipts: list[str] = field(default_factory=list)
+    payload: bytes = b""
+
+    def is_same(self, agent: str, key: str, payload: bytes) -> bool:
+        """Whether a submission under this task's id, which has no row yet, is this task."""
+        return agent == self.agent and (key.encode() or self.task) == self.key and payload == self.payload
 
     def tell(self, gateway: str) -> None:
         """A gateway wants the outcome; of too many the first ones are forgotten."""

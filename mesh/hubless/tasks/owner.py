@@ -122,6 +122,7 @@ class Owner:
             0 if offer is None else offer.retries,
             now_ns + deadline_ms * _MS,
             gateways=(place.gateway,),
+            payload=place.payload,
         )
         if place.receipt or place.trail:
             live.receipts.append(place.gateway)
@@ -137,6 +138,7 @@ class Owner:
             executor,
         )
         if not self._log.propose(now_ns, place.task, entry):
+            self._waiting.pop(place.task, None)
             self._release(now_ns, live, _DISMISSED, out)
             return  # the gateway asks again, here or elsewhere
         self.counters.placed += 1
@@ -154,12 +156,12 @@ class Owner:
     # -- operators --------------------------------------------------------------------------------------
 
     def cancel(self, now_ns: int, task: bytes, out: list[NodeEffect]) -> bool:
-        """Ends an unfinished task, whoever waits for it; False if there is none."""
+        """Ends an unfinished task, whoever waits for it; False if there is none, or the log takes nothing."""
         live = self._live.get(task)
-        if live is None:
+        if live is None or not self._log.propose(now_ns, task, Cancelled(task, self._unix_ms(now_ns))):
             return False
         self._stop(now_ns, live, _DISMISSED, out)
-        return self._log.propose(now_ns, task, Cancelled(task, self._unix_ms(now_ns)))
+        return True
 
     def retry(self, now_ns: int, task: bytes) -> bool:
         """Queues a task again that ended without a result, with as much time as it had; False if there is none."""
@@ -213,8 +215,6 @@ class Owner:
                 self._repeat_order(now_ns, live, out)
             elif live.phase is Phase.WAITING:
                 self._start(now_ns, live, out)
-            else:
-                self._time(live, now_ns + FIRST_RESEND_NS)
 
     def next_deadline_ns(self) -> int | None:
         return self._wheel.next_deadline_ns()
@@ -230,6 +230,7 @@ class Owner:
             case Submitted() if live is not None:
                 out += (ToPeer(gateway, Taken(row.task)) for gateway in live.receipts)
                 live.receipts.clear()
+                live.payload = b""
                 self._go_on(now_ns, live, row, out)
             case AttemptStarted() if live is not None:
                 self._go_on(now_ns, live, row, out)
@@ -297,6 +298,10 @@ class Owner:
         """Proposes the next attempt of a task that waits, if somebody can take it."""
         row = self._log.row(live.task)
         if row is None or row.state is not State.QUEUED:
+            live.due_ns = now_ns  # as soon as it is decided that the task waits
+            return
+        if now_ns >= live.deadline_ns:
+            self._expire(now_ns, live, out)
             return
         live.attempt = row.attempt
         executor = self._choose(now_ns, live, row.payload)
@@ -328,12 +333,18 @@ class Owner:
         self, now_ns: int, live: Live, row: Row, out: list[NodeEffect], *, was_ordered: bool = False
     ) -> None:
         """What the log has decided is a running attempt, which is ordered, or a task that waits for one."""
-        if live.phase is Phase.ENDING:
-            return  # a cancellation or the deadline was quicker, and is about to be decided
+        if live.phase in (Phase.ENDING, Phase.RUNNING) or row.state in TERMINAL:
+            return  # a later entry was quicker: a cancellation, the deadline, a start
         if row.state is State.QUEUED:
-            self._start(now_ns, live, out)
+            if live.task not in self._waiting or now_ns >= live.due_ns:
+                self._start(now_ns, live, out)
             return
         if live.chosen is None:
+            return
+        if was_ordered:
+            live.phase = Phase.RUNNING
+        if now_ns >= live.deadline_ns:
+            self._expire(now_ns, live, out)
             return
         live.phase = Phase.RUNNING
         self.counters.attempts += 1
@@ -348,10 +359,17 @@ class Owner:
 
     def _repeat_order(self, now_ns: int, live: Live, out: list[NodeEffect]) -> None:
         """A long silence: the order may be lost, or the answer. The executor runs the attempt, or knows its end."""
+        row = self._log.row(live.task)
+        if row is None or live.chosen is None:
+            return
+        if not self._is_there(row.executor):
+            self._conclude(now_ns, live, None, node_gone(live.chosen.node), out)
+            return
         live.resend_after_ns = min(2 * live.resend_after_ns, LONGEST_RESEND_NS)
         self._time(live, now_ns + live.resend_after_ns)
-        row = self._log.row(live.task)
-        if row is not None and live.chosen is not None and live.chosen.node != self._me:
+        if live.chosen.node != self._me or self._log.term(
+            live.task
+        ):  # whose log may not have taken the outcome
             out.append(ToPeer(live.chosen.node, self._assign(now_ns, live, row)))
 
     def _assign(self, now_ns: int, live: Live, row: Row) -> Assign:
@@ -416,11 +434,13 @@ class Owner:
         self._dispatch.finished(now_ns, live.agent, chosen, failure, out)
 
     def _expire(self, now_ns: int, live: Live, out: list[NodeEffect]) -> None:
-        self.counters.expired += 1
         failure = expired(self._me, is_running=live.phase is Phase.RUNNING)
-        self._stop(now_ns, live, failure, out)
-        self._log.propose(now_ns, live.task, Expired(live.task, failure, self._unix_ms(now_ns)))
-        self._time(live, now_ns + FIRST_RESEND_NS)
+        if self._log.propose(now_ns, live.task, Expired(live.task, failure, self._unix_ms(now_ns))):
+            self.counters.expired += 1
+            self._stop(now_ns, live, failure, out)
+        else:
+            live.due_ns = now_ns + FIRST_RESEND_NS
+            self._wheel.add(live.due_ns, live.task)
 
     def _stop(self, now_ns: int, live: Live, failure: Failure, out: list[NodeEffect]) -> None:
         """Tells the executor, if one is at work, that nobody waits any more. A breaker is told `failure`."""
@@ -434,9 +454,8 @@ class Owner:
     # -- outcomes ---------------------------------------------------------------------------------------
 
     def _finish(self, now_ns: int, live: Live, row: Row, out: list[NodeEffect]) -> None:
-        self._release(
-            now_ns, live, _DISMISSED, out
-        )  # an outcome from elsewhere was quicker than the attempt here
+        # Something is held still if an outcome from elsewhere was quicker than the attempt here.
+        self._release(now_ns, live, _DISMISSED, out)
         self._waiting.pop(row.task, None)
         del self._live[row.task]
         for gateway in live.gateways:
@@ -444,7 +463,8 @@ class Owner:
             out.append(ToPeer(gateway, settled(self._me, row)))
 
     def _recognise(self, place: Place, row: Row | None, live: Live | None, out: list[NodeEffect]) -> None:
-        if row is not None and not row.is_same(place.agent, place.key, place.payload):
+        known = live if row is None else row
+        if known is not None and not known.is_same(place.agent, place.key, place.payload):
             text = "the id or idempotency key of this task belongs to another task already: use a fresh one"
             self._refuse(place, Failure(code="bad_input", message=text, where=f"owner {self._me}"), out)
             return
@@ -468,10 +488,8 @@ class Owner:
 
     def _time(self, live: Live, due_ns: int) -> None:
         """Looks at the task again at `due_ns`, and at its deadline if that comes first."""
-        if live.phase is not Phase.ENDING:
-            due_ns = min(due_ns, live.deadline_ns)
-        live.due_ns = due_ns
-        self._wheel.add(due_ns, live.task)
+        live.due_ns = min(due_ns, live.deadline_ns)
+        self._wheel.add(live.due_ns, live.task)
 
     def _unix_ms(self, now_ns: int) -> int:
         return (now_ns + self._epoch_ns) // _MS
