@@ -8,7 +8,7 @@ the end of its b-th process is one of (seed, node, b).
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -93,6 +93,16 @@ class _Shard:
         return 0 if self.snapshot is None else self.snapshot.index
 
 
+class Extent(NamedTuple):
+    """How far the records of one shard go: up to ``snapshot_index`` as a state, up to ``last_index`` as entries."""
+
+    term: int
+    vote: str
+    snapshot_index: int
+    last_index: int
+    damage: str
+
+
 class Contents:
     """What a journal holds: the plain meaning of its records, and nothing else."""
 
@@ -125,6 +135,22 @@ class Contents:
             )
             for number, shard in sorted(self._shards.items())
         )
+
+    def extent(self, number: int) -> Extent:
+        """How far what is here of a shard goes."""
+        shard = self._shards.get(number)
+        if shard is None:
+            return Extent(0, "", 0, 0, "")
+        floor = 0 if shard.snapshot is None else shard.snapshot.index
+        return Extent(shard.term, shard.vote, floor, floor + len(shard.entries), shard.damage)
+
+    def term_at(self, number: int, index: int) -> int | None:
+        """The term of an entry of a shard; None if it is not among those after the snapshot."""
+        shard = self._shards.get(number)
+        if shard is None or not shard.entries:
+            return None
+        place = index - shard.entries[0].index
+        return shard.entries[place].term if 0 <= place < len(shard.entries) else None
 
     def _shard(self, number: int) -> _Shard:
         return self._shards.setdefault(number, _Shard())
@@ -165,7 +191,8 @@ class Disk:
         self._ends = stream(seed, _ENDS, node)
         self._rot = stream(seed, _ROT, node)
         self._rotted = 0
-        self._contents = Contents()
+        self.contents = Contents()
+        """What is on the disk now; what is on its way is not."""
         self._pending: deque[_Pending] = deque()
         self._token = 0
         self._is_parked = False
@@ -196,7 +223,7 @@ class Disk:
 
     def recovered(self) -> tuple[Recovered, ...]:
         """What a process that starts now finds."""
-        return self._contents.recovered()
+        return self.contents.recovered()
 
     def process_gone(self, boot: int) -> None:
         """The process has ended: of the commits under way a drawn prefix is on the disk, the rest is not."""
@@ -209,7 +236,7 @@ class Disk:
         survivors = chance % (len(pending) + 1)
         for place, each in enumerate(pending):
             if place < survivors:
-                self._contents.apply(each.write.records)
+                self.contents.apply(each.write.records)
             elif place == survivors and self._tears:
                 self._tear(each.write.records, chance >> 32)
         self.use.survived += survivors
@@ -218,16 +245,16 @@ class Disk:
     def wipe(self) -> None:
         """Nothing of it stays.  Only while no process runs."""
         self.formats += 1
-        self._contents = Contents()
+        self.contents = Contents()
 
     def rot(self, shard: int | None = None) -> None:
         """Bits of a shard's records flip (None: a drawn one's); the next process finds out."""
-        shards = self._contents.shards()
+        shards = self.contents.shards()
         self._rotted += 1
         if shard is None and shards:
             shard = shards[draw(self._rot, self._rotted) % len(shards)]
         if shard in shards:
-            self._contents.damage(shard, "a checksum does not match: bit rot")
+            self.contents.damage(shard, "a checksum does not match: bit rot")
 
     # Faults that last.  Each returns what ends it.
 
@@ -302,7 +329,7 @@ class Disk:
             for room in self._fills:
                 room.left_bytes -= head.size_bytes
             self._pending.popleft()
-            self._contents.apply(head.write.records)
+            self.contents.apply(head.write.records)
             self.use.written += 1
             if self._pending:
                 self._begin()
@@ -314,9 +341,9 @@ class Disk:
 
     def _tear(self, records: Sequence[Record], chance: int) -> None:
         self.use.torn += 1
-        self._contents.apply(records[: chance % (len(records) + 1)])
+        self.contents.apply(records[: chance % (len(records) + 1)])
         for shard in sorted({record.shard for record in records}):
-            self._contents.damage(shard, "a commit is on the disk in part: torn write")
+            self.contents.damage(shard, "a commit is on the disk in part: torn write")
 
 
 class _Room:

@@ -1,5 +1,7 @@
 """What is asked of a mesh from outside, and when: by the shells of its nodes, and by its clients."""
 
+from typing import Literal
+
 import msgspec
 
 from hubless_sim.scripted_pool import Script
@@ -54,9 +56,41 @@ class Call(
     cancel_after_ms: int | None = None
 
 
-Operation = Leave | Meta | Load | Call
+class Ring(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="ring", tag_field="kind"
+):
+    """The nodes take these for the members of the ring, rightly or not (shards)."""
+
+    at_ms: int
+    nodes: tuple[str, ...]
+    members: tuple[str, ...]
+
+
+class Opinion(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="opinion", tag_field="kind"
+):
+    """The nodes hold ``member`` to be in this condition, rightly or not, until a link tells them otherwise (shards)."""
+
+    at_ms: int
+    nodes: tuple[str, ...]
+    member: str
+    condition: Literal["well", "doubtful", "gone", "draining"]
+
+
+Operation = Leave | Meta | Load | Call | Ring | Opinion
 
 
 def called(operation: Operation) -> tuple[str, ...]:
-    """The nodes that an operation names."""
+    """The nodes that are asked."""
     return (operation.gateway,) if isinstance(operation, Call) else operation.nodes
+
+
+def named_in(operation: Operation) -> tuple[str, ...]:
+    """All nodes that an operation names."""
+    match operation:
+        case Ring(members=members):
+            return (*operation.nodes, *members)
+        case Opinion(member=member):
+            return (*operation.nodes, member)
+        case _:
+            return called(operation)

@@ -3,7 +3,8 @@
 from hubless_sim.gossip_run import GossipRun
 from hubless_sim.mesh_run import MeshRun
 from hubless_sim.run import Result, Run
-from hubless_sim.systems import GossipSystem, MeshSystem
+from hubless_sim.shard_run import ShardRun
+from hubless_sim.systems import GossipSystem, MeshSystem, ShardSystem
 from hubless_sim.tape import Tape
 
 
@@ -14,6 +15,8 @@ def open_run(tape: Tape) -> Run:
             return GossipRun(tape)
         case MeshSystem():
             return MeshRun(tape)
+        case ShardSystem():
+            return ShardRun(tape)
 
 
 def play(tape: Tape) -> Result:

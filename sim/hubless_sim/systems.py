@@ -2,8 +2,13 @@
 
 import msgspec
 
+from hubless.shard.moves import MoveSettings
+from hubless.shard.output import RaftSettings
+from hubless.shard.settings import ReplicasSettings
 from hubless_agents import Contract
-from hubless_sim.operations import Call, Leave, Load, Meta
+from hubless_sim.operations import Call, Leave, Load, Meta, Opinion, Ring
+
+MS = 1_000_000
 
 
 class GossipSystem(
@@ -54,7 +59,83 @@ class MeshSystem(
     patience_ms: int = 1_500
 
 
-System = GossipSystem | MeshSystem
+class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the clients do: requests from ``from_ms`` to ``until_ms`` with pauses of up to ``pause_ms``, then probes.
 
-OPERATIONS: dict[type, tuple[type, ...]] = {GossipSystem: (Leave, Meta, Load), MeshSystem: (Leave, Call)}
+    A request that hears nothing for ``patience_ms`` goes to the next node, and is given up after ``give_up_ms``.
+    """
+
+    from_ms: int = 500
+    until_ms: int = 3_000
+    probe_ms: int = 4_000
+    pause_ms: int = 30
+    patience_ms: int = 200
+    give_up_ms: int = 1_500
+    keys: int = 2
+    writes: float = 0.6
+
+
+class ShardSystem(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="shards", tag_field="kind"
+):
+    """The replicas of nodes and nothing else of them, with registers for tasks, and clients.
+
+    ``ring`` are the members that all nodes know of at first (none named: all nodes); it places ``replicas`` of each
+    of the ``shards``.  The rest are settings of ``ReplicasSettings`` and what is within it.
+    """
+
+    shards: int = 2
+    replicas: int = 3
+    ring: tuple[str, ...] = ()
+    workload: Workload = msgspec.field(default_factory=Workload)
+    beat_ms: int = 50
+    stagger_ms: int = 50
+    election_ms: int = 500
+    resend_ms: int = 100
+    enquire_ms: int = 500
+    settle_ms: int = 100
+    return_ms: int = 500
+    patience_ms: int = 500
+    pace_ms: int = 100
+    most_moves: int = 8
+    compact_bytes: int = 1_000
+    keep_entries: int = 8
+    most_append_bytes: int = 262_144
+    most_append_entries: int = 512
+    window: int = 16
+    chunk_bytes: int = 262_144
+
+    def to_settings(self) -> ReplicasSettings:
+        """As replicas take them; raises ValueError on what does not fit together."""
+        return ReplicasSettings(
+            beat_ns=self.beat_ms * MS,
+            stagger_ns=self.stagger_ms * MS,
+            enquire_ns=self.enquire_ms * MS,
+            compact_bytes=self.compact_bytes,
+            raft=RaftSettings(
+                election_ns=self.election_ms * MS,
+                resend_ns=self.resend_ms * MS,
+                most_append_bytes=self.most_append_bytes,
+                most_append_entries=self.most_append_entries,
+                window=self.window,
+                chunk_bytes=self.chunk_bytes,
+                keep_entries=self.keep_entries,
+            ),
+            moves=MoveSettings(
+                most_moves=self.most_moves,
+                pace_ns=self.pace_ms * MS,
+                settle_ns=self.settle_ms * MS,
+                return_ns=self.return_ms * MS,
+                patience_ns=self.patience_ms * MS,
+            ),
+        )
+
+
+System = GossipSystem | MeshSystem | ShardSystem
+
+OPERATIONS: dict[type, tuple[type, ...]] = {
+    GossipSystem: (Leave, Meta, Load),
+    MeshSystem: (Leave, Call),
+    ShardSystem: (Ring, Opinion),
+}
 """What can be asked of each system."""

@@ -24,7 +24,7 @@ from hubless_sim.faults import (
 )
 from hubless_sim.links import LinkProfile
 from hubless_sim.network import Layer
-from hubless_sim.operations import Operation, called
+from hubless_sim.operations import Operation, named_in
 from hubless_sim.systems import OPERATIONS, GossipSystem, System
 
 VERSION = 2
@@ -181,7 +181,7 @@ def _check_operation(where: str, operation: Operation, tape: Tape) -> None:
         kind = operation.__struct_config__.tag
         raise TapeError(f"tape: {kind} at `{where}` cannot be asked of this system; it knows {kinds}.")
     _bounded(f"{where}.at_ms", operation.at_ms, 0, MAX_MS)
-    _known(f"{where} (nodes)", called(operation), tape)
+    _known(f"{where} (nodes)", named_in(operation), tape)
 
 
 def _check_links(links: Conditions) -> None:
