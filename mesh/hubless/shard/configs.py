@@ -81,6 +81,15 @@ class Configs:
         """The configuration that counts after the entry at `index`."""
         return next(config for at, config in reversed(self._history) if at <= index)
 
+    def is_needed(self, node: str, commit: int) -> bool:
+        """Whether the node is a voter in the latest committed configuration or one after it."""
+        for index, config in reversed(self._history):
+            if is_voter(config, node):
+                return True
+            if index <= commit:
+                break
+        return False
+
     def compacted(self, index: int) -> None:
         """Nothing before what counts at `index` will be asked for again."""
         while len(self._history) > 1 and self._history[1][0] <= index:

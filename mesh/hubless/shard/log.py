@@ -25,6 +25,8 @@ class Log:
         "_marks",
         "_unsaved",
         "first_index",
+        "floor_index",
+        "floor_term",
         "last_index",
         "last_term",
         "snapshot_index",
@@ -47,6 +49,8 @@ class Log:
         self.snapshot_term = snapshot_term
         self.stable = snapshot_index
         """Everything up to this index is on disk."""
+        self.floor_index = 0
+        self.floor_term = 0
 
     def term(self, index: int) -> int:
         """Term of the entry at `index`; -1 if it is not known (compacted, or beyond the end)."""
@@ -60,13 +64,26 @@ class Log:
         return self.term(index) == term
 
     def is_up_to_date(self, last_index: int, last_term: int) -> bool:
-        """Whether a log that ends so is at least as up to date as this one (3.6.1)."""
-        return last_term > self.last_term or (last_term == self.last_term and last_index >= self.last_index)
+        """Whether a log that ends so is at least as up to date as this one (3.6.1).
+
+        And as that of the replica that was forgotten here: its part in a commit must not be forgotten with it.
+        """
+        return (last_term, last_index) >= max(
+            (self.last_term, self.last_index), (self.floor_term, self.floor_index)
+        )
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is as up to date as any log that this node had."""
+        return (self.last_term, self.last_index) >= (self.floor_term, self.floor_index)
 
     def guess(self, index: int, term: int) -> int:
-        """Highest index up to `index` whose term is at most `term`: where two logs may agree, a term a step (3.5)."""
+        """Highest index up to `index` whose term is at most `term`: where two logs may agree, a term a step (3.5).
+
+        Before what is in memory it may be any that is too low to tell.
+        """
         index = min(index, self.last_index)
-        while index >= self.first_index and self._entries[index - self.first_index].term > term:
+        while self.term(index) > term:
             index -= 1
         return index
 

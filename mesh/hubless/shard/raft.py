@@ -13,7 +13,7 @@ from typing import assert_never
 from hubless.shard.election import Election
 from hubless.shard.following import Following
 from hubless.shard.output import NOWHERE, Counters, Output, RaftSettings, Role, Standing
-from hubless.shard.records import Recovered
+from hubless.shard.records import Record, Recovered
 from hubless.shard.state import ReplicaState
 from hubless.shard.tenure import Tenure
 from hubless.wire.replication import (
@@ -53,7 +53,7 @@ class Raft:
         self._election = Election(state)
         self._following = Following(state)
         self._tenure: Tenure | None = None
-        # a term above 1 or a vote say that there was more here once: to found it again would make it two
+        # a term above 1 or a vote says that there was more here once: to found it again would make it two
         is_new = state.log.last_index == 0 and state.term <= 1 and not state.vote and not state.damage
         if config is not None and is_new:
             state.enter(1, "")
@@ -203,13 +203,20 @@ class Raft:
         """`state` is the machine's after it applied `index`, which must have been handed out; older entries go."""
         self._state.compact(index, state)
 
+    def forgotten(self) -> list[Record]:
+        """What to write when this replica is given up, because a committed configuration is without it.
+
+        A later replica on this node starts from what that leaves: its votes keep what this one's log stood for.
+        """
+        return self._state.forgotten()
+
     def campaign(self, now_ns: int) -> None:
         """Starts a trial at once (9.6): the membership says that the owner is gone.
 
         Owners, candidates and those without a vote do nothing.
         """
         state = self._state
-        if state.is_voter and not state.damage and state.role in {Role.FOLLOWER, Role.TRIAL}:
+        if state.can_campaign and state.role in {Role.FOLLOWER, Role.TRIAL}:
             self._election.campaign(now_ns)
 
     def doubt_owner(self, now_ns: int, is_doubted: bool) -> None:
@@ -249,7 +256,7 @@ class Raft:
             case Install():
                 self._following.install(now_ns, sender, message)
             case TimeoutNow():
-                if message.term == state.term and state.is_voter and state.role is not Role.OWNER:
+                if message.term == state.term and state.can_campaign and state.role is not Role.OWNER:
                     self._election.stand(now_ns, is_transfer=True)
             case _:
                 assert_never(message)
@@ -308,7 +315,7 @@ class Raft:
         owned = self._owned
         if owned is not None:
             owned.tick(now_ns)
-        elif now_ns >= self._state.due_ns and self._state.is_voter and not self._state.damage:
+        elif now_ns >= self._state.due_ns and self._state.can_campaign:
             self._election.campaign(now_ns)
 
     def next_deadline_ns(self) -> int | None:
@@ -317,7 +324,7 @@ class Raft:
         owned = self._owned
         if owned is not None:
             return owned.next_deadline_ns()
-        return state.due_ns if state.is_voter and not state.damage else None
+        return state.due_ns if state.can_campaign else None
 
     def take(self, now_ns: int) -> Output:
         """All that came of the events since the last call, in the order in which it must be handled."""

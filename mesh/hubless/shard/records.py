@@ -9,11 +9,17 @@ from hubless.wire.replication import Config, Entry
 
 
 class HardState(Struct, frozen=True, array_like=True, gc=False):
-    """The term and the vote given in it ("" for none): forgetting either over a restart could elect two owners."""
+    """The term and the vote given in it ("" for none): forgetting either over a restart could elect two owners.
+
+    The floor is where the log of an earlier replica on this node ended, when it was forgotten: what that one had makes
+    this one's vote worth no less. 0 if there was none.
+    """
 
     shard: int
     term: int
     vote: str
+    floor_index: int = 0
+    floor_term: int = 0
 
 
 class Entries(Struct, frozen=True, array_like=True, gc=False):
@@ -39,7 +45,7 @@ class Snapshot(Struct, frozen=True, array_like=True):
 
 
 class Forget(Struct, frozen=True, array_like=True, gc=False):
-    """This node no longer replicates the shard: nothing of it stays, but its term and vote."""
+    """This node no longer replicates the shard: nothing of it stays, but its hard state."""
 
     shard: int
 
@@ -59,3 +65,5 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
     snapshot: Snapshot | None = None
     entries: tuple[Entry, ...] = ()
     damage: str = ""
+    floor_index: int = 0
+    floor_term: int = 0

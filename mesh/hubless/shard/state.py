@@ -13,7 +13,7 @@ from hubless.shard.configs import Configs
 from hubless.shard.log import Log
 from hubless.shard.output import Counters, Output, RaftSettings, Role
 from hubless.shard.quorum import is_voter
-from hubless.shard.records import Entries, HardState, Record, Recovered, Snapshot
+from hubless.shard.records import Entries, Forget, HardState, Record, Recovered, Snapshot
 from hubless.wire.replication import Config, Entry, RaftMessage
 
 
@@ -78,6 +78,7 @@ class ReplicaState:
         self.snapshot = recovered.snapshot
         self.damage = recovered.damage
         self.log, self.configs = self._recovered_log(recovered)
+        self.log.floor_index, self.log.floor_term = recovered.floor_index, recovered.floor_term
         self.term = max(recovered.term, self.log.last_term)
         self.vote = recovered.vote if self.term == recovered.term else ""
         self.is_voter = is_voter(self.configs.latest, me)
@@ -144,6 +145,32 @@ class ReplicaState:
         if owner is not None:
             self.heard(now_ns)
         self.is_dirty = True
+
+    def hard_state(self) -> HardState:
+        """What of term and vote has to be on disk."""
+        log = self.log
+        return HardState(self.shard, self.term, self.vote, log.floor_index, log.floor_term)
+
+    @property
+    def can_campaign(self) -> bool:
+        """Whether the replica is a voter, and has a log that it may ask votes with.
+
+        One that is only leaving counts too: until the configuration without it is known to be committed, it may be the
+        only one that can commit it (4.2.2).
+        """
+        return (
+            (self.is_voter or self.configs.is_needed(self.me, self.commit))
+            and not self.damage
+            and self.log.is_whole
+        )
+
+    def forgotten(self) -> list[Record]:
+        """What to write when the replica is given up."""
+        log = self.log
+        log.floor_term, log.floor_index = max(
+            (log.last_term, log.last_index), (log.floor_term, log.floor_index)
+        )
+        return [self.hard_state(), Forget(self.shard)]
 
     def is_vote_on_disk(self) -> bool:
         """Whether the current term and vote are on disk."""
@@ -231,7 +258,7 @@ class ReplicaState:
         records, self._records = self._records, []
         self._write_entries(records)
         if self._is_hard_new:
-            records.insert(0, HardState(self.shard, self.term, self.vote))
+            records.insert(0, self.hard_state())
         if records:
             self._token += 1
             self.log.mark(self._token)
