@@ -96,6 +96,7 @@ class Replicas:
         self._settings = settings
         self._now_ns = now_ns
         self._problem = ""
+        self._fullness = ""
         self._reads: dict[tuple[int, int], None] = {}
         self._beat_at_ns: int | None = None
         self._roster = Roster(me, shards, settings, rng)
@@ -123,10 +124,10 @@ class Replicas:
 
     @property
     def condition(self) -> str:
-        """ "well", "disk full", or "journal failed: " and why."""
+        """Of this node's journal: "well", or "disk full" or "journal failed" and why."""
         if self._problem:
             return f"journal failed: {self._problem}"
-        return "disk full" if self.is_full else "well"
+        return f"disk full: {self._fullness}" if self.is_full else "well"
 
     @property
     def is_full(self) -> bool:
@@ -276,10 +277,11 @@ class Replicas:
         self._collect(now_ns, out)
         self._beat_at_ns = None
 
-    def full(self) -> None:
+    def full(self, problem: str) -> None:
         """The disk has no room for more work: `is_full` tells the caller to refuse it, and ownership goes to nodes that
         have room.
         """
+        self._fullness = problem
         self._opinion.set_full(self._me, is_full=True)
         self._steering.unsettle(self._led)
 
