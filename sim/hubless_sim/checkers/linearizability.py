@@ -3,8 +3,9 @@
 J. Wing, C. Gong: Testing and Verifying Concurrent Objects (1993); G. Lowe: Testing for Linearizability (2016), sections
 3 and 4. The search extends a linearization by any operation that was called before the first return of those that
 are left, takes steps back where none fits, and never visits a configuration (operations linearized, state) twice.
-Two shortcuts keep it short. An operation that fits and changes nothing is placed at once and for good: wherever else
-it could stand, the others would see no difference. One that never returned and would change nothing is left out.
+Three shortcuts keep it short. A read that fits is placed at once and for good: wherever else it could stand, the
+others would see no difference. An operation that never returned and would change nothing is not placed yet. And
+a configuration is as good as visited if one was that differs only in fewer of those that never returned.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
-MOST_CONFIGURATIONS: Final = 2_000_000
+MOST_CONFIGURATIONS: Final = 1_000_000
+"""Where a search is given up: about 250 MB and a few seconds."""
 
 
 class Mark(Enum):
@@ -45,6 +47,12 @@ class Specification(Protocol[S]):
         """The state after the operation, REJECTED if it could not have answered so.
 
         With the output UNKNOWN the operation may have had its effect, and is asked for the state after it.
+        """
+
+    def stays_quiet(self, op_input: Any) -> bool:
+        """Whether the operation, if it fits a state and leaves it as it is, does so in all later states that it fits.
+
+        So it is with reads, and with whatever works once. False is never wrong, only slower.
         """
 
 
@@ -139,10 +147,15 @@ class _Search:
         self._part = part
         self._operations = sorted(operations, key=lambda operation: operation.call_ns)
         self._step = specification.step
+        self._is_quiet = [
+            operation.return_ns is not None and specification.stays_quiet(operation.input)
+            for operation in self._operations
+        ]
         self._most = most
         self._here: _Configuration = (0, 0, 0, specification.initial())
         self._last: _Placed | None = None
-        self._seen: set[_Configuration] = set()
+        self._seen: dict[tuple[int, int, Any], tuple[int, ...]] = {}
+        self._visited = 0
         self._furthest: tuple[int, _Placed | None] = (0, None)
         self._number_operations()
         self._number_events()
@@ -165,7 +178,7 @@ class _Search:
                 events.append((operation.return_ns, 1, index))
         events.sort()
         size = len(events) + 1
-        self._index = [-1, *(index for _, _, index in events)]
+        self._index: list[int] = [-1, *(index for _, _, index in events)]
         self._return_of = [0] * size
         self._calls = [0] * len(self._operations)
         for node, (_, is_return, index) in enumerate(events, 1):
@@ -173,48 +186,78 @@ class _Search:
                 self._return_of[self._calls[index]] = node
             else:
                 self._calls[index] = node
-        self._next = [*range(1, size), 0]
-        self._previous = [size - 1, *range(size - 1)]
+        self._next: list[int] = [*range(1, size), 0]
+        self._previous: list[int] = [size - 1, *range(size - 1)]
 
     def run(self) -> Verdict:
+        self._place_what_changes_nothing()
         node = self._next[0]
         while self._left:
             if node == 0:
                 return self._verdict(is_linearizable=False)
-            if len(self._seen) > self._most:
+            if self._visited > self._most:
                 return self._verdict(is_linearizable=None)
-            if self._calls[self._index[node]] == node:
-                node = self._place(node)
+            if self._is_call(node):
+                node = self._branch(node)
             else:
                 if node > self._furthest[0]:
                     self._furthest = (node, self._last)
                 node = self._step_back()
-        return Verdict(True, self._part, self._chain(self._last), (), None, len(self._seen))
+        return Verdict(True, self._part, self._chain(self._last), (), None, self._visited)
 
-    def _place(self, node: int) -> int:
-        """Puts the operation next, if it fits and leads anywhere new. Returns which event to look at then."""
-        base, window, open_bits, state = self._here
-        index = self._index[node]
-        operation = self._operations[index]
-        is_open = operation.return_ns is None
+    def _is_call(self, node: int) -> bool:
+        return self._calls[self._index[node]] == node
+
+    def _branch(self, node: int) -> int:
+        """Places the operation next, if it fits and leads anywhere new. Returns which event to look at then."""
+        state = self._here[3]
+        operation = self._operations[self._index[node]]
         after = self._step(state, operation.input, operation.output)
-        changes = after != state
-        if after is REJECTED or (is_open and not changes):
+        if after is REJECTED or (after == state and not self._return_of[node]):
             return self._next[node]
-        if is_open:
-            open_bits |= 1 << self._ranks[index]
-        else:
-            window |= 1 << (self._ranks[index] - base)
+        self._place(node, after, is_for_good=False)
+        self._place_what_changes_nothing()
+        return self._next[0] if self._is_new(*self._here) else self._step_back()
+
+    def _place_what_changes_nothing(self) -> None:
+        """Places all that could be next and would leave the state as it is, now and wherever else it fits."""
+        state = self._here[3]
+        node = self._next[0]
+        while node and self._is_call(node):
+            operation = self._operations[self._index[node]]
+            if (
+                self._is_quiet[self._index[node]]
+                and self._step(state, operation.input, operation.output) == state
+            ):
+                self._place(node, state, is_for_good=True)
+                node = self._previous[node]  # what came next may have been its own return
+            node = self._next[node]
+
+    def _place(self, node: int, after: Any, *, is_for_good: bool) -> None:
+        base, window, open_bits, _ = self._here
+        rank = self._ranks[self._index[node]]
+        if self._return_of[node]:
+            window |= 1 << (rank - base)
             ones = (~window & (window + 1)).bit_length() - 1
             base, window = base + ones, window >> ones
-        there = (base, window, open_bits, after)
-        if there in self._seen:
-            return self._next[node] if changes else self._step_back()
-        self._seen.add(there)
-        self._last = _Placed(node, self._last, self._here, not changes)
-        self._here = there
+        else:
+            open_bits |= 1 << rank
+        self._last = _Placed(node, self._last, self._here, is_for_good)
+        self._here = (base, window, open_bits, after)
         self._lift(node)
-        return self._next[0]
+
+    def _is_new(self, base: int, window: int, open_bits: int, state: Any) -> bool:
+        """Whether the configuration leads anywhere that one before it did not.
+
+        What can still be done with some operations left open can be done with more of them.
+        """
+        place = (base, window, state)
+        before = self._seen.get(place, ())
+        if any(fewer & open_bits == fewer for fewer in before):
+            return False
+        self._seen[place] = (*before, open_bits)
+        self._visited += 1
+        return True
 
     def _step_back(self) -> int:
         """Takes back what was placed last and has an alternative. Returns the event after it; 0 if nothing is left."""
@@ -256,4 +299,4 @@ class _Search:
             for operation, call in zip(self._operations, self._calls, strict=True)
             if call < furthest and id(operation) not in placed
         )
-        return Verdict(is_linearizable, self._part, prefix, unplaced, culprit, len(self._seen))
+        return Verdict(is_linearizable, self._part, prefix, unplaced, culprit, self._visited)

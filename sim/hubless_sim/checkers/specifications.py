@@ -39,6 +39,9 @@ class RegisterSpec:
             return op_input.value
         return state if op_output is UNKNOWN or op_output == state else REJECTED
 
+    def stays_quiet(self, op_input: Write | Read) -> bool:
+        return isinstance(op_input, Read)
+
 
 @dataclass(frozen=True, slots=True)
 class Submit:
@@ -130,6 +133,10 @@ class TaskSpec:
                 return state if op_output is UNKNOWN else self._end(state, op_output)
             case Status():
                 return state if op_output is UNKNOWN else self._status(state, op_output)
+
+    def stays_quiet(self, op_input: Question) -> bool:
+        """A cancellation that comes too early would have come to something later."""
+        return not isinstance(op_input, Cancel)
 
     def _cancel(self, state: TaskState, is_cancelled: object) -> TaskState | Mark:
         if is_cancelled is UNKNOWN:
