@@ -54,19 +54,18 @@ class Scheduler(Protocol):
 class _Shard:
     """What the records of one shard add up to."""
 
-    __slots__ = ("damage", "entries", "snapshot", "term", "vote")
+    __slots__ = ("damage", "entries", "hard", "snapshot")
 
-    def __init__(self) -> None:
-        self.term = 0
-        self.vote = ""
+    def __init__(self, shard: int) -> None:
+        self.hard = HardState(shard, 0, "")
         self.snapshot: Snapshot | None = None
         self.entries: list[Entry] = []
         self.damage = ""
 
     def apply(self, record: Record) -> None:
         match record:
-            case HardState(term=term, vote=vote):
-                self.term, self.vote = term, vote
+            case HardState():
+                self.hard = record
             case Entries(entries=entries):
                 self._replace(entries)
             case Snapshot(index=index, keeps_log=keeps_log):
@@ -127,11 +126,13 @@ class Contents:
         return tuple(
             Recovered(
                 shard=number,
-                term=shard.term,
-                vote=shard.vote,
+                term=shard.hard.term,
+                vote=shard.hard.vote,
                 snapshot=shard.snapshot,
                 entries=tuple(shard.entries),
                 damage=shard.damage,
+                floor_index=shard.hard.floor_index,
+                floor_term=shard.hard.floor_term,
             )
             for number, shard in sorted(self._shards.items())
         )
@@ -142,7 +143,7 @@ class Contents:
         if shard is None:
             return Extent(0, "", 0, 0, "")
         floor = 0 if shard.snapshot is None else shard.snapshot.index
-        return Extent(shard.term, shard.vote, floor, floor + len(shard.entries), shard.damage)
+        return Extent(shard.hard.term, shard.hard.vote, floor, floor + len(shard.entries), shard.damage)
 
     def term_at(self, number: int, index: int) -> int | None:
         """The term of an entry of a shard; None if it is not among those after the snapshot."""
@@ -153,7 +154,10 @@ class Contents:
         return shard.entries[place].term if 0 <= place < len(shard.entries) else None
 
     def _shard(self, number: int) -> _Shard:
-        return self._shards.setdefault(number, _Shard())
+        shard = self._shards.get(number)
+        if shard is None:
+            shard = self._shards[number] = _Shard(number)
+        return shard
 
 
 class _Pending:

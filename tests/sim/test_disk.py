@@ -92,9 +92,10 @@ def test_a_snapshot_keeps_the_entries_after_it_unless_it_came_from_the_owner() -
     assert (now.snapshot, [entry.term for entry in now.entries]) == (foreign, [4])
 
 
-def test_forgetting_a_shard_leaves_its_term_and_vote() -> None:
-    now = recovered_of(HardState(3, 7, "n1"), entries(1, shard=3), Snapshot(3, 1, 1, TRIO, b""), Forget(3))
-    assert now == {3: Recovered(shard=3, term=7, vote="n1")}
+def test_forgetting_a_shard_leaves_its_hard_state() -> None:
+    hard = HardState(3, 7, "n1", 9, 6)
+    now = recovered_of(hard, entries(1, shard=3), Snapshot(3, 1, 1, TRIO, b""), Forget(3))
+    assert now == {3: Recovered(shard=3, term=7, vote="n1", floor_index=9, floor_term=6)}
 
 
 @pytest.mark.parametrize(
