@@ -72,11 +72,14 @@ class Keeping:
             else:
                 self.owner.place(now_ns, place, out)
             return
+        known = self._replicas.owner(shard)
+        if known is not None:
+            self._view.learn_owner(shard, known[1], known[0])
         owner = self._view.owner_of_shard(shard) or ""
         trail = take_hop(place.trail, self._me)
         if owner in ("", self._me) or place.gateway == self._me or not isinstance(trail, tuple):
-            known = "" if owner == self._me else owner
-            moved = Moved(place.task, self._view.term_of_shard(shard) if known else 0, known)
+            elsewhere = "" if owner == self._me else owner
+            moved = Moved(place.task, self._view.term_of_shard(shard) if elsewhere else 0, elsewhere)
             out.append(ToPeer(place.gateway, moved))
         else:
             out.append(ToPeer(owner, msgspec.structs.replace(place, trail=trail)))

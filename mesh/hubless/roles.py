@@ -289,7 +289,7 @@ class Roles:
             case Taken(task=task):
                 self._gateway.taken(node, task, out)
             case Moved():
-                self._gateway.moved(now_ns, message, out)
+                self._gateway.moved(now_ns, node, message, out)
             case Owns(led=led):
                 news = [shard for shard, term in led if self._view.learn_owner(shard, term, node)]
                 self._gateway.owners_changed(now_ns, news, out)

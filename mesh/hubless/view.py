@@ -232,6 +232,12 @@ class View:
         self._owners[shard] = (term, node)
         return True
 
+    def doubt_owner(self, shard: int, node: str) -> None:
+        """The node itself says that it does not own the shard, or not yet."""
+        term, owner = self._owners.get(shard, (0, ""))
+        if owner == node:
+            self._owners[shard] = (term - 1, "")  # it may come to own the shard in that very term
+
     def term_of_shard(self, shard: int) -> int:
         """The newest term in which an owner of the shard was heard of; 0 if none was."""
         return self._owners.get(shard, (0, ""))[0]

@@ -171,25 +171,27 @@ class Gateway:
             pending.wants_receipt = False
             out.append(ToClient(pending.route, Accepted(task)))
 
-    def moved(self, now_ns: int, moved: Moved, out: list[NodeEffect]) -> None:
+    def moved(self, now_ns: int, node: str, moved: Moved, out: list[NodeEffect]) -> None:
         """The node that was asked does not own the task's shard; perhaps it knows who does."""
         pending = self._pending.get(moved.task)
         if pending is None or not pending.is_kept:
             return
-        self._view.learn_owner(shard_of_task(moved.task), moved.term, moved.owner)
-        owner = self._view.owner_of_shard(shard_of_task(moved.task)) or ""
-        is_news = owner not in ("", pending.owner)
+        self._view.doubt_owner(shard_of_task(moved.task), node)
+        shard = shard_of_task(moved.task)
+        is_news = self._view.learn_owner(shard, moved.term, moved.owner)
+        if is_news and self._view.owner_of_shard(shard) not in (None, pending.owner):
+            self.owners_changed(now_ns, (shard,), out)  # the owner's own word will be no news any more
+            return
         pending.owner = ""
-        if is_news:
-            self._place(now_ns, moved.task, pending, out)
-        elif pending.resend_ns > now_ns + _HOMELESS_NS:
+        if pending.resend_ns > now_ns + _HOMELESS_NS:
             self._look_again(now_ns, moved.task, pending, _HOMELESS_NS)
 
     def cancel(self, task: bytes, out: list[NodeEffect]) -> None:
         """Drops a task that its client no longer waits for."""
         pending = self._forget(task)
-        if pending is not None and pending.owner:
-            out.append(ToPeer(pending.owner, Withdraw(task)))
+        owner = "" if pending is None else pending.owner if pending.is_kept else self._me
+        if owner:
+            out.append(ToPeer(owner, Withdraw(task)))
 
     def owners_changed(self, now_ns: int, shards: Collection[int], out: list[NodeEffect]) -> None:
         """These shards have other owners: what waits for them is placed there."""
