@@ -3,8 +3,10 @@
     python -m benchmarks.tasks --nodes 3 --json
 
 One in flight measures latency, many in flight throughput; both go to all nodes in turn, each with one worker
-process. The rounds alternate, so that drift of a shared machine hits both, and medians are reported with the
-lowest and highest round. The client is this process, on the same cores as everything else.
+process. Durable tasks are kept by their shards (three replicas, on disk before the receipt), ephemeral ones by nobody.
+The rounds alternate, so that drift of a shared machine hits all, and medians are reported with the lowest and highest
+round. The client is this process, on the same cores as everything else. Bytes and messages are those that nodes send
+to one another for durable tasks with many in flight: payloads, log and beats.
 """
 
 import argparse
@@ -16,11 +18,17 @@ from typing import Any
 
 import trio
 
-from benchmarks._local import conclude, started
+from benchmarks._local import Traffic, at_rest, conclude, started, traffic_of
 from hubless import Mesh, connect
 from hubless.demo.processes import local_mesh
 
-BOUNDS = {"ephemeral_per_s": (">=", 8_000), "ephemeral_p50_ms": ("<=", 0.7)}
+BOUNDS = {
+    "durable_per_s": (">=", 5_000),
+    "durable_p50_ms": ("<=", 2.5),
+    "ephemeral_per_s": (">=", 8_000),
+    "ephemeral_p50_ms": ("<=", 0.7),
+}
+KINDS = {"durable": "replicated", "ephemeral": "none"}
 WARM_UP = 2_000
 
 
@@ -34,41 +42,54 @@ def main() -> None:
     parser.add_argument("--single", type=int, default=2_000, help="calls of a latency round")
     parser.add_argument("--bytes", type=int, default=1_024)
     parser.add_argument("--agent", choices=["echo", "echo_in_thread"], default="echo")
+    parser.add_argument("--folder", help="where the nodes keep their data; a temporary directory there")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     conclude(trio.run(_measure, arguments), as_json=arguments.json)
 
 
 async def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         async with local_mesh(lambda _node, _event: None) as mesh:
             nodes = await started(mesh, Path(folder), arguments.nodes)
             async with connect(*(node.work for node in nodes)) as client:
+                await at_rest(client)
                 return await _rounds(client, arguments)
 
 
 async def _rounds(client: Mesh, arguments: argparse.Namespace) -> dict[str, Any]:
     payload = "x" * (arguments.bytes - 2)
-    await _many(client, payload, WARM_UP, arguments)
-    rates: list[float] = []
-    latencies: list[list[float]] = []
+    rates: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    p50s: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    p99s: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    traffic = Traffic()
+    for kind in KINDS:
+        await _many(client, payload, WARM_UP, kind, arguments)
     for _ in range(arguments.rounds):
-        latencies.append(await _one_at_a_time(client, payload, arguments))
-        rates.append(await _many(client, payload, arguments.calls, arguments))
-    p50s = [_percentile(round_, 0.5) for round_ in latencies]
-    p99s = [_percentile(round_, 0.99) for round_ in latencies]
-    figures = {
-        "ephemeral_per_s": round(statistics.median(rates)),
-        "ephemeral_p50_ms": round(statistics.median(p50s), 3),
-        "ephemeral_p99_ms": round(statistics.median(p99s), 3),
-    }
+        for kind in KINDS:
+            latencies = await _one_at_a_time(client, payload, kind, arguments)
+            p50s[kind].append(_percentile(latencies, 0.5))
+            p99s[kind].append(_percentile(latencies, 0.99))
+            before = await traffic_of(client)
+            rates[kind].append(await _many(client, payload, arguments.calls, kind, arguments))
+            if kind == "durable":
+                traffic += await traffic_of(client) - before
+    figures: dict[str, Any] = {}
+    spread: dict[str, list[float]] = {}
+    for kind in KINDS:
+        for name, values, digits in (
+            (f"{kind}_per_s", rates[kind], 0),
+            (f"{kind}_p50_ms", p50s[kind], 3),
+            (f"{kind}_p99_ms", p99s[kind], 3),
+        ):
+            figures[name] = round(statistics.median(values), digits)
+            spread[name] = [round(min(values), digits), round(max(values), digits)]
+    tasks = arguments.rounds * arguments.calls
+    figures["bytes_per_task"] = round(traffic.bytes / tasks)
+    figures["messages_per_task"] = round(traffic.messages / tasks, 2)
     return figures | {
         "met": {name: _is_met(figures[name], *bound) for name, bound in BOUNDS.items()},
-        "spread": {
-            "ephemeral_per_s": [round(min(rates)), round(max(rates))],
-            "ephemeral_p50_ms": [round(min(p50s), 3), round(max(p50s), 3)],
-            "ephemeral_p99_ms": [round(min(p99s), 3), round(max(p99s), 3)],
-        },
+        "spread": spread,
         "nodes": arguments.nodes,
         "in_flight": arguments.in_flight,
         "agent": arguments.agent,
@@ -76,24 +97,27 @@ async def _rounds(client: Mesh, arguments: argparse.Namespace) -> dict[str, Any]
     }
 
 
-async def _one_at_a_time(client: Mesh, payload: str, arguments: argparse.Namespace) -> list[float]:
+async def _one_at_a_time(
+    client: Mesh, payload: str, kind: str, arguments: argparse.Namespace
+) -> list[float]:
     """Latencies in ms."""
     latencies = []
     for _ in range(arguments.single):
         start = time.perf_counter()
-        answer = await client.call(arguments.agent, payload)
+        answer = await client.call(arguments.agent, payload, durability=KINDS[kind])
         latencies.append((time.perf_counter() - start) * 1_000)
         if answer != payload:
             raise SystemExit("an answer is not the echo of its call")
     return latencies
 
 
-async def _many(client: Mesh, payload: str, calls: int, arguments: argparse.Namespace) -> float:
+async def _many(client: Mesh, payload: str, calls: int, kind: str, arguments: argparse.Namespace) -> float:
     """Calls per second."""
     start = time.perf_counter()
     answers = 0
+    payloads = (payload for _ in range(calls))
     async for answer in client.map(
-        arguments.agent, (payload for _ in range(calls)), in_flight=arguments.in_flight
+        arguments.agent, payloads, in_flight=arguments.in_flight, durability=KINDS[kind]
     ):
         if answer != payload:
             raise SystemExit("an answer is not the echo of its call")

@@ -55,8 +55,12 @@ class Sockets:
     gossip_peers: Outbound
 
     def counters(self) -> dict[str, int]:
-        """Frames that could not be sent: to clients that are gone, and to peers with full queues."""
+        """What was sent to other nodes' work sockets, and frames that could not be: to clients that are gone, and to
+        peers with full queues.
+        """
         return {
+            "frames_sent": self.work_peers.frames_sent,
+            "bytes_sent": self.work_peers.bytes_sent,
             "answers_dropped": self.work.unroutable,
             "work_refused": self.work_peers.refused,
             "gossip_refused": self.gossip_peers.refused,

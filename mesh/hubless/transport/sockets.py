@@ -122,6 +122,8 @@ class Outbound:
         self._most = connections
         self._sockets: OrderedDict[Address, zmq.Socket[bytes]] = OrderedDict()
         self.refused = 0
+        self.frames_sent = 0
+        self.bytes_sent = 0
 
     def __len__(self) -> int:
         return len(self._sockets)
@@ -141,6 +143,8 @@ class Outbound:
         except zmq.ZMQError:
             self.refused += 1
             return False
+        self.frames_sent += 1
+        self.bytes_sent += sum(map(len, parts))
         return True
 
     def refusals(self) -> Iterator[list[bytes]]:
