@@ -7,10 +7,11 @@ import pytest
 from hubless.effects import NodeEffect, ToClient, ToPeer
 from hubless.guard import Admission
 from hubless.guard.admission import AdmissionConfig
-from hubless.placement import mint_task_id, shard_of_key
+from hubless.meta import Offer
+from hubless.placement import mint_task_id, shard_of_key, shard_of_task
 from hubless.tasks import Gateway
 from hubless.view import View
-from hubless.wire import Answer, Place, Settled, Submit, Withdraw
+from hubless.wire import Accepted, Answer, Durability, Moved, Place, Refused, Settled, Submit, Withdraw
 from hubless_agents import Effect, Failure
 from hubless_gossip import Condition, Member
 
@@ -24,10 +25,13 @@ def task_of(shard: int, number: int = 0) -> bytes:
 
 
 class Room:
-    """A gateway on n0 in a mesh of n0, n1, n2, and what it said last."""
+    """A gateway on n0. Of the sixteen shards the first is owned by n0, the next by n1, and so on round the members."""
 
-    def __init__(self, view: View, admission: Admission | None = None) -> None:
+    def __init__(self, view: View, admission: Admission | None = None, *, term: int = 1) -> None:
         self.view = view
+        nodes = [known.member.node for known in view.known()]
+        for shard in range(16 if term else 0):
+            view.learn_owner(shard, term, nodes[shard % len(nodes)])
         self.gateway = Gateway(
             me="n0", view=view, shards=16, payload_bytes=100, admission=admission or Admission()
         )
@@ -45,46 +49,42 @@ class Room:
         return out
 
     def owned_by(self, node: str, number: int = 0) -> bytes:
-        shard = next(shard for shard in range(16) if self.view.owner_of_shard(shard) == node)
-        return task_of(shard, number)
+        return task_of(self.view.owned(node)[0], number)
+
+    def owns(self, node: str, term: int, *tasks: bytes, now_ns: int = 0) -> list[NodeEffect]:
+        """A node has become the owner of these tasks' shards, as it says itself."""
+        out: list[NodeEffect] = []
+        shards = [shard_of_task(task) for task in tasks]
+        news = [shard for shard in shards if self.view.learn_owner(shard, term, node)]
+        self.gateway.owners_changed(now_ns, news, out)
+        return out
+
+    def moved(self, node: str, task: bytes, term: int = 0, owner: str = "") -> list[NodeEffect]:
+        """A node that was asked says that it is not the owner."""
+        out: list[NodeEffect] = []
+        self.gateway.moved(0, node, Moved(task, term, owner), out)
+        return out
+
+    def taken(self, owner: str, task: bytes) -> list[NodeEffect]:
+        out: list[NodeEffect] = []
+        self.gateway.taken(owner, task, out)
+        return out
+
+    def cancel(self, task: bytes) -> list[NodeEffect]:
+        out: list[NodeEffect] = []
+        self.gateway.cancel(task, out)
+        return out
 
     def tick(self, now_ns: int) -> list[NodeEffect]:
         out: list[NodeEffect] = []
         self.gateway.tick(now_ns, out)
         return out
 
-    def settle(self, task: bytes, failure: Failure | None = None) -> list[NodeEffect]:
+    def settle(self, task: bytes, failure: Failure | None = None, attempt: int = 1) -> list[NodeEffect]:
         out: list[NodeEffect] = []
         payload = b"2" if failure is None else None
-        self.gateway.settled(Settled(task, payload, failure, "n1", 1), out)
+        self.gateway.settled(Settled(task, payload, failure, "n1", attempt), out)
         return out
-
-    def gone(self, node: str, now_ns: int = 0) -> list[NodeEffect]:
-        out: list[NodeEffect] = []
-        self.gateway.place_again(now_ns, node, out)
-        return out
-
-
-def test_similar_names_are_looked_for_once_per_unknown_agent(
-    room: Room, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    looks: list[str] = []
-
-    def looked(agent: str, known: list[str], n: int) -> list[str]:
-        looks.append(agent)
-        return known[:n]
-
-    monkeypatch.setattr("difflib.get_close_matches", looked)
-    for number in range(10):
-        room.submit(room.owned_by("n1", number), agent="ecko")
-    assert looks == ["ecko"]
-
-
-def test_a_repetition_is_meant_for_the_process_that_was_asked_first(room: Room) -> None:
-    task = room.owned_by("n1")
-    ((_, first),) = places(room.submit(task))
-    ((_, second),) = places(room.tick(2_000 * MS))
-    assert (first.boot, second.boot) == (0, 1)
 
 
 @pytest.fixture
@@ -120,6 +120,21 @@ def test_an_outcome_is_told_once(room: Room) -> None:
     room.submit(task)
     room.settle(task)
     assert room.settle(task) == []
+
+
+def test_similar_names_are_looked_for_once_per_unknown_agent(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+
+    def looked(agent: str, known: list[str], n: int) -> list[str]:
+        looks.append(agent)
+        return known[:n]
+
+    monkeypatch.setattr("difflib.get_close_matches", looked)
+    for number in range(10):
+        room.submit(room.owned_by("n1", number), agent="ecko")
+    assert looks == ["ecko"]
 
 
 def test_a_submission_that_comes_again_moves_to_the_new_connection(room: Room) -> None:
@@ -167,25 +182,73 @@ def test_a_submission_without_deadline_gets_that_of_all_attempts_of_the_agent(ro
 def test_a_cancelled_task_is_withdrawn_and_never_answered(room: Room) -> None:
     task = room.owned_by("n1")
     room.submit(task)
-    out: list[NodeEffect] = []
-    room.gateway.cancel(task, out)
-    assert out == [ToPeer("n1", Withdraw(task))]
+    assert room.cancel(task) == [ToPeer("n1", Withdraw(task))]
     assert room.settle(task) == []
+    assert room.cancel(task) == []
 
 
-def test_tasks_of_a_dead_owner_are_placed_with_the_next_at_once(
+def test_a_task_that_no_shard_keeps_is_owned_here(room: Room) -> None:
+    task = room.owned_by("n1")
+    ((node, place),) = places(room.submit(task, durability=Durability.NONE))
+    assert (node, place.is_kept) == ("n0", False)
+    assert room.owns("n2", 2, task) == [], "whoever owns the shard"
+    assert room.moved("n1", task, 3, "n2") == []
+    assert room.cancel(task) == [ToPeer("n0", Withdraw(task))]
+
+
+@pytest.mark.parametrize(
+    ("durability", "agent", "expected"),
+    [
+        (Durability.OF_AGENT, "echo", True),
+        (Durability.OF_AGENT, "fleeting", False),
+        (Durability.REPLICATED, "fleeting", True),
+        (Durability.NONE, "echo", False),
+    ],
+)
+def test_who_keeps_a_task_says_the_call_or_else_its_agent(
+    view_of: Callable[..., View],
+    member: Callable[..., Member],
+    durability: Durability,
+    agent: str,
+    expected: bool,
+) -> None:
+    offers = (Offer("echo", "1", 1, 5_000, 2), Offer("fleeting", "1", 1, 5_000, 2, is_kept=False))
+    room = Room(view_of(member("n0", offers=offers)))
+    ((_, place),) = places(room.submit(task_of(1), agent=agent, durability=durability))
+    assert place.is_kept is expected
+
+
+# -- owners that change -------------------------------------------------------------------------------
+
+
+def test_tasks_of_a_shard_are_placed_with_its_next_owner_as_soon_as_there_is_one(
     room: Room, member: Callable[..., Member]
 ) -> None:
     task, other = room.owned_by("n1"), room.owned_by("n2")
     room.submit(task)
     room.submit(other)
     room.view.learn(member("n1", condition=Condition.DEAD))
-    ((node, place),) = places(room.gone("n1"))
-    assert node in ("n0", "n2")
-    assert (place.task, place.again, place.once) == (task, True, False)
+    room.gateway.owner_gone("n1")
+    ((node, place),) = places(room.owns("n2", 2, task))
+    assert (node, place.task, place.again, place.once) == ("n2", task, False, False)
 
 
-def test_a_task_stays_with_an_owner_that_is_well_when_the_ring_changes(
+def test_news_that_are_old_place_nothing(room: Room) -> None:
+    task = room.owned_by("n1")
+    room.submit(task)
+    assert places(room.owns("n2", 2, task))
+    assert room.owns("n1", 2, task) == []
+    assert room.owns("n1", 1, task) == []
+
+
+def test_an_owner_that_was_deposed_and_owns_again_is_told_again(room: Room) -> None:
+    """It has forgotten meanwhile who waits for the outcome."""
+    task = room.owned_by("n1")
+    room.submit(task)
+    assert [node for node, _ in places(room.owns("n1", 2, task))] == ["n1"]
+
+
+def test_a_task_stays_with_its_owner_when_the_ring_changes(
     room: Room, view_of: Callable[..., View], member: Callable[..., Member]
 ) -> None:
     task = room.owned_by("n1")
@@ -197,47 +260,142 @@ def test_a_task_stays_with_an_owner_that_is_well_when_the_ring_changes(
     assert [node for node, _ in places(room.tick(1 * S))] == ["n1"]
 
 
-@pytest.mark.parametrize(("agent", "stays"), [("echo", False), ("once", True)])
-def test_a_task_of_an_owner_in_doubt_moves_unless_it_may_run_only_once(
-    room: Room, member: Callable[..., Member], agent: str, stays: bool
-) -> None:
-    task = room.owned_by("n1")
-    room.submit(task, agent=agent)
-    room.view.learn(member("n1", condition=Condition.BUSY))
-    ((node, place),) = places(room.tick(1 * S))
-    assert (node == "n1") is stays
-    assert place.again is not stays
-    assert place.once is stays
-
-
-def test_an_owner_that_handed_the_task_on_is_replaced_by_the_one_that_took_it(room: Room) -> None:
+def test_who_handed_a_task_on_is_replaced_by_who_took_it(room: Room) -> None:
     task = room.owned_by("n1")
     room.submit(task)
-    room.gateway.taken("n2", task)
-    ((node, place),) = places(room.tick(1 * S))
-    assert (node, place.again) == ("n2", False)
+    room.taken("n2", task)
+    assert room.cancel(task) == [ToPeer("n2", Withdraw(task))]
 
 
-def test_without_any_owner_a_task_waits_for_a_ring(
+def test_a_task_moves_to_the_owner_that_the_asked_node_knows(room: Room) -> None:
+    task = room.owned_by("n1")
+    room.submit(task)
+    assert [node for node, _ in places(room.moved("n1", task, 2, "n2"))] == ["n2"]
+
+
+def test_all_tasks_of_a_shard_move_when_one_of_them_finds_its_next_owner(room: Room) -> None:
+    """The owner's own word comes later, or not at all, and is no news then."""
+    tasks = [room.owned_by("n1", number) for number in range(3)]
+    for task in tasks:
+        room.submit(task)
+    moved = places(room.moved("n1", tasks[0], 2, "n2"))
+    assert {(node, place.task) for node, place in moved} == {("n2", task) for task in tasks}
+
+
+def test_nodes_that_point_at_each_other_are_not_asked_in_a_circle(room: Room) -> None:
+    task = room.owned_by("n1")
+    room.submit(task)
+    asked = [node for node, _ in places(room.moved("n1", task, 2, "n2"))]
+    asked += [node for node, _ in places(room.moved("n2", task, 1, "n1"))]
+    asked += [node for node, _ in places(room.moved("n1", task, 1, "n2"))]
+    assert asked == ["n2"]
+    assert len(places(room.tick(150 * MS))) == 1, "a little later one of them is asked again"
+
+
+def test_an_owner_that_is_not_ready_yet_is_asked_again_when_it_is(room: Room) -> None:
+    task = room.owned_by("n1")
+    room.submit(task)
+    assert room.moved("n1", task) == []
+    assert [node for node, _ in places(room.owns("n1", 1, task))] == ["n1"]
+
+
+def test_who_points_at_the_dead_points_at_nobody(room: Room, member: Callable[..., Member]) -> None:
+    task = room.owned_by("n1")
+    room.submit(task)
+    room.view.learn(member("n2", condition=Condition.DEAD))
+    assert room.moved("n1", task, 2, "n2") == []
+
+
+def test_while_nobody_is_known_to_own_a_shard_its_replicas_are_asked_in_turn(
     view_of: Callable[..., View], member: Callable[..., Member]
 ) -> None:
-    leaving = view_of(member("n0", weight=0), member("n1", weight=0))
-    room = Room(leaving)
-    task = task_of(3)
-    assert room.submit(task) == []
-    leaving.learn(member("n1"))
-    leaving.ring_built(view_of(member("n1")).ring)
-    assert [node for node, _ in places(room.gone(""))] == ["n1"]
+    room = Room(view_of(member("n0"), member("n1"), member("n2")), term=0)
+    task = task_of(shard_of_key("k", 16))
+    asked = [node for node, _ in places(room.submit(task, key="k"))]
+    for turn in range(1, 6):
+        room.moved(asked[-1], task)
+        asked += [node for node, _ in places(room.tick(turn * 150 * MS))]
+    assert (len(asked), set(asked)) == (6, {"n0", "n1", "n2"})
+    ((node, _),) = places(room.owns("n2", 1, task))
+    assert node == "n2"
 
 
-def test_without_any_owner_a_task_expires_without_effect(
+def test_a_task_without_a_key_is_steered_to_a_shard_that_can_be_reached(
+    room: Room, member: Callable[..., Member]
+) -> None:
+    task = room.owned_by("n1")
+    room.view.learn(member("n1", condition=Condition.DEAD))
+    (effect,) = room.submit(task)
+    assert isinstance(effect, ToClient)
+    assert isinstance(effect.message, Refused)
+    assert (effect.message.code, effect.message.task) == ("no_quorum", task)
+    assert (len(room.gateway), room.gateway.counters.steered) == (0, 1)
+
+
+def test_steered_tasks_take_no_room(view_of: Callable[..., View], member: Callable[..., Member]) -> None:
+    room = Room(view_of(member("n0")), Admission(AdmissionConfig(total=1)), term=0)
+    for number in range(5):
+        room.submit(task_of(1, number))
+    assert room.gateway.counters.steered == 5
+
+
+@pytest.mark.parametrize("fields", [{"again": True}, {"durability": Durability.NONE}])
+def test_what_may_be_somewhere_or_needs_no_shard_is_not_steered(
+    view_of: Callable[..., View], member: Callable[..., Member], fields: dict[str, object]
+) -> None:
+    room = Room(view_of(member("n0")), term=0)
+    room.submit(task_of(1), **fields)
+    assert len(room.gateway) == 1
+
+
+def test_a_task_that_nobody_could_be_asked_about_expires_without_effect(
     view_of: Callable[..., View], member: Callable[..., Member]
 ) -> None:
-    room = Room(view_of(member("n0", weight=0)))
-    room.submit(task_of(3), deadline_ms=100)
+    room = Room(view_of(member("n0", weight=0)), term=0)
+    assert room.submit(task_of(shard_of_key("k", 16)), key="k", deadline_ms=100) == []
     told = answer(room.tick(200 * MS))
     assert told.failure is not None
-    assert told.failure.effect is Effect.NONE
+    assert (told.failure.code, told.failure.effect) == ("expired", Effect.NONE)
+
+
+# -- receipts -----------------------------------------------------------------------------------------
+
+
+def test_a_receipt_is_given_once_when_the_owner_has_given_its_own(room: Room) -> None:
+    task = room.owned_by("n1")
+    ((_, place),) = places(room.submit(task, receipt=True))
+    assert place.receipt
+    assert room.taken("n1", task) == [ToClient(ROUTE, Accepted(task))]
+    assert room.taken("n1", task) == []
+    ((_, again),) = places(room.owns("n2", 2, task))
+    assert not again.receipt
+
+
+def test_a_receipt_is_given_to_none_who_did_not_ask(room: Room) -> None:
+    task = room.owned_by("n1")
+    ((_, place),) = places(room.submit(task))
+    assert not place.receipt
+    assert room.taken("n1", task) == []
+    assert room.taken("n1", task_of(7)) == []
+
+
+def test_a_client_that_comes_back_gets_its_receipt(room: Room) -> None:
+    task = room.owned_by("n1")
+    room.submit(task, receipt=True)
+    assert room.submit(task, receipt=True) == []
+    assert room.taken("n1", task) == [ToClient(ROUTE, Accepted(task))]
+    assert room.submit(task, receipt=True) == [ToClient(ROUTE, Accepted(task))]
+    assert room.submit(task) == []
+
+
+def test_a_receipt_is_still_wanted_from_the_next_owner(room: Room) -> None:
+    task = room.owned_by("n1")
+    room.submit(task, receipt=True)
+    ((_, place),) = places(room.owns("n2", 2, task))
+    assert place.receipt
+
+
+# -- refusals -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -287,9 +445,19 @@ def test_a_submission_that_was_taken_before_is_placed_though_nobody_offers_its_a
 def test_a_failure_of_a_task_that_was_with_another_owner_is_never_without_effect(room: Room) -> None:
     task = room.owned_by("n1")
     room.submit(task, again=True)
-    told = answer(room.settle(task, Failure(code="overloaded", message="full", retry_after_ms=7)))
+    told = answer(room.settle(task, Failure(code="overloaded", message="full", retry_after_ms=7), attempt=0))
     assert told.failure is not None
     assert (told.failure.effect, told.failure.retry_after_ms) == (Effect.MAYBE, 7)
+
+
+def test_a_log_that_has_attempts_of_a_task_has_all_of_them(room: Room) -> None:
+    """So its word on their effects is good, wherever the task was before; nobody's memory is as good."""
+    failure = Failure(code="overloaded", message="full")
+    kept, fleeting = room.owned_by("n1", 1), room.owned_by("n1", 2)
+    room.submit(kept, again=True)
+    room.submit(fleeting, again=True, durability=Durability.NONE)
+    told = [answer(room.settle(task, failure)).failure for task in (kept, fleeting)]
+    assert [failure and failure.effect for failure in told] == [Effect.NONE, Effect.MAYBE]
 
 
 def test_too_many_tasks_are_refused_with_a_time_to_come_back(
