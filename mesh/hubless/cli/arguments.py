@@ -18,3 +18,14 @@ def check_arguments(*, timeout: float | None = None, **names: str) -> None:
             check_name(field, name)
     except ValueError as problem:
         raise CommandError(str(problem), kind="bad_argument") from problem
+
+
+def check_is_kept(durability: str | None, option: str) -> None:
+    """Checks that what is to be found again (`option`, "" if nothing is) is kept by somebody.
+
+    Raises:
+        CommandError: it is not.
+    """
+    if option and durability == "none":
+        text = f"{option} needs a task that the mesh keeps: leave it out, or --durability none"
+        raise CommandError(text, kind="bad_argument")

@@ -8,11 +8,12 @@ import time
 import click
 import msgspec
 
-from hubless.cli.arguments import check_arguments
+from hubless.cli.arguments import check_arguments, check_is_kept
 from hubless.cli.exits import CommandError, Exit, of_failure, report
-from hubless.cli.options import at_option, json_option
+from hubless.cli.options import at_option, durability_option, json_option
 from hubless.cli.screen import print_json
 from hubless.client import connect_blocking
+from hubless.client.arguments import DurabilityName
 
 
 def checked_json(text: str) -> bytes:
@@ -40,6 +41,19 @@ def checked_json(text: str) -> bytes:
 @click.option(
     "--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds to wait for the answer."
 )
+@durability_option
+@click.option(
+    "--idempotency-key",
+    default="",
+    metavar="KEY",
+    help="Names the task: calls with the same name, from anywhere, are one task.",
+)
+@click.option(
+    "--wait-for-quorum/--no-wait-for-quorum",
+    default=True,
+    show_default=True,
+    help="With a key: wait while no majority of its shard can be reached, or fail at once.",
+)
 @click.option("--trace", is_flag=True, help="Show the agent's traceback if it raised.")
 @json_option
 def command(
@@ -49,15 +63,27 @@ def command(
     at: tuple[str, ...],
     key: str,
     timeout: float | None,
+    durability: DurabilityName | None,
+    idempotency_key: str,
+    wait_for_quorum: bool,
     trace: bool,
     as_json: bool,
 ) -> Exit:
     """Call AGENT with the payload JSON ("-" reads it from stdin) and print its answer."""
-    check_arguments(agent=agent, key=key, timeout=timeout)
+    check_arguments(agent=agent, key=key, idempotency_key=idempotency_key, timeout=timeout)
+    check_is_kept(durability, "--idempotency-key" if idempotency_key else "")
     body = checked_json(sys.stdin.read() if payload == "-" else payload)
     with connect_blocking(*at) as mesh:
         started = time.monotonic()
-        reply = mesh.reply(agent, body, key=key, timeout=timeout)
+        reply = mesh.reply(
+            agent,
+            body,
+            key=key,
+            timeout=timeout,
+            durability=durability,
+            idempotency_key=idempotency_key,
+            wait_for_quorum=wait_for_quorum,
+        )
         seconds = time.monotonic() - started
     if reply.failure is not None:
         error = of_failure(reply.failure, reached=reply.reached)

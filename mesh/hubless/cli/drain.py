@@ -22,7 +22,9 @@ _TELL_EVERY_S = 1.0
 @click.command(name="drain")
 @click.argument("node")
 @at_option
-@click.option("--wait/--no-wait", default=True, help="Wait until the node has left; this is what it does.")
+@click.option(
+    "--wait/--no-wait", default=True, show_default=True, help="Return when the node has left, or at once."
+)
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),

@@ -70,6 +70,10 @@ class Inputs:
         """The line number, from 1, of the input at `place`, from 0."""
         return self._numbers[place]
 
+    def name(self, place: int, prefix: str) -> str:
+        """The idempotency key of the input at `place`: the same in each run over the same file; "" without a prefix."""
+        return f"{prefix}:{self._numbers[place]}:{self.digest(place)}" if prefix else ""
+
     def digest(self, place: int) -> str:
         """Tells one input from another: 8 hex digits of SHA-256."""
         return hashlib.sha256(self._lines[place]).hexdigest()[:8]

@@ -63,7 +63,7 @@ def agent_option(command: Decorated) -> Decorated:
 
 def limit_option(command: Decorated) -> Decorated:
     """`--limit`: how many."""
-    limit = click.IntRange(1, 10_000)
+    limit = click.IntRange(1, 1_000)
     return click.option("--limit", type=limit, default=50, show_default=True, help="Show at most so many.")(
         command
     )

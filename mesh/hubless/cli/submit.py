@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,15 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from hubless.cli.arguments import check_arguments
+from hubless.cli.arguments import check_arguments, check_is_kept
+from hubless.cli.detach import Detached
 from hubless.cli.exits import CommandError, Exit
 from hubless.cli.ledger import Inputs, Ledger
 from hubless.cli.loop import run_trio
-from hubless.cli.options import at_option, json_option
+from hubless.cli.options import at_option, durability_option, json_option
 from hubless.cli.screen import print_json
 from hubless.client import Mesh, UnreachableError, connect
+from hubless.client.arguments import DurabilityName
 
 _FLUSH_S = 0.2
 _FILE = click.Path(path_type=Path)
@@ -29,11 +32,22 @@ _IN_FLIGHT = click.IntRange(1, 10_000)
 @click.option(
     "--input", "input_path", required=True, type=_FILE, metavar=_JSONL, help="One JSON value a line."
 )
-@click.option("--output", "output_path", required=True, type=_FILE, metavar=_JSONL, help="One record a line.")
+@click.option("--output", "output_path", type=_FILE, metavar=_JSONL, help="One record a line.")
+@click.option(
+    "--detach", is_flag=True, help="Print the id of each task once it is accepted, and wait for no answer."
+)
 @at_option
 @click.option("--in-flight", default=256, show_default=True, type=_IN_FLIGHT, help="Most tasks under way.")
 @click.option(
     "--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds of patience for each task."
+)
+@durability_option
+@click.option(
+    "--idempotency-key",
+    "prefix",
+    default="",
+    metavar="PREFIX",
+    help="Names the task of each line, so that no line runs as two tasks, however often this is repeated.",
 )
 @click.option("--restart", is_flag=True, help="Begin anew: overwrite the output.")
 @json_option
@@ -41,10 +55,13 @@ def command(
     *,
     agent: str,
     input_path: Path,
-    output_path: Path,
+    output_path: Path | None,
+    detach: bool,
     at: tuple[str, ...],
     in_flight: int,
     timeout: float | None,
+    durability: DurabilityName | None,
+    prefix: str,
     restart: bool,
     as_json: bool,
 ) -> Exit:
@@ -56,15 +73,37 @@ def command(
 
     An interrupted run goes on where its output ends, with the same command. "of" is a digest of the input line:
     an output is never continued with another input. When a node dies, its tasks go to the other nodes of --at.
+
+    With --detach there is no --output: the mesh keeps tasks and answers, see `mesh status ID`. --timeout is then the
+    time that each task has. The name of a line's task is PREFIX:LINE:DIGEST.
     """
-    check_arguments(agent=agent, timeout=timeout)
+    check_arguments(agent=agent, timeout=timeout, idempotency_key=prefix)
+    check_is_kept(durability, "--idempotency-key" if prefix else "--detach" if detach else "")
+    if detach == (output_path is not None):
+        text = (
+            "--detach writes no --output: leave one of them out"
+            if detach
+            else "give --output FILE.jsonl, or --detach"
+        )
+        raise CommandError(text, kind="bad_argument")
     inputs = Inputs.read(input_path)
+    if output_path is None:
+        detached = Detached(agent, inputs, deadline=timeout, prefix=prefix, as_json=as_json)
+        return run_trio(detached.run, at, in_flight)
     with Ledger(output_path, inputs, restart=restart) as ledger:
-        run = _Run(agent, inputs, ledger, quiet=as_json)
+        run = _Run(
+            agent,
+            inputs,
+            ledger,
+            timeout=timeout,
+            durability=durability,
+            prefix=prefix,
+            quiet=as_json,
+        )
         started = time.monotonic()
         try:
             if ledger.done < len(inputs):
-                run_trio(run.through_the_mesh, at, in_flight, timeout)
+                run_trio(run.through_the_mesh, at, in_flight)
         except KeyboardInterrupt as problem:
             raise _stopped(ledger, inputs, "interrupted", Exit.INTERRUPTED) from problem
         except UnreachableError as problem:
@@ -75,8 +114,21 @@ def command(
 class _Run:
     """One run over the rest of the inputs, with its progress bar."""
 
-    def __init__(self, agent: str, inputs: Inputs, ledger: Ledger, *, quiet: bool) -> None:
+    def __init__(
+        self,
+        agent: str,
+        inputs: Inputs,
+        ledger: Ledger,
+        *,
+        timeout: float | None,
+        durability: DurabilityName | None,
+        prefix: str,
+        quiet: bool,
+    ) -> None:
         self._agent = agent
+        self._timeout = timeout
+        self._durability = durability
+        self._prefix = prefix
         self._inputs = inputs
         self._ledger = ledger
         self._before = ledger.done
@@ -93,19 +145,28 @@ class _Run:
             disable=quiet or not stderr.is_terminal,
         )
 
-    async def through_the_mesh(self, at: tuple[str, ...], in_flight: int, timeout: float | None) -> None:
+    async def through_the_mesh(self, at: tuple[str, ...], in_flight: int) -> None:
         """Submits what has no record yet."""
         async with connect(*at) as mesh:
             with self._progress:
-                await self._submit(mesh, in_flight, timeout)
+                await self._submit(mesh, in_flight)
 
-    async def _submit(self, mesh: Mesh, in_flight: int, timeout: float | None) -> None:
+    async def _submit(self, mesh: Mesh, in_flight: int) -> None:
         bar = self._progress.add_task(
             self._agent, total=len(self._inputs), completed=self._ledger.done, rate="-"
         )
         begun = flushed = time.monotonic()
-        rest = self._inputs.after(self._ledger.done)
-        async for reply in mesh.stream(self._agent, rest, in_flight=in_flight, timeout=timeout, raw=True):
+        places = itertools.count(self._ledger.done)  # inputs are named in the order in which they are fed
+        replies = mesh.stream(
+            self._agent,
+            self._inputs.after(self._ledger.done),
+            timeout=self._timeout,
+            durability=self._durability,
+            idempotency_key=lambda _: self._inputs.name(next(places), self._prefix),
+            in_flight=in_flight,
+            raw=True,
+        )
+        async for reply in replies:
             if reply.failure is not None and not reply.reached:
                 raise UnreachableError(reply.failure.message, effect=reply.failure.effect)
             self._ledger.write(reply)

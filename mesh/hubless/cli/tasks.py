@@ -25,7 +25,7 @@ _STATES = ("queued", "running", "succeeded", "failed", "dead", "cancelled", "exp
 @limit_option
 @json_option
 def command(*, at: tuple[str, ...], state: str | None, agent: str | None, limit: int, as_json: bool) -> Exit:
-    """Show the tasks that the mesh keeps, the newest first, and how many are in which state.
+    """Show the tasks that the mesh keeps, the newest last, and how many are in which state.
 
     queued, running; succeeded, failed; dead: tried too often, see `mesh dead-letters`; cancelled; expired: not done by
     its deadline. Those that have ended are kept for a while. Tasks with durability "none" are not among them.
@@ -43,6 +43,6 @@ def command(*, at: tuple[str, ...], state: str | None, agent: str | None, limit:
     if told["tasks"]:
         screen.print(tasks_table(told["tasks"], names, time.time()))
         if len(told["tasks"]) >= limit:
-            screen.print(f"these are {limit}; see more with --limit", style="dim")
+            screen.print(f"these are the newest {limit}; see more with --limit", style="dim")
     print_silence(screen, told["silent"], names.of)
     return Exit.OK

@@ -13,14 +13,14 @@ _NAME_CHARS = 200
 _DURABILITIES = {None: Durability.OF_AGENT, "none": Durability.NONE, "replicated": Durability.REPLICATED}
 
 
-def check_name(field: str, name: str) -> None:
+def check_name(field: str, name: str, *, most: int = _NAME_CHARS) -> None:
     """Accepts what can travel as an agent's name, a key or the argument of a question.
 
     Raises:
         ValueError: too long, or not encodable (a lone surrogate, such as a byte of a command line that is not UTF-8).
     """
-    if len(name) > _NAME_CHARS:
-        raise ValueError(f"{field} has {len(name)} characters; at most {_NAME_CHARS} are allowed")
+    if len(name) > most:
+        raise ValueError(f"{field} has {len(name)} characters; at most {most} are allowed")
     try:
         name.encode()
     except UnicodeEncodeError as problem:

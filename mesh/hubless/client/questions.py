@@ -9,6 +9,8 @@ from hubless.client.arguments import check_name
 from hubless.client.gateways import Gateway, Gateways, Phase, Trouble, TroubleKind
 from hubless.wire import Ask, Told
 
+_ARGUMENT_CHARS = 1_000
+
 ORDERS = ("leave", "drain", "cancel", "retry", "fork")
 """Questions that change something: when the answer is lost, it may have happened."""
 
@@ -42,7 +44,7 @@ class Questions:
             ValueError: a question that no node could read.
         """
         check_name("what", what)
-        check_name("argument", argument)
+        check_name("argument", argument, most=_ARGUMENT_CHARS)
         gateway = self._gateways.choose() if address is None else self._gateways[address]
         self._asked += 1
         if gateway is None or gateway.phase is not Phase.UP:

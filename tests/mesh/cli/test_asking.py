@@ -106,6 +106,26 @@ def test_a_node_that_does_not_leave_is_an_error(mesh, last, words):
     assert words in err
 
 
+def test_drain_returns_when_the_node_has_left(mesh):
+    views = [[member("n1"), member("n2")]] * 3 + [[member("n1"), member("n2", "left")]]
+    code, out, _, asked = mesh("drain", "name-of-n2", views=views)
+    assert (code, out, asked) == (0, "node n2 is drained and has left\n", [("drain", "name-of-n2")])
+    assert json.loads(mesh("drain", "n2", "--json", views=views)[1]) == {"node": "n2", "condition": "left"}
+
+
+def test_drain_need_not_wait(mesh):
+    views = [[member("n1"), member("n2")]]
+    assert mesh("drain", "n2", "--no-wait", views=views)[:2] == (0, "node n2 was asked to drain\n")
+    told = json.loads(mesh("drain", "n2", "--no-wait", "--json", views=views)[1])
+    assert told == {"node": "n2", "condition": "draining"}
+
+
+def test_a_node_that_is_not_drained_in_time_is_an_error(mesh):
+    code, _, err, _ = mesh("drain", "n2", "--timeout", "0.15", views=[[member("n1"), member("n2")]])
+    assert code == 1
+    assert "n2 was asked to drain and is alive after 0.15 s" in err
+
+
 def test_members_shows_how_many_attempts_run(mesh):
     views = [[member("n1", load=3), member("n2", load=255)]]
     _, out, _, _ = mesh("members", views=views)
