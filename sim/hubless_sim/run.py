@@ -19,6 +19,9 @@ from hubless_sim.tape import Tape, check
 from hubless_sim.world import World
 
 
+_STEP_MS = 100
+
+
 class Result(msgspec.Struct, frozen=True):
     """The figures of a whole run.  ``found`` is what its kind of system has to show."""
 
@@ -63,6 +66,10 @@ class Run:
     def order(self, operation: Operation) -> Any:
         """What an operation is to the processes of the nodes that it names; None if nothing is handed to them."""
 
+    def is_over(self) -> bool:
+        """Whether nothing more is to be seen, although the tape goes on; asked every now and then."""
+        return False
+
     def violations(self) -> Sequence[str]:
         """What must hold at the end of any run and does not."""
         return ()
@@ -78,13 +85,14 @@ class Run:
         self.world.run_until(at_ms * MS)
 
     def finish(self) -> Result:
-        """Run to the end of the tape and sum up."""
-        self.advance_to_ms(self.tape.duration_ms)
+        """Run to the end of the tape, or until there is nothing more to see, and sum up."""
         world = self.world
+        while world.now_ns < self.tape.duration_ms * MS and not self.is_over():
+            self.advance_to_ms(min(world.now_ns // MS + _STEP_MS, self.tape.duration_ms))
         traffic = [world.traffic(index) for index in range(len(world))]
         return Result(
             digest=world.digest(),
-            virtual_s=self.tape.duration_ms / 1000,
+            virtual_s=world.now_ns / 1e9,
             events=world.events,
             messages=sum(each.messages_out for each in traffic),
             bytes=sum(each.bytes_out for each in traffic),

@@ -62,8 +62,8 @@ class ShardClient:
             case Due() if self._due_ns is not None and now_ns >= self._due_ns:
                 if self._ask is None:
                     self._begin(now_ns, out)
-                elif not self._is_probe and now_ns >= self._call_ns + self._workload.give_up_ms * MS:
-                    self._end(now_ns, None, None, out)
+                elif now_ns >= self._call_ns + self._workload.give_up_ms * MS:
+                    self._give_up(now_ns, self._ask, out)
                 else:
                     self._owners.pop(self._ask.shard, None)
                     self._target = (self._target + 1) % self._nodes
@@ -71,6 +71,11 @@ class ShardClient:
             case _:
                 pass
         return out
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it has nothing more to ask."""
+        return self._due_ns is None
 
     @property
     def waiting(self) -> Done | None:
@@ -123,6 +128,12 @@ class ShardClient:
             if 0 <= answer.owner < self._nodes and answer.owner != source:
                 self._target = answer.owner - 1  # the deadline's own step leads to it
             self._due_ns = now_ns + _ELSEWHERE_NS
+
+    def _give_up(self, now_ns: int, ask: Ask, out: list[HostEffect]) -> None:
+        """A probe is made again after the others: a shard that is lost must not hide that they live."""
+        if self._is_probe:
+            self._probes.append((ask.shard, ask.value is not None))
+        self._end(now_ns, None, None, out)
 
     def _end(self, now_ns: int, return_ns: int | None, value: int | None, out: list[HostEffect]) -> None:
         if self._ask is not None:

@@ -69,6 +69,12 @@ class ShardRun(Run):
         """A client has an answer, or has given up."""
         self.done.append(value)
 
+    def is_over(self) -> bool:
+        """Whether all probes are answered."""
+        first, clients = self.tape.nodes, self.tape.clients
+        hosts = [self.world.host(index) for index in range(first, first + clients)]
+        return clients > 0 and all(host is not None and host.is_done for host in hosts)
+
     def found(self) -> dict[str, Any]:
         """What happened, in numbers."""
         return {
@@ -139,7 +145,7 @@ class ShardRun(Run):
         """Each shard whose quorum is there must have answered its probes."""
         probed: dict[int, int] = {}
         for each in self.done:
-            if each.is_probe:
+            if each.is_probe and each.return_ns is not None:
                 probed[each.ask.shard] = probed.get(each.ask.shard, 0) + 1
         return [
             f"shard {shard} does not live: {probed.get(shard, 0)} of 2 probes were answered"

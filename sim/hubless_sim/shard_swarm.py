@@ -285,7 +285,7 @@ def _drawn_system(chance: random.Random, members: tuple[str, ...]) -> ShardSyste
         replicas=chance.choice([3, 3, 5]),
         ring=members,
         workload=Workload(
-            from_ms=400, until_ms=HEAL_MS, probe_ms=PROBE_MS, pause_ms=chance.choice([30, 60, 150])
+            from_ms=400, until_ms=HEAL_MS, probe_ms=PROBE_MS, pause_ms=chance.choice([40, 80, 200])
         ),
         beat_ms=BEAT_MS,
         compact_bytes=chance.choice([200, 1_000, 100_000]),

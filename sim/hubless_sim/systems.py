@@ -70,7 +70,7 @@ class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     probe_ms: int = 4_000
     pause_ms: int = 30
     patience_ms: int = 200
-    give_up_ms: int = 1_500
+    give_up_ms: int = 1_000
     keys: int = 2
     writes: float = 0.6
 
