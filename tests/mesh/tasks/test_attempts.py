@@ -2,7 +2,16 @@
 
 import pytest
 
-from hubless.tasks.attempts import MAX_ATTEMPTS, Verdict, judge, node_gone
+from hubless.tasks.attempts import (
+    MAX_ATTEMPTS,
+    POISON,
+    Verdict,
+    is_poison,
+    is_said_by_all,
+    judge,
+    node_gone,
+    nodes_left_out,
+)
 from hubless_agents import Effect, Failure
 
 
@@ -39,3 +48,37 @@ def test_an_agent_without_retries_never_runs_twice() -> None:
 
 def test_nothing_is_tried_for_ever() -> None:
     assert judge(node_gone("n2"), attempt=MAX_ATTEMPTS, earlier=(), retries=5) is Verdict.FINAL
+
+
+def test_a_refusal_that_may_have_had_an_effect_is_final_for_an_agent_without_retries() -> None:
+    refused = _failure("no_executor")
+    assert judge(refused, attempt=1, earlier=(), retries=0) is Verdict.FINAL
+    assert judge(refused, attempt=1, earlier=(), retries=1) is Verdict.ELSEWHERE
+
+
+def test_what_kills_workers_again_and_again_is_poison() -> None:
+    killer, other = _failure("worker_died"), _failure("bad_output")
+    assert not is_poison((killer, *[other] * 5))
+    assert is_poison((killer, other, _failure("out_of_memory")))
+    assert POISON == 2
+
+
+def test_what_outlives_too_many_attempts_is_poison_whatever_ended_them() -> None:
+    assert not is_poison([node_gone("n1")] * (MAX_ATTEMPTS - 1))
+    assert is_poison([node_gone("n1")] * MAX_ATTEMPTS)
+
+
+def test_a_refusal_is_the_mesh_s_when_nobody_is_left_to_ask() -> None:
+    full = _failure("overloaded", Effect.NONE)
+    offering = frozenset({"n1", "n2"})
+    assert not is_said_by_all(full, frozenset({"n1"}), offering)
+    assert is_said_by_all(full, offering, offering)
+    assert not is_said_by_all(_failure("no_executor", Effect.NONE), offering, offering), "these come back"
+
+
+def test_who_has_failed_a_task_is_left_out_until_all_have() -> None:
+    two, broken, full = frozenset({"n1", "n2"}), _failure("worker_died"), _failure("overloaded", Effect.NONE)
+    assert nodes_left_out(broken, frozenset(), two, "n1") == {"n1"}
+    assert nodes_left_out(broken, frozenset({"n1"}), two, "n2") == {"n2"}, "not to the same one at once"
+    assert nodes_left_out(full, frozenset({"n1"}), two, "n2") == two, "asking again brings the same answer"
+    assert nodes_left_out(broken, frozenset(), frozenset({"n1"}), "n1") == frozenset()

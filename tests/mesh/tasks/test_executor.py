@@ -6,7 +6,7 @@ import pytest
 
 from hubless.effects import NodeEffect, ToPeer
 from hubless.tasks import Executor
-from hubless.wire import Assign, Ended
+from hubless.wire import Assign, Ended, Recall
 from hubless_agents import (
     Contract,
     Failure,
@@ -54,15 +54,15 @@ class Room:
         return out
 
     def assign(
-        self, owner: str, attempt: int, task: bytes = TASK, agent: str = "echo"
+        self, owner: str, attempt: int, task: bytes = TASK, agent: str = "echo", term: int = 0
     ) -> list[tuple[str, Ended]]:
         out: list[NodeEffect] = []
-        self.executor.assign(0, owner, Assign(task, attempt, agent, b"1", 10_000), out)
+        self.executor.assign(0, owner, Assign(task, attempt, agent, b"1", 10_000, (), term), out)
         return told(self.seen(out))
 
-    def withdraw(self, owner: str) -> list[tuple[str, Ended]]:
+    def recall(self, owner: str, attempt: int = 1, term: int = 0) -> list[tuple[str, Ended]]:
         out: list[NodeEffect] = []
-        self.executor.withdraw(0, owner, TASK, out)
+        self.executor.recall(0, owner, Recall(TASK, attempt, term), out)
         return told(self.seen(out))
 
     def answer(self, attempt: int, payload: bytes = b"2", task: bytes = TASK) -> list[tuple[str, Ended]]:
@@ -154,19 +154,19 @@ def test_a_refusal_is_told_and_told_again(room: Room) -> None:
     assert room.assign("n1", 1, agent="nobody") == [("n1", ended)]
 
 
-def test_a_withdrawn_attempt_is_stopped_and_not_reported(room: Room) -> None:
+def test_a_recalled_attempt_is_stopped_and_not_reported(room: Room) -> None:
     room.assign("n1", 1)
-    assert room.withdraw("n1") == []
+    assert room.recall("n1") == []
     assert room.recalled
     assert room.answer(1) == []
     assert len(room.executor) == 0
 
 
-def test_while_the_only_worker_runs_what_was_withdrawn_a_task_is_sent_elsewhere_once(room: Room) -> None:
+def test_while_the_only_worker_runs_what_was_recalled_a_task_is_sent_elsewhere_once(room: Room) -> None:
     other = b"o" * 16
     room.assign("n1", 1)
     assert room.executor.room("echo", 1) == 1
-    room.withdraw("n1")
+    room.recall("n1")
     assert room.executor.room("echo", 1) == 0
     ((owner, ended),) = room.assign("n2", 1, other)
     assert ended.failure is not None
@@ -180,29 +180,106 @@ def test_while_the_only_worker_runs_what_was_withdrawn_a_task_is_sent_elsewhere_
     assert room.executor.room("echo", 1) > 0
 
 
-def test_a_node_s_own_task_waits_behind_what_was_withdrawn(room: Room) -> None:
+def test_a_node_s_own_task_waits_behind_what_was_recalled(room: Room) -> None:
     room.assign("n1", 1)
-    room.withdraw("n1")
+    room.recall("n1")
     assert room.assign("n0", 1, b"o" * 16) == []
     assert len(room.executor) == 1
 
 
-def test_a_withdrawn_attempt_does_not_start_again_for_a_late_copy_of_its_order(room: Room) -> None:
+def test_a_recalled_attempt_does_not_start_again_for_a_late_copy_of_its_order(room: Room) -> None:
     room.assign("n1", 1)
-    room.withdraw("n1")
+    room.recall("n1")
     ((_, ended),) = room.assign("n1", 1)
     assert ended.failure is not None
     assert ended.failure.code == "cancelled"
     assert len(room.executor) == 0
 
 
-def test_only_an_owner_that_asked_can_withdraw(room: Room) -> None:
+def test_only_an_owner_that_asked_can_recall(room: Room) -> None:
     room.assign("n1", 1)
-    room.withdraw("n3")
+    room.recall("n3")
     assert len(room.executor) == 1
     room.assign("n2", 1)
-    room.withdraw("n1")
+    room.recall("n1")
     assert room.answer(1) == [("n2", succeeded(1))]
+
+
+# -- tasks that a shard keeps: one count of attempts, whoever owns it -------------------------------------
+
+
+def test_the_next_owner_of_a_shard_takes_the_run_over(room: Room) -> None:
+    room.assign("n1", 1, term=4)
+    assert room.assign("n2", 1, term=5) == []
+    assert room.answer(1) == [("n2", succeeded(1))], "it alone is told"
+    assert len(room.gives) == 1
+
+
+def test_an_older_term_takes_nothing_over(room: Room) -> None:
+    room.assign("n2", 1, term=5)
+    assert room.assign("n1", 1, term=4) == []
+    assert room.answer(1) == [("n2", succeeded(1))]
+    assert room.executor.counters.repeated == 1
+
+
+def test_an_older_attempt_is_not_heard_in_whatever_term(room: Room) -> None:
+    room.assign("n1", 2, term=4)
+    assert room.assign("n2", 1, term=5) == []
+    assert room.answer(2) == [("n1", succeeded(2))]
+    assert room.assign("n2", 1, term=5) == []
+    assert len(room.gives) == 1
+
+
+def test_the_next_owner_s_attempt_takes_the_place_of_the_last_owner_s(room: Room) -> None:
+    room.assign("n1", 1, term=4)
+    room.assign("n2", 2, term=5)
+    assert room.recalled
+    assert room.answer(1) == []
+    assert room.answer(2) == [("n2", succeeded(2))]
+
+
+@pytest.mark.parametrize("payload", [b"2", b'"not a number"'])
+def test_the_next_owner_is_told_how_an_attempt_ended_before_its_time(room: Room, payload: bytes) -> None:
+    """A failure, too: it is that attempt's, and attempts are counted together."""
+    room.assign("n1", 1, term=4)
+    first = room.answer(1, payload)
+    assert room.assign("n2", 1, term=5) == [("n2", ended) for _, ended in first]
+    assert len(room.gives) == 1
+
+
+@pytest.mark.parametrize(("owner", "attempt", "term"), [("n1", 1, 4), ("n2", 1, 5), ("n1", 2, 4)])
+def test_an_order_of_a_deposed_owner_stops_nothing(room: Room, owner: str, attempt: int, term: int) -> None:
+    room.assign("n1", 1, term=4)
+    room.assign("n2", 2, term=5)
+    assert room.recall(owner, attempt, term) == []
+    assert room.answer(1) == [], "the only worker comes back"
+    assert room.answer(2) == [("n2", succeeded(2))]
+
+
+def test_the_owner_of_today_may_recall_what_another_ordered(room: Room) -> None:
+    room.assign("n1", 1, term=4)
+    assert room.recall("n2", 1, 5) == []
+    assert len(room.executor) == 0
+    assert room.answer(1) == []
+
+
+def test_what_was_recalled_may_be_followed_by_another_attempt(room: Room) -> None:
+    room.assign("n1", 1, term=4)
+    room.recall("n1", 1, 4)
+    room.answer(1)
+    room.assign("n2", 2, term=5)
+    assert room.answer(2) == [("n2", succeeded(2))]
+
+
+def test_a_restart_of_the_owner_does_not_make_a_shard_s_attempts_forgotten(room: Room) -> None:
+    room.assign("n1", 1, term=4)
+    room.executor.owner_restarted("n1")
+    assert room.assign("n1", 1, term=5) == []
+    assert room.answer(1) == [("n1", succeeded(1))]
+    assert len(room.gives) == 1
+
+
+# -- tasks that no shard keeps -----------------------------------------------------------------------------
 
 
 def test_the_next_process_of_an_owner_counts_from_one_again(room: Room) -> None:
@@ -222,11 +299,16 @@ def test_what_runs_for_a_process_that_was_replaced_is_told_to_nobody(room: Room)
     assert len(room.executor) == 0
 
 
-def test_the_node_s_own_outcomes_are_not_kept(room: Room) -> None:
+def test_the_node_s_own_outcomes_are_not_kept_unless_a_shard_keeps_the_task(room: Room) -> None:
     room.assign("n0", 1)
     room.answer(1)
     room.assign("n0", 1)
     assert len(room.executor) == 1
+    room.answer(1)
+    other = b"o" * 16
+    room.assign("n0", 1, other, term=1)
+    room.answer(1, task=other)
+    assert room.assign("n0", 1, other, term=1) == [("n0", Ended(other, 1, b"2", None))]
 
 
 def test_outcomes_are_kept_within_bounds_in_bytes() -> None:
