@@ -14,10 +14,12 @@ Rules, for each shard that this node owns:
 
 from __future__ import annotations
 
+import dataclasses
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from hubless.shard.quorum import members
 from hubless.wire.replication import Config
 
 _NOBODY: frozenset[str] = frozenset()
@@ -249,12 +251,11 @@ class Moves:
         at_rest: list[int] = []
         wanted: list[tuple[Owned, Step]] = []
         for owned in shards:
-            if owned.is_changing or owned.config.outgoing or owned.config.learners:
-                moving += 1
+            moving += _is_moving(owned)
             step = next_step(owned, around)
             if step is not None:
                 wanted.append((owned, step))
-            elif not (owned.is_changing or owned.config.outgoing or owned.config.learners):
+            elif not _is_moving(owned) and not _is_waiting(owned, around):
                 at_rest.append(owned.shard)
         wanted.sort(key=lambda pair: (_rank(pair[1]), pair[0].shard))
         handing_over = sum(now_ns < handover.gives_up_ns for handover in self._handovers.values())
@@ -266,7 +267,7 @@ class Moves:
                     self.counters.waited += 1
                     continue
                 handing_over += 1
-            elif not owned.config.learners:
+            elif not _is_moving(owned):
                 if moving >= self._settings.most_moves or not self._may_begin(now_ns):
                     self.counters.waited += 1
                     continue
@@ -302,6 +303,19 @@ class Moves:
             self._handovers[step.shard] = _Handover(gives_up_ns, gives_up_ns + self._settings.return_ns)
         else:
             self.counters.changes += 1
+
+
+def _is_moving(owned: Owned) -> bool:
+    """Whether a change has begun that will have another step."""
+    return owned.is_changing or bool(owned.config.outgoing or owned.config.learners)
+
+
+def _is_waiting(owned: Owned, around: Surroundings) -> bool:
+    """Whether there would be something to do if all replicas had caught up: nobody tells when they have."""
+    caught_up = frozenset(members(owned.config))
+    return caught_up != owned.caught_up and (
+        next_step(dataclasses.replace(owned, caught_up=caught_up), around) is not None
+    )
 
 
 def _rank(step: Step) -> int:
