@@ -18,13 +18,13 @@ from hubless.client import connect_blocking
 def command(*, task: str, at: tuple[str, ...], as_json: bool) -> Exit:
     """Cancel the task with this ID. What its agent did until now may have happened.
 
-    Exit code 1 if the task had ended before.
+    Exit code 4 if the task had ended before.
     """
     with connect_blocking(*at) as mesh:
         told = mesh.cancel(task)
     if told["state"] != "cancelled":
         text = f"task {task} is not cancelled, it is {told['state']} already: see `mesh status {task}`"
-        raise CommandError(text, Exit.FAILED, "not_cancelled", told)
+        raise CommandError(text, Exit.REFUSED, "not_cancelled", told)
     if as_json:
         print_json(told)
     else:

@@ -18,13 +18,13 @@ from hubless.client import connect_blocking
 def command(*, task: str, at: tuple[str, ...], as_json: bool) -> Exit:
     """Queue the task with this ID again, with all its retries, after it failed, expired, died or was cancelled.
 
-    Exit code 1 if there is nothing to repeat, because it succeeded.
+    Exit code 4 if there is nothing to repeat, because it succeeded.
     """
     with connect_blocking(*at) as mesh:
         told = mesh.retry(task)
     if told["state"] not in ("queued", "running"):
         text = f"task {task} is not queued again, it is {told['state']}: see `mesh status {task}`"
-        raise CommandError(text, Exit.FAILED, "not_retried", told)
+        raise CommandError(text, Exit.REFUSED, "not_retried", told)
     if as_json:
         print_json(told)
     else:

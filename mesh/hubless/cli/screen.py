@@ -85,8 +85,8 @@ def styled(condition: str) -> Text:
 
 
 def counted(counts: Mapping[str, int]) -> Text:
-    """ "3 running, 12 succeeded": conditions in their order, each in its colour."""
-    parts = [Text(f"{count:,} ") + styled(condition) for condition, count in counts.items()]
+    """ "3 running, 12 succeeded": conditions that occur, in their order, each in its colour."""
+    parts = [Text(f"{count:,} ") + styled(condition) for condition, count in counts.items() if count]
     return Text(", ").join(parts) if parts else Text("none")
 
 

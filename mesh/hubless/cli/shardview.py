@@ -37,7 +37,7 @@ def shards_table(shards: list[dict[str, Any]], names: Names) -> Table:
         (
             row["shard"],
             row["condition"],
-            row["owner_name"] or names[row["owner"]],
+            names[row["owner"]],
             row["term"],
             _log(row),
             row["live"],

@@ -157,7 +157,7 @@ def test_a_task_is_cancelled(told):
 def test_what_has_ended_cannot_be_cancelled(told):
     code, out, err, _ = told("cancel", ID, "--json", cancel={"task": ID, "state": "succeeded"})
     error = json.loads(err)["error"]
-    assert (code, out) == (1, "")
+    assert (code, out) == (4, "")
     assert (error["kind"], error["state"]) == ("not_cancelled", "succeeded")
 
 
@@ -170,7 +170,7 @@ def test_a_task_is_tried_again(told, state):
 
 def test_what_succeeded_is_not_tried_again(told):
     code, _, err, _ = told("retry", ID, retry={"task": ID, "state": "succeeded"})
-    assert code == 1
+    assert code == 4
     assert "is not queued again, it is succeeded" in err
 
 
