@@ -257,9 +257,7 @@ class Mesh:
 
     def turn(self, host: Host, boot: int, at_ns: int) -> None:
         """One tick: drain, handle, end of the tick."""
-        if host.turn_at_ns == at_ns:
-            host.turn_at_ns = None
-        elif host.turn_at_ns is not None and host.turn_at_ns <= self.now_ns:
+        if host.turn_at_ns is not None and host.turn_at_ns <= at_ns:
             host.turn_at_ns = None
         replicas = host.replicas
         if replicas is None or host.boot != boot:

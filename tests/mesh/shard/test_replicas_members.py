@@ -5,6 +5,7 @@ from nodes import MS, SECOND, Mesh
 
 from hubless.shard.output import RaftSettings
 from hubless.shard.settings import ReplicasSettings
+from hubless.wire.replication import Dismissed
 
 
 def settled(size: int, *, shards: int = 8, **options) -> Mesh:
@@ -150,8 +151,6 @@ def test_a_forgotten_replica_that_comes_back_still_knows_its_term():
 
 def test_a_late_dismissal_does_not_remove_a_replica_that_counts():
     mesh = settled(3, shards=4)
-    from hubless.wire.replication import Dismissed
-
     out: list = []
     for number in (0, 1, 2**40):
         mesh.running("n1").receive(mesh.now_ns, "n0", Dismissed(number, (0, 1, 2, 3)), out)
