@@ -29,6 +29,8 @@ class Mark(Enum):
 UNKNOWN: Final = Mark.UNKNOWN
 REJECTED: Final = Mark.REJECTED
 
+_MOST_COMPARED: Final = 16
+
 S = TypeVar("S", bound=Hashable)
 
 _Configuration = tuple[int, int, int, Any]
@@ -102,7 +104,8 @@ def check(
 ) -> Verdict:
     """The verdict on a history: that of its first part that is not linearizable, if there is one.
 
-    Linear in the operations, but exponential in how many that change the state are under way at once. After
+    Linear in the operations, but exponential in how many that change the state are under way at once, to which those
+    that never returned belong for ever: a dozen of them in one part are many, if the history is wrong. After
     `most_configurations` in a part the search is given up.
     """
     parts: dict[Hashable, list[Operation]] = {}
@@ -154,7 +157,9 @@ class _Search:
         self._most = most
         self._here: _Configuration = (0, 0, 0, specification.initial())
         self._last: _Placed | None = None
-        self._seen: dict[tuple[int, int, Any], tuple[int, ...]] = {}
+        self._seen: set[_Configuration] = set()
+        self._has_open = any(operation.return_ns is None for operation in operations)
+        self._fewest: dict[tuple[int, int, Any], tuple[int, ...]] = {}
         self._visited = 0
         self._furthest: tuple[int, _Placed | None] = (0, None)
         self._number_operations()
@@ -251,11 +256,17 @@ class _Search:
 
         What can still be done with some operations left open can be done with more of them.
         """
-        place = (base, window, state)
-        before = self._seen.get(place, ())
-        if any(fewer & open_bits == fewer for fewer in before):
+        configuration = (base, window, open_bits, state)
+        if configuration in self._seen:
             return False
-        self._seen[place] = (*before, open_bits)
+        if self._has_open:
+            place = (base, window, state)
+            before = self._fewest.get(place, ())
+            if any(fewer & open_bits == fewer for fewer in before):
+                return False
+            more = (other for other in before if open_bits & other != open_bits)
+            self._fewest[place] = (open_bits, *more)[:_MOST_COMPARED]
+        self._seen.add(configuration)
         self._visited += 1
         return True
 
