@@ -201,3 +201,41 @@ def test_when_no_given_node_reaches_the_shard_members_are_dialled_and_left_again
     assert HangUp(B) not in desk.session.due(101 * MS)  # it has the task
     desk.answer(B, again.task, now_ns=102 * MS)
     assert HangUp(B) in desk.session.due(103 * MS)
+
+
+def test_members_that_were_dialled_for_a_shard_are_kept_while_a_task_waits_for_it(Desk):
+    desk = Desk(A)
+    desk.up(A, peers=(A, B))
+    desk.submit("task", key=KEY, timeout_ms=5000)
+    (submit,) = desk.submits()[A]
+    desk.hear(A, refused(submit.task))
+    desk.up(B, now_ns=1)
+    assert HangUp(B) not in desk.session.due(2)
+
+
+def test_a_node_that_reaches_a_shard_by_its_own_word_only_is_not_asked_without_a_pause(Desk):
+    desk = Desk(A)
+    desk.up(A, owned=(3,))
+    desk.submit("task", timeout_ms=5000)
+    tries = 0
+    for now in range(0, 40 * MS, MS):
+        for submit in desk.submits().get(A, []):
+            tries += 1
+            desk.hear(A, refused(submit.task), now_ns=now)
+        desk.up(A, owned=(3,), reachable=(3, 4), now_ns=now)
+    assert tries == 4  # once, and three times at once on its word
+
+
+def test_a_task_that_ran_for_long_has_the_whole_patience_when_its_gateway_is_lost(Desk):
+    desk = Desk(A, B, patience_ns=2 * S)
+    desk.up(A)
+    desk.submit("task", key=KEY)
+    (submit,) = desk.submits()[A]
+    desk.hear(A, refused(submit.task))
+    desk.let_pass(0, 100 * MS)
+    desk.sent()  # it is taken now
+    desk.session.lost(60 * S, A, GONE)
+    desk.up(B, now_ns=60 * S)
+    desk.hear(B, refused(submit.task), now_ns=60 * S)
+    assert not desk.replies
+    assert len(desk.session.calls) == 1
