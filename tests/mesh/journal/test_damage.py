@@ -101,7 +101,7 @@ def _assert_no_lie(found: Sequence[Recovered], expected: Sequence[Recovered]) ->
 # -- the file -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(100))
+@pytest.mark.parametrize("seed", range(60))
 def test_a_flipped_byte_in_the_file_is_noticed_or_does_not_matter(written, kit, tmp_path, seed: int) -> None:
     rng = random.Random(seed)
     path = _copy(written[0], tmp_path / "copy")
@@ -207,6 +207,40 @@ def test_damage_stays_even_if_its_row_is_not_wanted_any_more(opened, kit, tmp_pa
     assert not after[2].damage
 
 
+def test_a_row_that_vanished_is_known_after_its_neighbours_went(opened, kit, tmp_path) -> None:
+    journal = opened()
+    for index in range(1, 6):
+        journal.commit([kit.entries(1, index, index), kit.entries(2, index, index)])
+    journal.close()
+    _sql(tmp_path / "journal.db", "DELETE FROM rows WHERE number = 3")
+    journal = opened(slack_bytes=0)
+    assert all("row 3" in each.damage for each in journal.recovered())
+    for index in range(1, 40):
+        journal.commit([kit.entries(3, index, index, body=bytes(20_000)), kit.snapshot(3, index)])
+    journal.close()
+    first, second, third = opened().recovered()
+    assert "row 3" in first.damage
+    assert "row 3" in second.damage
+    assert not third.damage
+
+
+def test_a_row_of_another_time_is_noticed(opened, kit, tmp_path) -> None:
+    """A page that was never written leaves an older row of the same number, which verifies by itself."""
+    for name, term in (("other", 1), ("journal", 2)):
+        journal = opened(tmp_path / f"{name}.db")
+        for index in range(1, 6):
+            journal.commit([kit.entries(1, index, index, term=term)])
+        journal.close()
+    row = "(SELECT head, checksum, body FROM other.rows WHERE number = 3)"
+    _sql(
+        tmp_path / "journal.db",
+        f"ATTACH '{tmp_path / 'other.db'}' AS other",
+        f"UPDATE main.rows SET (head, checksum, body) = {row} WHERE number = 3",
+    )
+    (found,) = opened().recovered()
+    assert "row" in found.damage
+
+
 def test_a_damaged_list_of_shards_does_not_matter_while_no_row_is_missing(written, kit, tmp_path) -> None:
     path = _copy(written[0], tmp_path / "copy")
     _sql(path, "UPDATE facts SET checksum = 0 WHERE name = 'shards'")
@@ -223,7 +257,7 @@ def test_a_killed_journal_is_complete(killed, kit, tmp_path) -> None:
     assert _read(_copy(killed[0], tmp_path / "copy"), kit) == killed[1][-1]
 
 
-@pytest.mark.parametrize("seed", range(100))
+@pytest.mark.parametrize("seed", range(60))
 def test_a_torn_end_of_the_log_loses_the_last_commits_only(killed, kit, tmp_path, seed: int) -> None:
     rng = random.Random(seed)
     path = _copy(killed[0], tmp_path / "copy")
