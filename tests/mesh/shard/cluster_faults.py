@@ -18,6 +18,7 @@ def run_seed(
     steps: int = 300,
     only: tuple[str, ...] = (),
     nodes: int = 0,
+    prepare: Callable[[Cluster], None] = lambda cluster: None,
 ) -> Cluster:
     """A life of a cluster. Raises Violation if it breaks a promise. `only` names the faults if they are not drawn."""
     rng = random.Random(f"faults:{seed}")
@@ -28,6 +29,7 @@ def run_seed(
         raft=raft,
         settings=drawn_settings(rng),
     )
+    prepare(cluster)
     kinds = only or tuple(name for name in FAULTS if rng.random() < 0.6)
     table = [FAULTS[name] for name in kinds] + [propose] * 6 + [read, campaign, restart]
     for _ in range(steps):
@@ -103,6 +105,18 @@ def doubt(cluster: Cluster, rng: random.Random) -> None:
     cluster.on(name, lambda raft: raft.doubt_owner(cluster.now_ns, is_doubted))
     if is_doubted:
         cluster.on(name, lambda raft: raft.campaign(cluster.now_ns))
+
+
+def rivals(cluster: Cluster, rng: random.Random) -> None:
+    """Everybody doubts the owner, two campaign at once, and a third restarts while they are at it."""
+    one, other, third = rng.sample(cluster.names, 3)
+    for name in cluster.names:
+        cluster.on(name, lambda raft: raft.doubt_owner(cluster.now_ns, True))
+    for name in (one, other):
+        cluster.on(name, lambda raft: raft.campaign(cluster.now_ns))
+    cluster.run(rng.randint(4, 40) * MS)
+    cluster.crash(third)
+    cluster.start(third)
 
 
 def cut_symmetric(cluster: Cluster, rng: random.Random) -> None:
@@ -185,6 +199,7 @@ FAULTS: dict[str, Action] = {
         power_cut,
         pause,
         doubt,
+        rivals,
         cut_symmetric,
         cut_one_way,
         cut_bridge,
