@@ -186,8 +186,7 @@ class Disk:
         self.use = DiskUse()
         self.formats = 0
         """How many times the disk was wiped; a process on a wiped disk is another node."""
-        self.slowness = 1
-        """How many times longer everything takes."""
+        self._slowness = 1
         self._profile = profile
         self._schedule = schedule
         self._deliver = deliver
@@ -262,6 +261,12 @@ class Disk:
 
     # Faults that last.  Each returns what ends it.
 
+    def set_slowness(self, slowness: int) -> None:
+        """Everything takes so many times longer, the commit that is under way included, which begins anew."""
+        self._slowness = slowness
+        if self._pending and not (self._is_broken or self._is_parked):
+            self._begin()
+
     def stall(self) -> Callable[[], None]:
         """No commit ends."""
         self._stalls += 1
@@ -311,7 +316,7 @@ class Disk:
         took_ns = sum(each.base_ns for each in profiles)
         took_ns += tail_ns(sum(each.jitter_ns for each in profiles), bits)
         self._token += 1
-        self._schedule(took_ns * self.slowness, self._end, self._token, None)
+        self._schedule(took_ns * self._slowness, self._end, self._token, None)
 
     def _end(self, token: int, _: Any, __: Any) -> None:
         """The commit at the head of the line ends, one way or another."""

@@ -44,6 +44,7 @@ class Node:
         "boot",
         "clock",
         "disk",
+        "factors",
         "held",
         "host",
         "inbox",
@@ -65,6 +66,7 @@ class Node:
         self.host: Host | None = None
         self.disk: Disk
         self.clock = Clock()
+        self.factors: list[int] = []
         self.slowness = 1
         """How many times longer everything takes here; 1: handling an event takes no time."""
         self.kept = b""

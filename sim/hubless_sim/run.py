@@ -18,7 +18,6 @@ from hubless_sim.operations import Operation, called
 from hubless_sim.tape import Tape, check
 from hubless_sim.world import World
 
-
 _STEP_MS = 100
 
 

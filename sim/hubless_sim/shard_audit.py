@@ -160,6 +160,16 @@ class Audit:
         last = max((index for index, value in chosen.items() if value[1] == configs.CONFIG), default=None)
         return None if last is None else configs.decode(chosen[last][2])
 
+    def last_entry(self, node: int, shard: int) -> tuple[int, int]:
+        """Term and index of the last entry in a replica's log: what makes one more up to date than another (3.6.1)."""
+        log = self._log(node, shard)
+        return (log.terms[-1] if log.terms else log.base_term, log.base + len(log.terms))
+
+    def latest_config(self, node: int, shard: int) -> Config | None:
+        """The latest configuration in a replica's log, committed or not."""
+        found = self._log(node, shard).configs
+        return found[-1][1] if found else None
+
     # Inside
 
     def _log(self, node: int, shard: int) -> _Log:

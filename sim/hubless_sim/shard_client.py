@@ -62,7 +62,7 @@ class ShardClient:
             case Due() if self._due_ns is not None and now_ns >= self._due_ns:
                 if self._ask is None:
                     self._begin(now_ns, out)
-                elif now_ns >= self._call_ns + self._workload.give_up_ms * MS:
+                elif now_ns >= self._call_ns + self._patience_ns():
                     self._give_up(now_ns, self._ask, out)
                 else:
                     self._owners.pop(self._ask.shard, None)
@@ -128,6 +128,10 @@ class ShardClient:
             if 0 <= answer.owner < self._nodes and answer.owner != source:
                 self._target = answer.owner - 1  # the deadline's own step leads to it
             self._due_ns = now_ns + _ELSEWHERE_NS
+
+    def _patience_ns(self) -> int:
+        work = self._workload
+        return (work.probe_give_up_ms if self._is_probe else work.give_up_ms) * MS
 
     def _give_up(self, now_ns: int, ask: Ask, out: list[HostEffect]) -> None:
         """A probe is made again after the others: a shard that is lost must not hide that they live."""

@@ -90,17 +90,23 @@ class ShardRun(Run):
         return [*self.audit.violations, *self._impossible(), *self._dead()]
 
     def has_lost_quorum(self, shard: int) -> bool:
-        """Whether a majority of the shard's voters is gone for good: down, wiped, damaged or without a journal."""
-        config = self.audit.config(shard)
-        if config is None:
-            return True
-        sound = set()
-        for index in range(self.tape.nodes):
-            host = self.world.host(index)
-            is_down = host is None or host.replicas.condition.startswith("journal failed")
-            if not is_down and not self.world.disk(index).contents.extent(shard).damage:
-                sound.add(host.me)
-        return not has_majority(config, sound)
+        """Whether the shard cannot live any more: a majority of its voters is gone for good.
+
+        These are those of the last committed configuration, and of the latest one in the most up to date of the logs
+        that are left: who has that log can neither be elected without them, nor be outvoted.
+        """
+        sound = [index for index in range(self.tape.nodes) if self._is_sound(index, shard)]
+        names = {self.name_of(index) for index in sound}
+        best = max(sound, key=lambda index: self.audit.last_entry(index, shard), default=None)
+        latest = None if best is None else self.audit.latest_config(best, shard)
+        committed = self.audit.config(shard)
+        return not all(config is not None and has_majority(config, names) for config in (latest, committed))
+
+    def _is_sound(self, index: int, shard: int) -> bool:
+        host = self.world.host(index)
+        if host is None or host.replicas.condition.startswith("journal failed"):
+            return False
+        return not self.world.disk(index).contents.extent(shard).damage
 
     def history(self) -> list[checkers.Operation]:
         """All requests as the checker takes them."""

@@ -62,7 +62,8 @@ class MeshSystem(
 class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What the clients do: requests from ``from_ms`` to ``until_ms`` with pauses of up to ``pause_ms``, then probes.
 
-    A request that hears nothing for ``patience_ms`` goes to the next node, and is given up after ``give_up_ms``.
+    A request that hears nothing for ``patience_ms`` goes to the next node, and is given up after ``give_up_ms``; a
+    probe after ``probe_give_up_ms``, and it is made again after the others.
     """
 
     from_ms: int = 500
@@ -71,6 +72,7 @@ class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     pause_ms: int = 30
     patience_ms: int = 200
     give_up_ms: int = 1_000
+    probe_give_up_ms: int = 400
     keys: int = 2
     writes: float = 0.6
 

@@ -182,14 +182,14 @@ class World:
         return release
 
     def slow(self, index: int, factor: int) -> Callable[[], None]:
-        """Make everything the node does take longer, factors multiply; call what is returned to end it."""
+        """Make everything the node does take longer, the largest factor counts; call what is returned to end it."""
         node = self._nodes[index]
-        node.slowness *= factor
-        node.disk.slowness = node.slowness
+        node.factors.append(factor)
+        self._slowness_changed(node)
 
         def end() -> None:
-            node.slowness //= factor
-            node.disk.slowness = node.slowness
+            node.factors.remove(factor)
+            self._slowness_changed(node)
             if node.host is not None:
                 self._processes.wake(node)
 
@@ -245,6 +245,10 @@ class World:
     def _watch(self, node: Node, peers: tuple[int, ...]) -> None:
         if self._links is not None:
             self._links.watch(node, peers)
+
+    def _slowness_changed(self, node: Node) -> None:
+        node.slowness = max(node.factors, default=1)
+        node.disk.set_slowness(node.slowness)
 
     def _network_changed(self) -> None:
         if self._links is not None:
