@@ -1,24 +1,21 @@
 """What the benchmarks with real processes share: starting a mesh, and saying what came out."""
 
-import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-import trio
-
-from hubless import Mesh, MeshError
+from hubless import Mesh
 from hubless.demo.processes import LocalMesh, LocalNode, free_ports
 
 ECHO = Path(__file__).with_name("_echo.py")
 
 
-async def started(mesh: LocalMesh, folder: Path, count: int) -> list[LocalNode]:
-    """Starts `count` nodes with echo agents and the local profile; returns when all are ready."""
+async def started(mesh: LocalMesh, folder: Path, count: int, agents: Path = ECHO) -> list[LocalNode]:
+    """Starts `count` nodes with these agents and the local profile; returns when all are ready."""
     options = ("--profile", "local")
     nodes = [
-        LocalNode(f"n{number}", str(ECHO), folder / f"n{number}", f"127.0.0.1:{port}", options)
+        LocalNode(f"n{number}", str(agents), folder / f"n{number}", f"127.0.0.1:{port}", options)
         for number, port in enumerate(free_ports(count))
     ]
     mesh.start(nodes[0])
@@ -28,22 +25,6 @@ async def started(mesh: LocalMesh, folder: Path, count: int) -> list[LocalNode]:
     for node in nodes:
         await node.wait_ready()
     return nodes
-
-
-async def at_rest(client: Mesh, *, replicas: int = 3) -> None:
-    """Waits until every shard has all its replicas, and as many owners as there are nodes share them.
-
-    Nodes of a new mesh spread its shards first, which is no part of what is measured.
-    """
-    nodes = len(await client.members())
-    while True:
-        with contextlib.suppress(MeshError):
-            rows = (await client.ask("shards"))["shards"]
-            is_spread = all(len(row["voters"]) >= min(replicas, nodes) for row in rows)
-            owners = {row["owner"] for row in rows}
-            if is_spread and len(owners) == nodes and all(row["condition"] == "healthy" for row in rows):
-                return
-        await trio.sleep(0.05)
 
 
 @dataclass(frozen=True)
@@ -63,7 +44,7 @@ class Traffic:
 async def traffic_of(client: Mesh) -> Traffic:
     """What all nodes that the client is connected to have sent so far."""
     total = Traffic()
-    for address in client.connected:
+    for address in client.connected():
         counted = (await client.ask("node", at=address))["counters"]["transport"]
         total += Traffic(counted["frames_sent"], counted["bytes_sent"])
     return total

@@ -18,7 +18,7 @@ from typing import Any
 
 import trio
 
-from benchmarks._local import Traffic, at_rest, conclude, started, traffic_of
+from benchmarks._local import Traffic, conclude, started, traffic_of
 from hubless import Mesh, connect
 from hubless.demo.processes import local_mesh
 
@@ -53,7 +53,7 @@ async def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
         async with local_mesh(lambda _node, _event: None) as mesh:
             nodes = await started(mesh, Path(folder), arguments.nodes)
             async with connect(*(node.work for node in nodes)) as client:
-                await at_rest(client)
+                await client.settled()
                 return await _rounds(client, arguments)
 
 
@@ -97,9 +97,7 @@ async def _rounds(client: Mesh, arguments: argparse.Namespace) -> dict[str, Any]
     }
 
 
-async def _one_at_a_time(
-    client: Mesh, payload: str, kind: str, arguments: argparse.Namespace
-) -> list[float]:
+async def _one_at_a_time(client: Mesh, payload: str, kind: str, arguments: argparse.Namespace) -> list[float]:
     """Latencies in ms."""
     latencies = []
     for _ in range(arguments.single):

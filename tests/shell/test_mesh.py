@@ -102,6 +102,8 @@ async def _town(folder: Path, count: int, kind: type[LocalNode] = LocalNode) -> 
                 await node.wait_ready()
         town = Town(mesh, nodes, events)
         await town.until(lambda: len(town.told("alive")) == count * (count - 1))
+        async with town.client() as client:
+            await client.settled()
         yield town
 
 

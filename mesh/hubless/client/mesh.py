@@ -15,6 +15,7 @@ from hubless.client.handle import TaskHandle, outcome
 from hubless.client.ids import checked_task_id
 from hubless.client.reply import Reply
 from hubless.client.results import Replies, Results
+from hubless.client.settling import settled
 from hubless.client.waiter import Waiter
 from hubless.client.wiring import Wiring
 
@@ -288,6 +289,17 @@ class Mesh:
     async def retry(self, task: str) -> dict[str, Any]:
         """Queues a task again that ended without a result; returns {"task", "state"}. Errors as `cancel`."""
         return await self.ask("retry", checked_task_id(task))
+
+    async def settled(self, *, replicas: int = 3, timeout: float = 60.0) -> None:
+        """Waits until every shard has its replicas, or as many as there are nodes: none of them is indispensable then.
+
+        A new mesh, or one that nodes have joined or left, takes a moment to spread what it keeps.
+
+        Raises:
+            TimeoutError: not in time; see `mesh shards`.
+        """
+        with anyio.fail_after(timeout):
+            await settled(self.ask, replicas)
 
     # -- questions ------------------------------------------------------------------------------------
 

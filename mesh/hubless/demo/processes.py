@@ -99,7 +99,7 @@ class LocalMesh:
     """The nodes that this process has started. Made by `local_mesh`, which also ends them."""
 
     def __init__(self, nursery: trio.Nursery, heard: Heard) -> None:
-        self._nursery = nursery
+        self.nursery = nursery
         self._heard = heard
         self.nodes: list[LocalNode] = []
 
@@ -117,7 +117,7 @@ class LocalMesh:
             start_new_session=True,
         )
         node.started(process)
-        self._nursery.start_soon(self._listen, node, process)
+        self.nursery.start_soon(self._listen, node, process)
 
     async def stop(self, leave_s: float) -> None:
         """Asks all nodes to leave, and kills after `leave_s` seconds those that have not."""
