@@ -288,6 +288,21 @@ def test_a_task_that_is_cancelled_while_its_next_attempt_is_decided_does_not_sta
     assert (state(room), room.held()) == (State.CANCELLED, (0, 0, 0))
 
 
+def test_nor_does_one_that_waits_for_an_executor_meanwhile(
+    room_of: Make, member: Callable[..., Member]
+) -> None:
+    room = room_of(member("n0", offers=()), member("n1"))
+    executor = running(room)
+    room.view.learn(member(executor, condition=Condition.BUSY))
+    room.ended(executor, failure=BROKEN)
+    room.cancel()
+    room.view.learn(member(executor))
+    assert room.view_changed() == []
+    assert room.decide(1) == []
+    assert [type(entry) for entry in room.log.waiting] == [Cancelled]
+    assert outcome(room.decide()).failure is not None
+
+
 def test_an_outcome_that_was_proposed_before_the_deadline_wins(room: Any) -> None:
     executor = running(room, deadline_ms=400)
     room.ended(executor)
