@@ -7,11 +7,12 @@ that has its latest record is on disk; several commits may be on their way to a 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 from hubless.shard.events import Commit
 from hubless.shard.group import Group
 from hubless.shard.output import Output
-from hubless.shard.records import HardState, Record
+from hubless.shard.records import Record
 from hubless.wire.replication import RaftMessage
 
 Held = tuple[Group, int, list[tuple[str, RaftMessage]]]
@@ -36,18 +37,15 @@ class Flushes:
         """Commits that are on their way."""
         return len(self._waiting)
 
-    def write(self, record: Record) -> None:
-        """Has a record written with this tick's others."""
-        self._records.append(record)
+    def write(self, records: Sequence[Record]) -> None:
+        """Has records written with this tick's others."""
+        self._records += records
 
     def add(self, group: Group, output: Output) -> None:
         """Takes in the records and promises of one replica."""
         if output.records:
             self._records += output.records
             group.mark = self._mark + 1
-            for record in output.records:
-                if isinstance(record, HardState):
-                    group.vote = record.vote
             self._next.append((group, output.flush, output.held))
         elif output.held:
             self._held_at(group.mark).append((group, output.flush, output.held))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hubless.shard.output import Role
 from hubless.shard.quorum import members
 from hubless.shard.raft import Raft
-from hubless.wire.replication import Config
+from hubless.wire.replication import Config, Led
 
 
 @dataclass(slots=True, eq=False)
@@ -15,7 +15,6 @@ class Group:
     """A replica, and what was last seen and said of it. Compared by identity.
 
     Args:
-        vote: the vote that its latest record about that gives.
         owner, term, role: as they were when the replica was last looked at.
         mark: the commit that has its latest record.
         handed: the last index that its machine was given.
@@ -31,7 +30,6 @@ class Group:
     limit_bytes: int
     handed: int
     heard_ns: int
-    vote: str = ""
     owner: str | None = None
     term: int = 0
     role: Role = Role.FOLLOWER
@@ -59,3 +57,8 @@ class Group:
             self._config = config
             self._others = tuple(node for node in members(config) if node != self.raft.me)
         return self._others
+
+    @property
+    def led(self) -> Led:
+        """What an owner says of itself."""
+        return Led(self.raft.shard, self.raft.term, self.raft.commit)

@@ -14,7 +14,7 @@ from hubless.shard.group import Group
 from hubless.shard.moves import Surroundings
 from hubless.shard.output import Role
 from hubless.shard.quorum import members
-from hubless.wire.replication import Dismissed, Orphaned
+from hubless.wire.replication import Dismissed, Led, Orphaned
 
 
 class Orphans:
@@ -52,12 +52,14 @@ class Orphans:
     def prompted(
         self,
         sender: str,
-        shards: Iterable[int],
+        led: Iterable[Led],
         groups: Mapping[int, Group],
     ) -> list[tuple[str, Orphaned]]:
         """An owner says that it would dismiss replicas, if they asked."""
         asking = tuple(
-            shard for shard in shards if shard in groups and groups[shard].raft.role is not Role.OWNER
+            each.shard
+            for each in led
+            if each.shard in groups and groups[each.shard].raft.role is not Role.OWNER
         )
         if not asking:
             return []
@@ -96,11 +98,12 @@ def may_dismiss(group: Group, node: str) -> bool:
 
 def answer(asked: Orphaned, node: str, groups: Mapping[int, Group]) -> Dismissed | None:
     """What an owner tells a node about the shards it asks for; None if nothing."""
-    shards = tuple(shard for shard in asked.shards if shard in groups and may_dismiss(groups[shard], node))
-    return Dismissed(asked.number, shards) if shards else None
+    named = (groups.get(shard) for shard in asked.shards)
+    led = tuple(group.led for group in named if group is not None and may_dismiss(group, node))
+    return Dismissed(asked.number, led) if led else None
 
 
-def dismissed(message: Dismissed, groups: Mapping[int, Group]) -> list[Group]:
-    """The replicas that may go, by an answer to the latest question about each."""
-    named = (groups.get(shard) for shard in message.shards)
-    return [group for group in named if group is not None and group.question == message.number]
+def dismissed(message: Dismissed, groups: Mapping[int, Group]) -> list[tuple[Group, int]]:
+    """The replicas that may go, by an answer to the latest question about each, and the terms of their owners."""
+    named = ((groups.get(led.shard), led.term) for led in message.led)
+    return [(group, term) for group, term in named if group is not None and group.question == message.number]

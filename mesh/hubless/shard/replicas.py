@@ -25,7 +25,7 @@ from hubless.shard.group import Group
 from hubless.shard.opinion import Opinion
 from hubless.shard.orphans import Orphans
 from hubless.shard.output import Output, Role
-from hubless.shard.records import Forget, Recovered
+from hubless.shard.records import Recovered
 from hubless.shard.roster import Roster
 from hubless.shard.rows import Row, row_of
 from hubless.shard.settings import ReplicasSettings
@@ -209,11 +209,11 @@ class Replicas:
                 self._beat_answered(now_ns, sender, message)
             case Orphaned():
                 self._orphaned(sender, message, out)
-            case Dismissed(number=0, shards=shards):
-                self._say(self._orphans.prompted(sender, shards, self._groups), out)
+            case Dismissed(number=0, led=led):
+                self._say(self._orphans.prompted(sender, led, self._groups), out)
             case Dismissed():
-                for group in orphans.dismissed(message, self._groups):
-                    self._forget(group, out)
+                for group, term in orphans.dismissed(message, self._groups):
+                    self._forget(group, term, out)
             case _:
                 self._receive(now_ns, sender, message)
 
@@ -397,8 +397,8 @@ class Replicas:
     def _beat_all(self, now_ns: int, out: list[NodeEffect]) -> None:
         self._beat_at_ns = now_ns + self._settings.beat_ns
         led: dict[str, list[Led]] = {}
-        for shard, group in self._led.items():
-            told = Led(shard, group.raft.term, group.raft.commit)
+        for group in self._led.values():
+            told = group.led
             for node in group.others:
                 led.setdefault(node, []).append(told)
         for node, beat in self._beats.beat(now_ns, led):
@@ -409,9 +409,9 @@ class Replicas:
         answer = orphans.answer(asked, sender, self._led)
         if answer is None:
             return
-        for shard in answer.shards:  # what it had is gone for good: it may come back as a learner
-            self._led[shard].broken.discard(sender)
-        self._steering.unsettle(answer.shards)
+        for led in answer.led:  # what it had is gone for good: it may come back as a learner
+            self._led[led.shard].broken.discard(sender)
+        self._steering.unsettle(led.shard for led in answer.led)
         out.append(ToPeer(sender, answer))
 
     def _say(self, messages: Iterable[tuple[str, Orphaned]], out: list[NodeEffect]) -> None:
@@ -424,12 +424,11 @@ class Replicas:
 
     # -- replicas ---------------------------------------------------------------------------------------
 
-    def _forget(self, group: Group, out: list[NodeEffect]) -> None:
+    def _forget(self, group: Group, owner_term: int, out: list[NodeEffect]) -> None:
         """Drops a replica that does not count any more. Its term and vote are kept, here and on disk."""
         self.counters.forgotten += 1
-        self._roster.forget(group)
+        self._flushes.write(self._roster.forget(group, owner_term))
         self._elections.settled(group.shard)
-        self._flushes.write(Forget(group.shard))
         out.append(Forgotten(group.shard))
 
     # -- the end of a tick ------------------------------------------------------------------------------
@@ -480,7 +479,7 @@ class Replicas:
         if not group.raft.is_ready or not group.raft.is_config_committed:
             return
         removed = sorted(group.peers.difference(group.others))
-        out.extend(ToPeer(node, Dismissed(0, (group.shard,))) for node in removed)
+        out.extend(ToPeer(node, Dismissed(0, (group.led,))) for node in removed)
         group.peers = set(group.others)
         self._steering.unsettle((group.shard,))
 
@@ -492,6 +491,7 @@ class Replicas:
             group.owned_since_ns = group.target_since_ns = now_ns
             group.target = tuple(self._opinion.preferences(shard))
             group.broken.clear()
+            group.question = 0
             group.peers = set(group.others)
             self._steering.unsettle((shard,))
             if self._beat_at_ns is None:

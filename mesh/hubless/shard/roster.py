@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from hubless.shard.alarms import Alarms
 from hubless.shard.group import Group
 from hubless.shard.raft import Raft
-from hubless.shard.records import Recovered
+from hubless.shard.records import HardState, Record, Recovered
 from hubless.shard.settings import ReplicasSettings
 from hubless.wire.replication import Config
 
@@ -79,14 +79,33 @@ class Roster:
             group = self._add(now_ns, Recovered(shard=shard) if known is None else known, None)
         return group
 
-    def forget(self, group: Group) -> None:
-        """Drops a replica but its term and vote."""
-        shard = group.shard
-        self.retired[shard] = Recovered(shard=shard, term=group.raft.term, vote=group.vote)
+    def forget(self, group: Group, owner_term: int) -> list[Record]:
+        """Drops a replica but its hard state, and gives what is to be written of that.
+
+        The owner in `owner_term`, which dismissed it, has committed an entry of that term: so a log without any such
+        can be refused a vote, which a replica must do that does not know what it has acknowledged.
+        """
+        shard, raft = group.shard, group.raft
+        records: list[Record] = []
+        for record in raft.forgotten():
+            if isinstance(record, HardState):
+                floor_term, floor_index = max((record.floor_term, record.floor_index), (owner_term, 0))
+                kept = HardState(shard, record.term, record.vote, floor_index, floor_term)
+                records.append(kept)
+                self.retired[shard] = Recovered(
+                    shard=shard,
+                    term=kept.term,
+                    vote=kept.vote,
+                    floor_index=floor_index,
+                    floor_term=floor_term,
+                )
+            else:
+                records.append(record)
         del self.groups[shard]
         self._dirty.pop(shard, None)
         self.large.pop(shard, None)
         self.alarms.set(shard, None)
+        return records
 
     def _add(self, now_ns: int, recovered: Recovered, config: Config | None) -> Group:
         shard = recovered.shard
@@ -104,7 +123,6 @@ class Roster:
             limit_bytes=max(self._settings.compact_bytes, 2 * state_bytes),
             handed=raft.snapshot_index,
             heard_ns=now_ns,
-            vote=recovered.vote,
         )
         self.groups[shard] = group
         self.alarms.set(shard, raft.next_deadline_ns())

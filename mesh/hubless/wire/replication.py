@@ -162,10 +162,13 @@ class Orphaned(Struct, frozen=True, array_like=True, gc=False, tag=49):
 
 
 class Dismissed(Struct, frozen=True, array_like=True, gc=False, tag=50):
-    """The sender owns these shards of question `number`, and their committed configurations are without the asker."""
+    """The sender owns these shards of question `number`, and their committed configurations are without the asker.
+
+    Number 0 answers nothing: the receiver is to ask.
+    """
 
     number: Count
-    shards: Shards
+    led: Annotated[tuple[Led, ...], Meta(max_length=_MOST_SHARDS)]
 
 
 RaftMessage = Append | Appended | AskVote | Vote | Install | Installed | TimeoutNow

@@ -29,7 +29,7 @@ class Disk:
     """What was flushed. Survives its node."""
 
     def __init__(self) -> None:
-        self.hard: dict[int, tuple[int, str]] = {}
+        self.hard: dict[int, HardState] = {}
         self.snapshots: dict[int, Snapshot] = {}
         self.logs: dict[int, list[Any]] = defaultdict(list)
         self.damaged: dict[int, str] = {}
@@ -38,8 +38,8 @@ class Disk:
         for record in records:
             shard = record.shard
             match record:
-                case HardState(term=term, vote=vote):
-                    self.hard[shard] = (term, vote)
+                case HardState():
+                    self.hard[shard] = record
                 case Entries(entries=entries):
                     first = entries[0].index
                     log = self.logs[shard]
@@ -54,18 +54,22 @@ class Disk:
                     self.damaged.pop(shard, None)
 
     def recovered(self) -> list[Recovered]:
-        shards = sorted({*self.hard, *self.snapshots, *self.logs, *self.damaged})
-        return [
-            Recovered(
-                shard=shard,
-                term=self.hard.get(shard, (0, ""))[0],
-                vote=self.hard.get(shard, (0, ""))[1],
-                snapshot=self.snapshots.get(shard),
-                entries=tuple(self.logs.get(shard, ())),
-                damage=self.damaged.get(shard, ""),
+        found = []
+        for shard in sorted({*self.hard, *self.snapshots, *self.logs, *self.damaged}):
+            hard = self.hard.get(shard, HardState(shard, 0, ""))
+            found.append(
+                Recovered(
+                    shard=shard,
+                    term=hard.term,
+                    vote=hard.vote,
+                    snapshot=self.snapshots.get(shard),
+                    entries=tuple(self.logs.get(shard, ())),
+                    damage=self.damaged.get(shard, ""),
+                    floor_index=hard.floor_index,
+                    floor_term=hard.floor_term,
+                )
             )
-            for shard in shards
-        ]
+        return found
 
 
 class Host:

@@ -5,7 +5,7 @@ from nodes import MS, SECOND, Mesh
 
 from hubless.shard.output import RaftSettings
 from hubless.shard.settings import ReplicasSettings
-from hubless.wire.replication import Dismissed
+from hubless.wire.replication import Dismissed, Led
 
 
 def settled(size: int, *, shards: int = 8, **options) -> Mesh:
@@ -153,7 +153,9 @@ def test_a_late_dismissal_does_not_remove_a_replica_that_counts():
     mesh = settled(3, shards=4)
     out: list = []
     for number in (0, 1, 2**40):
-        mesh.running("n1").receive(mesh.now_ns, "n0", Dismissed(number, (0, 1, 2, 3)), out)
+        mesh.running("n1").receive(
+            mesh.now_ns, "n0", Dismissed(number, tuple(Led(shard, 99, 0) for shard in range(4))), out
+        )
     mesh.put(mesh.hosts["n1"], lambda now_ns, out: None)
     for effect in out:
         mesh.perform(mesh.hosts["n1"], effect)
