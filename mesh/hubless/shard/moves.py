@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from hubless.shard.quorum import members
+from hubless.shard.quorum import has_quorum, members
 from hubless.wire.replication import Config
 
 _NOBODY: frozenset[str] = frozenset()
@@ -99,14 +99,14 @@ def next_step(owned: Owned, around: Surroundings) -> Step | None:
 
 
 def _without_the_broken(owned: Owned, around: Surroundings) -> Change | None:
-    """A broken replica does not answer anyway, so that being without it takes nothing from the others' majority."""
+    """A broken replica does not answer anyway, so that to be without it takes nothing from the others' majority."""
     config = owned.config
     broken = owned.broken - {around.me}
     if not broken & {*config.voters, *config.learners}:
         return None
     voters = tuple(node for node in config.voters if node not in broken)
     learners = tuple(node for node in config.learners if node not in broken)
-    if voters != config.voters and not _can_commit(voters, owned, around):
+    if voters != config.voters and not _can_change(voters, owned, around):
         return None
     return Change(owned.shard, voters, learners, is_repair=True)
 
@@ -147,11 +147,7 @@ def _with_voters(owned: Owned, around: Surroundings) -> Change | None:
     )
     leaving = surplus[: max(0, len(voters) - len(owned.target))]
     voters.difference_update(leaving)
-    if (
-        voters == set(config.voters)
-        or not _can_commit(config.voters, owned, around)
-        or not _can_commit(voters, owned, around)
-    ):
+    if voters == set(config.voters) or not _can_change(voters, owned, around):
         return None
     learners = tuple(node for node in config.learners if node not in ready)
     return Change(owned.shard, tuple(sorted(voters)), learners, not around.gone.isdisjoint(leaving))
@@ -176,14 +172,12 @@ def _transfer(owned: Owned, around: Surroundings) -> Transfer | None:
     return None
 
 
-def _can_commit(voters: Iterable[str], owned: Owned, around: Surroundings) -> bool:
-    """Whether a majority of `voters` is well, can be trusted, and has what is to be committed next, or nearly."""
-    electorate = list(voters)
-    live = sum(
-        node == around.me or (node in around.well and node not in owned.broken and node in owned.caught_up)
-        for node in electorate
-    )
-    return live > len(electorate) // 2
+def _can_change(voters: Iterable[str], owned: Owned, around: Surroundings) -> bool:
+    """Whether the joint configuration, of the voters now and those to be, could commit (4.3): a majority of each half is
+    well, can be trusted, and lacks little.
+    """
+    able = (around.well & owned.caught_up) - owned.broken | {around.me}
+    return has_quorum(Config(tuple(voters), owned.config.voters), able)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
