@@ -26,7 +26,7 @@ _PATIENCE_NS = 2_000 * _MS
 _MOST_UNDER_WAY = 256
 
 OF_ALL = frozenset({"shards", "tasks", "dead_letters"})
-OF_ONE_TASK = frozenset({"status", "cancel", "retry"})
+OF_ONE_TASK = frozenset({"status", "result", "cancel", "retry"})
 CONSULTED = OF_ALL | OF_ONE_TASK
 """Questions and orders that other nodes may have to answer."""
 
@@ -116,7 +116,7 @@ class Consultation:
                 self._tell(node, consult.request, {"shards": self._keeping.shard_rows()}, out)
             case "tasks" | "dead_letters":
                 self._tell(node, consult.request, self._rows(consult), out)
-            case "status" | "cancel" | "retry" if (task := _task_id(consult.argument)) is not None:
+            case "status" | "result" | "cancel" | "retry" if (task := _task_id(consult.argument)) is not None:
                 self._about_task(now_ns, node, consult, task, out)
             case _:
                 problem = self._failure("bad_input", f"this node knows no answer to {consult.what[:80]!r}")
@@ -129,7 +129,7 @@ class Consultation:
             self._refuse(
                 node, consult, "unreachable", "the shard of this task moves just now: try again", out
             )
-        elif consult.what == "status":
+        elif consult.what in ("status", "result"):
             self._reads[self._keeping.read(now_ns, task, out)] = (node, consult)
         else:
             if consult.what == "cancel":
@@ -159,7 +159,7 @@ class Consultation:
             text = "no task with this id is known, or it ended so long ago that its result is no longer kept"
             self._refuse(node, consult, "refused", text, out)
         else:
-            self._tell(node, consult.request, task_details(row, self._me), out)
+            self._tell(node, consult.request, task_details(row, self._me, is_cut=consult.what == "status"), out)
 
     def _changed(self, row: Row, out: list[NodeEffect]) -> None:
         """A task has changed: who ordered that is told."""

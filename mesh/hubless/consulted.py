@@ -36,16 +36,18 @@ def task_row(row: Row, owner: str, *, with_failures: bool = False) -> dict[str, 
     return told
 
 
-def task_details(row: Row, owner: str) -> dict[str, Any]:
-    """All that is known of a task; results are cut to 4 KiB."""
+def task_details(row: Row, owner: str, *, is_cut: bool = True) -> dict[str, Any]:
+    """All that is known of a task. Results are cut to 4 KiB if `is_cut`; superseded ones always are."""
     return {
         **task_row(row, owner, with_failures=True),
-        "result": None if row.result is None else _text(row.result),
+        "result": None
+        if row.result is None
+        else _text(row.result if not is_cut else row.result[:_SHOWN_BYTES]),
         "superseded": [
             {
                 "node": other.node,
                 "at": other.at_ms / 1000,
-                "result": None if other.result is None else _text(other.result),
+                "result": None if other.result is None else _text(other.result[:_SHOWN_BYTES]),
                 "failure": None if other.failure is None else _failure(other.failure),
             }
             for other in row.superseded
@@ -92,4 +94,4 @@ def _failure(failure: Failure) -> dict[str, Any]:
 
 
 def _text(raw: bytes) -> str:
-    return raw[:_SHOWN_BYTES].decode(errors="replace")
+    return raw.decode(errors="replace")

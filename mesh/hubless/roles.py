@@ -117,7 +117,7 @@ class Roles:
                 else:
                     out.append(ToClient(route, refusal))
             case Cancel(task=task):
-                self._gateway.cancel(task, out)
+                self._gateway.cancel(task, out, route=route)
             case Hello(role="client") if not self._is_serving and len(self._early) < _MOST_EARLY:
                 self._early.append((route, message))
             case Hello(request=request):

@@ -39,19 +39,20 @@ _HOMELESS_NS = 100 * _MS
 _LONGEST_RESEND_NS = 8_000 * _MS
 _WHEEL_WIDTH_NS = 50 * _MS
 _NAME_CHARS = 200
+_MOST_ROUTES = 8
 _MOST_UNKNOWN = 256
 _NO_QUORUM = "nobody within reach owns the shard of this task: give it the id of another shard"
 
 
 @dataclass(slots=True)
 class _Pending:
-    """A task that a client waits for. `owner` is "" while nobody is known to own its shard.
+    """A task that clients wait for, mostly one. `owner` is "" while nobody is known to own its shard.
 
     `again`: another gateway may have taken it before. `is_repeatable`: its agent allows a second start. `is_kept`: by
     its shard. `was_placed`: an owner may have taken it. `wants_receipt` until it has been given.
     """
 
-    route: bytes
+    routes: tuple[bytes, ...]
     agent: str
     key: str
     payload: bytes
@@ -110,10 +111,11 @@ class Gateway:
         """Takes a task, or answers at once why not; a refused task has had no effect through this gateway."""
         pending = self._pending.get(submit.task)
         if pending is not None:
-            pending.route = route  # the client came back over another connection
+            if route not in pending.routes:  # the client came back over another connection, or it is another one
+                pending.routes = (*pending.routes, route)[-_MOST_ROUTES:]
             if submit.receipt and pending.is_taken:
                 out.append(ToClient(route, Accepted(submit.task)))
-            pending.wants_receipt = submit.receipt and not pending.is_taken
+            pending.wants_receipt = (submit.receipt or pending.wants_receipt) and not pending.is_taken
             return
         refusal = self._refusal(submit) or self._admit(submit.agent)
         if refusal is not None:
@@ -134,7 +136,7 @@ class Gateway:
         )
         offer = self._view.offer(submit.agent)
         pending = _Pending(
-            route=route,
+            routes=(route,),
             agent=submit.agent,
             key=submit.key,
             payload=submit.payload,
@@ -159,7 +161,7 @@ class Gateway:
         if told is not None and pending.again and not (pending.is_kept and settled.attempt):
             told = _doubted(told)  # a log that has attempts of a task has all of them
         answer = Answer(settled.task, settled.payload, told, settled.node, settled.attempt)
-        out.append(ToClient(pending.route, answer))
+        out += (ToClient(route, answer) for route in pending.routes)
 
     def taken(self, owner: str, task: bytes, out: list[NodeEffect]) -> None:
         """The task is kept by its shard, whose owner says so."""
@@ -169,7 +171,7 @@ class Gateway:
         pending.owner, pending.is_taken, pending.was_placed = owner, True, True
         if pending.wants_receipt:
             pending.wants_receipt = False
-            out.append(ToClient(pending.route, Accepted(task)))
+            out += (ToClient(route, Accepted(task)) for route in pending.routes)
 
     def moved(self, now_ns: int, node: str, moved: Moved, out: list[NodeEffect]) -> None:
         """The node that was asked does not own the task's shard; perhaps it knows who does."""
@@ -186,9 +188,14 @@ class Gateway:
         if pending.resend_ns > now_ns + _HOMELESS_NS:
             self._look_again(now_ns, moved.task, pending, _HOMELESS_NS)
 
-    def cancel(self, task: bytes, out: list[NodeEffect]) -> None:
-        """Drops a task that its client no longer waits for."""
-        pending = self._forget(task)
+    def cancel(self, task: bytes, out: list[NodeEffect], *, route: bytes = b"") -> None:
+        """Drops a task that its client, the one at `route`, no longer waits for; others may go on waiting."""
+        pending = self._pending.get(task)
+        if pending is not None and route:
+            pending.routes = tuple(other for other in pending.routes if other != route)
+            if pending.routes:
+                return
+        self._forget(task)
         owner = "" if pending is None else pending.owner if pending.is_kept else self._me
         if owner:
             out.append(ToPeer(owner, Withdraw(task)))
@@ -317,10 +324,13 @@ class Gateway:
 
     def _expire(self, task: bytes, pending: _Pending, out: list[NodeEffect]) -> None:
         self.counters.expired += 1
-        self.cancel(task, out)
+        if pending.is_kept:
+            self._forget(task)  # its owner sees the deadline by itself
+        else:
+            self.cancel(task, out)
         effect = Effect.MAYBE if pending.was_placed or pending.again else Effect.NONE
         expired = self._failure("expired", "no outcome before the deadline of the call", effect=effect)
-        out.append(ToClient(pending.route, Answer(task, None, expired, "", 0)))
+        out += (ToClient(route, Answer(task, None, expired, "", 0)) for route in pending.routes)
 
     def _forget(self, task: bytes) -> _Pending | None:
         pending = self._pending.pop(task, None)

@@ -148,7 +148,7 @@ class Ask(Struct, frozen=True, array_like=True, gc=False, tag=13):
 
     "members" | "ring" | "breakers" | "node"       what the asked node believes
     "shards" | "tasks" | "dead_letters"            put together from what all nodes say
-    "status" | "cancel" | "retry"                  of the task whose id (hexadecimal) is `argument`
+    "status" | "result" | "cancel" | "retry"       of the task whose id (hexadecimal) is `argument`
     "leave" | "drain"                              of the node named by `argument`
     "fork"                                         of the shard numbered by `argument`
     """
