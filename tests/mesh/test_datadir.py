@@ -103,3 +103,56 @@ def test_an_identity_with_an_impossible_mesh_is_damaged(tmp_path: Path, mesh: st
     (tmp_path / "node.json").write_text(f'{{"format":1,"node":"n","mesh":"{mesh}","shards":64,"boot":1}}')
     with pytest.raises(DataDirectoryError, match="damaged"):
         DataDirectory(tmp_path)
+
+
+def test_a_founder_is_one_until_its_shards_are_on_disk(tmp_path: Path) -> None:
+    """A founder that is killed before that founds again at its next start; nobody else ever does."""
+    directory = DataDirectory(tmp_path)
+    assert directory.boot(mesh=MESH, shards=64, founding=True).founding
+    directory.close()
+    directory = DataDirectory(tmp_path)
+    assert directory.boot(mesh=MESH, shards=64).founding
+    directory.journal_path.write_bytes(b"journal")
+    directory.journal_kept()
+    assert directory.formatted is not None
+    assert (directory.formatted.founding, directory.formatted.has_journal) == (False, True)
+    directory.close()
+    again = DataDirectory(tmp_path)
+    now = again.boot(mesh=MESH, shards=64, founding=True)
+    assert (now.founding, now.has_journal) == (False, True)
+    again.close()
+
+
+def test_who_joined_does_not_found_at_its_next_start(tmp_path: Path) -> None:
+    directory = DataDirectory(tmp_path)
+    directory.boot(mesh=MESH, shards=64)
+    directory.close()
+    again = DataDirectory(tmp_path)
+    assert not again.boot(mesh=MESH, shards=64, founding=True).founding
+    again.close()
+
+
+def test_a_node_whose_journal_is_gone_does_not_start(tmp_path: Path) -> None:
+    """It would break promises that it no longer knows of; and it must say so at every start."""
+    directory = DataDirectory(tmp_path)
+    directory.boot(mesh=MESH, shards=64)
+    directory.journal_kept()
+    directory.close()
+    for _ in range(2):
+        again = DataDirectory(tmp_path)
+        with pytest.raises(DataDirectoryError, match=r"journal\.db is gone.*empty the directory"):
+            again.boot(mesh=MESH, shards=64)
+        again.close()
+    directory.journal_path.write_bytes(b"restored")
+    third = DataDirectory(tmp_path)
+    assert third.boot(mesh=MESH, shards=64).boot == 2
+    third.close()
+
+
+def test_an_identity_of_an_earlier_release_has_no_journal_to_miss(tmp_path: Path) -> None:
+    (tmp_path / "node.json").write_text(
+        '{"format":1,"node":"n","mesh":"0101010101010101","shards":64,"boot":1}'
+    )
+    directory = DataDirectory(tmp_path)
+    assert directory.boot(mesh=MESH, shards=64).boot == 2
+    directory.close()

@@ -58,3 +58,32 @@ def test_leaving_twice_is_leaving_once() -> None:
     assert departure.begin(0)
     assert not departure.begin(PATIENCE_NS)
     assert departure.advance(PATIENCE_NS, work_left=1, goodbye_said=False) is Stage.GOODBYE
+
+
+def test_the_patient_leave_when_others_keep_what_they_kept() -> None:
+    departure = Departure()
+    assert departure.begin(0, is_patient=True)
+    assert departure.advance(100 * PATIENCE_NS, work_left=1, goodbye_said=False) is None
+    assert departure.advance(101 * PATIENCE_NS, work_left=0, goodbye_said=False) is Stage.GOODBYE
+
+
+def test_the_goodbye_of_the_patient_is_as_short_as_any() -> None:
+    departure = Departure()
+    departure.begin(0, is_patient=True)
+    departure.advance(0, work_left=0, goodbye_said=False)
+    assert departure.advance(GOODBYE_NS, work_left=0, goodbye_said=False) is Stage.GONE
+
+
+def test_a_second_wish_ends_the_patience_of_the_first() -> None:
+    departure = Departure()
+    departure.begin(0, is_patient=True)
+    assert not departure.begin(PATIENCE_NS)
+    assert departure.advance(2 * PATIENCE_NS - 1, work_left=1, goodbye_said=False) is None
+    assert departure.advance(3 * PATIENCE_NS, work_left=1, goodbye_said=False) is Stage.GOODBYE
+
+
+def test_a_second_wish_does_not_make_the_first_patient() -> None:
+    departure = Departure()
+    departure.begin(0)
+    assert not departure.begin(1, is_patient=True)
+    assert departure.advance(PATIENCE_NS, work_left=1, goodbye_said=False) is Stage.GOODBYE

@@ -28,7 +28,9 @@ def inspection(view_of: Callable[..., View], member: Callable[..., Member]) -> I
         limits=Limits(),
         workers=1,
         joins=False,
+        epoch_ns=0,
     )
+    view.learn_owner(4, 1, "n0")
     breakers = Breakers(rng=random.Random(1))
     return Inspection(
         station=station, view=view, breakers=breakers, counters=lambda: {"gateway": {"accepted": 5}}
@@ -61,11 +63,11 @@ def test_the_ring_has_the_owners_of_every_shard(inspection: Inspection) -> None:
     assert set(body["owners"]["3"]) == {"n0", "n1"}
 
 
-def test_a_key_has_a_shard_and_an_owner_that_is_well(inspection: Inspection) -> None:
-    body = told(inspection, "ring", "customer-7")
-    assert 0 <= body["shard"] < 16
-    assert body["owner"] == "n0"
-    assert set(body["preference"]) == {"n0", "n1"}
+def test_a_key_has_a_shard_and_perhaps_an_owner(inspection: Inspection) -> None:
+    bodies = [told(inspection, "ring", f"customer-{number}") for number in range(100)]
+    assert all(set(body["preference"]) == {"n0", "n1"} for body in bodies)
+    assert {body["owner"] for body in bodies if body["shard"] == 4} == {"n0"}
+    assert {body["owner"] for body in bodies if body["shard"] != 4} == {None}
 
 
 def test_breakers_of_quiet_times(inspection: Inspection) -> None:
@@ -81,8 +83,9 @@ def test_the_node_tells_of_itself(inspection: Inspection) -> None:
     assert body["counters"] == {"gateway": {"accepted": 5}}
 
 
-def test_leaving_names_who_leaves(inspection: Inspection) -> None:
-    assert told(inspection, "leave", "name-n1") == {"node": "n1"}
+@pytest.mark.parametrize("what", ["leave", "drain"])
+def test_leaving_names_who_leaves(inspection: Inspection, what: str) -> None:
+    assert told(inspection, what, "name-n1") == {"node": "n1"}
 
 
 @pytest.mark.parametrize(

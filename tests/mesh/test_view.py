@@ -18,31 +18,72 @@ def view(view_of: Make, member: Describe) -> View:
     return view_of(member("n0"), member("n1"), member("n2"), member("n3"))
 
 
-def test_the_owner_is_the_first_of_the_preference_list_that_is_alive(view: View, member: Describe) -> None:
-    first, second, third = view.preference(5)
-    assert view.owner_of_shard(5) == first
-    view.learn(member(first, condition=Condition.SUSPECT))
-    assert view.owner_of_shard(5) == second
-    view.learn(member(second, condition=Condition.BUSY))
-    assert view.owner_of_shard(5) == third
-    view.learn(member(first))
-    assert view.owner_of_shard(5) == first
+def test_nobody_owns_a_shard_until_somebody_says_so(view: View) -> None:
+    assert (view.owner_of_shard(5), view.term_of_shard(5), view.reachable()) == (None, 0, ())
+    assert view.learn_owner(5, 3, "n1")
+    assert (view.owner_of_shard(5), view.term_of_shard(5)) == ("n1", 3)
+    assert (view.owned("n1"), view.reachable()) == ((5,), (5,))
 
 
-def test_when_none_is_alive_the_first_that_is_present_owns(view: View, member: Describe) -> None:
-    first, second, third = view.preference(5)
-    view.learn(member(first, condition=Condition.DEAD))
-    for node in (second, third):
-        view.learn(member(node, condition=Condition.SUSPECT))
-    assert view.owner_of_shard(5) == second
-    for node in (second, third):
-        view.learn(member(node, condition=Condition.LEFT))
+@pytest.mark.parametrize(("term", "node"), [(3, "n1"), (3, "n2"), (2, "n2"), (9, "")])
+def test_the_newest_term_counts_and_the_first_who_names_it(view: View, term: int, node: str) -> None:
+    view.learn_owner(5, 3, "n1")
+    assert not view.learn_owner(5, term, node)
+    assert view.owner_of_shard(5) == "n1"
+
+
+@pytest.mark.parametrize("shard", [-1, 16])
+def test_nobody_owns_a_shard_that_the_mesh_does_not_have(view: View, shard: int) -> None:
+    assert not view.learn_owner(shard, 1, "n1")
+
+
+def test_an_owner_that_is_gone_owns_nothing_and_one_in_doubt_may(view: View, member: Describe) -> None:
+    view.learn_owner(5, 3, "n1")
+    for condition in (Condition.SUSPECT, Condition.BUSY):
+        view.learn(member("n1", condition=condition))
+        assert view.owner_of_shard(5) == "n1"
+    view.learn(member("n1", condition=Condition.DEAD))
+    assert (view.owner_of_shard(5), view.term_of_shard(5), view.reachable()) == (None, 3, ())
+    assert view.learn_owner(5, 4, "n2")
+    assert view.owner_of_shard(5) == "n2"
+
+
+def test_an_owner_that_was_never_heard_of_may_come_later(view: View, member: Describe) -> None:
+    assert view.learn_owner(5, 1, "n9")
     assert view.owner_of_shard(5) is None
+    view.learn(member("n9"))
+    assert view.owner_of_shard(5) == "n9"
 
 
-def test_every_shard_has_one_owner(view: View) -> None:
-    owned = [shard for node in ("n0", "n1", "n2", "n3") for shard in view.owned(node)]
-    assert sorted(owned) == list(range(16))
+def test_who_says_that_it_is_not_the_owner_is_believed_until_it_says_otherwise(view: View) -> None:
+    view.learn_owner(5, 3, "n1")
+    view.doubt_owner(5, "n2")
+    assert view.owner_of_shard(5) == "n1"
+    view.doubt_owner(5, "n1")
+    assert view.owner_of_shard(5) is None
+    assert not view.learn_owner(5, 2, "n2"), "what was old stays old"
+    assert view.learn_owner(5, 3, "n1"), "it was not ready yet"
+
+
+def test_members_are_well_in_doubt_or_gone(view: View, member: Describe) -> None:
+    for node, condition in (
+        ("n1", Condition.BUSY),
+        ("n2", Condition.SUSPECT),
+        ("n3", Condition.DEAD),
+        ("n4", Condition.LEFT),
+    ):
+        view.learn(member(node, condition=condition))
+    assert view.conditions() == ({"n0"}, {"n1", "n2"}, {"n3", "n4"})
+
+
+def test_who_wants_no_part_in_keeping_is_draining_as_long_as_it_is_there(
+    view_of: Make, member: Describe
+) -> None:
+    view = view_of(member("n0"), member("n1", weight=0), member("n2", weight=0, condition=Condition.DEAD))
+    assert view.draining() == {"n1"}
+    assert not view.has_other_seats()
+    view.learn(member("n3"))
+    assert view.has_other_seats()
 
 
 @pytest.mark.parametrize(
@@ -65,14 +106,41 @@ def test_who_takes_work_and_who_may_still_answer(
     assert not view.is_present("n9")
 
 
-def test_a_suspect_keeps_its_seat_and_the_dead_and_leaving_lose_it(view: View, member: Describe) -> None:
+def seats(view: View) -> list[str]:
+    return [seat.node for seat in view.ring_members()]
+
+
+def test_a_suspect_keeps_its_seat_and_the_leaving_lose_it(view: View, member: Describe) -> None:
     view.learn(member("n1", condition=Condition.SUSPECT))
     assert not view.ring_is_stale
-    view.learn(member("n1", condition=Condition.DEAD))
-    assert view.ring_is_stale
     view.learn(member("n2", weight=0))
-    assert [seat.node for seat in view.ring_members()] == ["n0", "n3"]
+    assert view.ring_is_stale
+    view.learn(member("n3", condition=Condition.LEFT))
+    assert seats(view) == ["n0", "n1"]
     assert not view.ring_is_stale
+
+
+def test_the_dead_keep_their_seats_until_they_are_replaced(view: View, member: Describe) -> None:
+    """Nothing moves for a restart."""
+    view.learn(member("n1", condition=Condition.DEAD))
+    view.replace_dead(29, after_ns=30)
+    assert not view.ring_is_stale
+    assert seats(view) == ["n0", "n1", "n2", "n3"]
+    view.replace_dead(30, after_ns=30)
+    assert view.ring_is_stale
+    assert seats(view) == ["n0", "n2", "n3"]
+    view.replace_dead(31, after_ns=30)
+    assert not view.ring_is_stale, "once"
+
+
+def test_who_was_replaced_stays_so_until_it_is_back(view: View, member: Describe) -> None:
+    view.learn(member("n1", condition=Condition.DEAD))
+    view.replace_dead(30, after_ns=30)
+    view.learn(member("n1", condition=Condition.DEAD))
+    assert "n1" not in seats(view)
+    view.learn(member("n1", boot=2))
+    assert view.ring_is_stale
+    assert "n1" in seats(view)
 
 
 def test_offers_are_those_of_present_members(view: View, member: Describe) -> None:

@@ -8,17 +8,27 @@ from hypothesis import strategies as st
 
 from hubless.wire import (
     PROTOCOL_VERSION,
+    Accepted,
     Answer,
     Ask,
     Assign,
+    Consult,
+    Consulted,
+    Durability,
     Ended,
     FrameError,
     Hello,
+    LeavePlease,
     Limits,
+    Moved,
     Outbox,
+    Owns,
     Place,
+    Recall,
+    Refused,
     Settled,
     Submit,
+    Taken,
     Welcome,
     decode,
     encode,
@@ -34,6 +44,7 @@ FAILURE = Failure(code="worker_died", message="gone", where="n1/echo", effect=Ef
 texts = st.text(max_size=20)
 blobs = st.binary(max_size=50)
 counts = st.integers(0, 2**31)
+flags = st.booleans()
 failures = st.builds(
     Failure,
     code=st.just("raised"),
@@ -46,9 +57,21 @@ failures = st.builds(
 ends = st.tuples(blobs, st.none()) | st.tuples(st.none(), failures)
 kinds = st.sampled_from([Answer, Settled])
 messages = st.one_of(
-    st.builds(Submit, blobs, texts, texts, blobs, counts),
-    st.builds(Place, blobs, texts, texts, blobs, counts, texts, st.lists(texts, max_size=3).map(tuple)),
-    st.builds(Assign, blobs, counts, texts, blobs, counts, st.lists(failures, max_size=2).map(tuple)),
+    st.builds(
+        Submit,
+        blobs,
+        texts,
+        texts,
+        blobs,
+        counts,
+        flags,
+        durability=st.sampled_from(Durability),
+        receipt=flags,
+    ),
+    st.builds(
+        Place, blobs, texts, texts, blobs, counts, texts, st.lists(texts, max_size=3).map(tuple), flags, flags
+    ),
+    st.builds(Assign, blobs, counts, texts, blobs, counts, st.lists(failures, max_size=2).map(tuple), counts),
     st.builds(lambda task, attempt, end: Ended(task, attempt, *end), blobs, counts, ends),
     st.builds(
         lambda kind, task, end, node, attempt: kind(task, *end, node, attempt),
@@ -59,6 +82,14 @@ messages = st.one_of(
         counts,
     ),
     st.builds(Ask, counts, texts, texts),
+    st.builds(Recall, blobs, counts, counts),
+    st.builds(Taken, blobs) | st.builds(Accepted, blobs),
+    st.builds(Moved, blobs, counts, texts),
+    st.builds(Owns, st.lists(st.tuples(st.integers(0, 4095), counts), max_size=3).map(tuple)),
+    st.builds(Refused, texts, texts, blobs),
+    st.builds(Consult, counts, texts, texts),
+    st.builds(Consulted, counts, blobs, st.none() | failures),
+    st.builds(LeavePlease, texts, flags),
 )
 
 
@@ -240,3 +271,28 @@ def test_an_outcome_of_neither_or_both_cannot_be_made(payload: bytes | None, fai
         Settled(TASK, payload, failure, "n1", 1)
     with pytest.raises(ValueError, match="exactly one"):
         Ended(TASK, 1, payload, failure)
+
+
+def test_what_an_earlier_release_says_is_understood() -> None:
+    """Fields are only appended: a message without them asks for what there was before them."""
+    header = encode(MESH, "n1", 1, [])[0]
+    old = [
+        [10, TASK, "echo", "", b"1", 5],
+        [20, TASK, "echo", "", b"1", 5, "n1"],
+        [22, TASK, 1, "echo", b"1", 5],
+        [29, TASK, 1],
+    ]
+    envelope = decode([header, msgpack.packb([MESH, "n1", 1, old])], LIMITS)
+    assert envelope.messages == [
+        Submit(TASK, "echo", "", b"1", 5, again=False, durability=Durability.OF_AGENT, receipt=False),
+        Place(TASK, "echo", "", b"1", 5, "n1", is_kept=True),
+        Assign(TASK, 1, "echo", b"1", 5, term=0),
+        Recall(TASK, 1, 0),
+    ]
+
+
+@pytest.mark.parametrize("led", [[[4096, 1]], [[-1, 1]], [["0", 1]], [[0]]])
+def test_an_ownership_of_what_no_mesh_has_is_malformed(led: list) -> None:
+    header = encode(MESH, "n1", 1, [])[0]
+    envelope = decode([header, msgpack.packb([MESH, "n1", 1, [[28, led], [1, "client"]]])], LIMITS)
+    assert (envelope.messages, envelope.malformed) == ([Hello("client")], 1)
