@@ -137,15 +137,25 @@ def test_similar_names_are_looked_for_once_per_unknown_agent(
     assert looks == ["ecko"]
 
 
-def test_a_submission_that_comes_again_moves_to_the_new_connection(room: Room) -> None:
+def test_every_connection_that_a_task_was_submitted_over_is_told(room: Room) -> None:
     task = room.owned_by("n1")
     room.submit(task)
     out: list[NodeEffect] = []
     room.gateway.submit(S, b"other", Submit(task, "echo", "", b"1", 30_000), out)
     assert out == []
-    (effect,) = room.settle(task)
-    assert isinstance(effect, ToClient)
-    assert effect.route == b"other"
+    told = [effect.route for effect in room.settle(task) if isinstance(effect, ToClient)]
+    assert told == [ROUTE, b"other"]
+
+
+def test_a_task_is_withdrawn_when_the_last_of_its_clients_goes(room: Room) -> None:
+    task = room.owned_by("n1")
+    room.submit(task)
+    out: list[NodeEffect] = []
+    room.gateway.submit(S, b"other", Submit(task, "echo", "", b"1", 30_000), out)
+    room.gateway.cancel(task, out, route=ROUTE)
+    assert out == []
+    room.gateway.cancel(task, out, route=b"other")
+    assert out == [ToPeer("n1", Withdraw(task))]
 
 
 def test_an_owner_that_says_nothing_is_asked_again_at_growing_intervals(room: Room) -> None:
@@ -162,11 +172,16 @@ def test_what_remains_of_the_deadline_travels(room: Room) -> None:
     assert again.deadline_ms == 29_000
 
 
-def test_a_task_without_outcome_expires_and_is_withdrawn(room: Room) -> None:
+@pytest.mark.parametrize(
+    ("durability", "withdrawn"), [(Durability.REPLICATED, 0), (Durability.NONE, 1)], ids=["kept", "not kept"]
+)
+def test_a_task_without_outcome_expires_and_a_shard_sees_that_by_itself(
+    room: Room, durability: Durability, withdrawn: int
+) -> None:
     task = room.owned_by("n1")
-    room.submit(task, deadline_ms=500)
-    withdrawn, told = room.tick(500 * MS)
-    assert withdrawn == ToPeer("n1", Withdraw(task))
+    room.submit(task, deadline_ms=500, durability=durability)
+    *others, told = room.tick(500 * MS)
+    assert others == withdrawn * [ToPeer("n0", Withdraw(task))]
     assert answer([told]).failure.code == "expired"  # type: ignore[union-attr]
     assert answer([told]).failure.effect is Effect.MAYBE  # type: ignore[union-attr]
     assert len(room.gateway) == 0
