@@ -173,8 +173,8 @@ def _transfer(owned: Owned, around: Surroundings) -> Transfer | None:
 
 
 def _can_change(voters: Iterable[str], owned: Owned, around: Surroundings) -> bool:
-    """Whether the joint configuration, of the voters now and those to be, could commit (4.3): a majority of each half is
-    well, can be trusted, and lacks little.
+    """Whether the joint configuration, of the voters now and those to be, could commit (4.3): a majority of each half
+    is well, can be trusted, and lacks little.
     """
     able = (around.well & owned.caught_up) - owned.broken | {around.me}
     return has_quorum(Config(tuple(voters), owned.config.voters), able)
