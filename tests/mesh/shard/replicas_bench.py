@@ -134,7 +134,9 @@ def of_kind(messages: list[tuple[str, RaftMessage]], kind: type) -> list[tuple[s
     return [(to, message) for to, message in messages if isinstance(message, kind)]
 
 
-def ask(term: int, last_index: int = 1, last_term: int = 1, *, trial: bool = False, transfer: bool = False) -> AskVote:
+def ask(
+    term: int, last_index: int = 1, last_term: int = 1, *, trial: bool = False, transfer: bool = False
+) -> AskVote:
     return AskVote(SHARD, term, last_index, last_term, trial, transfer)
 
 

@@ -54,7 +54,9 @@ def test_a_quorum_of_those_whom_membership_knows_is_caught(patch: pytest.MonkeyP
         return Config(current.view) if current else config
 
     committed_index, has_quorum, outcome = quorum.committed_index, quorum.has_quorum, quorum.outcome
-    patch.setattr(quorum, "committed_index", lambda config, matched: committed_index(in_view(config), matched))
+    patch.setattr(
+        quorum, "committed_index", lambda config, matched: committed_index(in_view(config), matched)
+    )
     patch.setattr(quorum, "has_quorum", lambda config, nodes: has_quorum(in_view(config), nodes))
     patch.setattr(quorum, "outcome", lambda config, votes: outcome(in_view(config), votes))
     assert caught(prepare=clusters.append)

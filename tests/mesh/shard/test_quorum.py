@@ -11,7 +11,10 @@ from hubless.wire.replication import Config
 NODES = tuple("abcdefg")
 halves = st.sets(st.sampled_from(NODES), min_size=1).map(lambda nodes: tuple(sorted(nodes)))
 configs = st.builds(
-    Config, halves, st.one_of(st.just(()), halves), st.sets(st.sampled_from(NODES)).map(lambda n: tuple(sorted(n)))
+    Config,
+    halves,
+    st.one_of(st.just(()), halves),
+    st.sets(st.sampled_from(NODES)).map(lambda n: tuple(sorted(n))),
 )
 
 
@@ -34,7 +37,9 @@ def test_a_quorum_is_a_majority_of_each_half(config: Config, nodes: set[str]) ->
 
 
 @given(config=configs, matched=st.dictionaries(st.sampled_from(NODES), st.integers(0, 9)))
-def test_committed_is_the_highest_index_that_a_quorum_has_3_6_2(config: Config, matched: dict[str, int]) -> None:
+def test_committed_is_the_highest_index_that_a_quorum_has_3_6_2(
+    config: Config, matched: dict[str, int]
+) -> None:
     had = [
         index
         for index in range(10)
@@ -48,7 +53,9 @@ def test_votes_decide_as_soon_as_no_other_can_change_it_3_4(config: Config, vote
     out = [node for node in NODES if node not in votes]
     granted = {node for node, is_granted in votes.items() if is_granted}
     results = {
-        decides(config, granted | set(more)) for size in range(len(out) + 1) for more in combinations(out, size)
+        decides(config, granted | set(more))
+        for size in range(len(out) + 1)
+        for more in combinations(out, size)
     }
     expected = results.pop() if len(results) == 1 else None
     assert quorum.outcome(config, votes) is expected
