@@ -72,15 +72,10 @@ class Keeping:
             else:
                 self.owner.place(now_ns, place, out)
             return
-        known = self._replicas.owner(shard)
-        if known is not None:
-            self._view.learn_owner(shard, known[1], known[0])
-        owner = self._view.owner_of_shard(shard) or ""
+        owner, term = self._owner_of(shard)
         trail = take_hop(place.trail, self._me)
-        if owner in ("", self._me) or place.gateway == self._me or not isinstance(trail, tuple):
-            elsewhere = "" if owner == self._me else owner
-            moved = Moved(place.task, self._view.term_of_shard(shard) if elsewhere else 0, elsewhere)
-            out.append(ToPeer(place.gateway, moved))
+        if not owner or place.gateway == self._me or not isinstance(trail, tuple):
+            out.append(ToPeer(place.gateway, Moved(place.task, term, owner)))
         else:
             out.append(ToPeer(owner, msgspec.structs.replace(place, trail=trail)))
 
@@ -232,6 +227,17 @@ class Keeping:
         return told
 
     # -- inside -----------------------------------------------------------------------------------------
+
+    def _owner_of(self, shard: int) -> tuple[str, int]:
+        """Who else owns a shard, and its term: as it says itself, or as the replica here knows before that.
+
+        The latter is not put into the view: for the gateway, whose other tasks wait for it, it is to be news.
+        """
+        owner, term = self._view.owner_of_shard(shard) or "", self._view.term_of_shard(shard)
+        known = self._replicas.owner(shard)
+        if known is not None and known[1] > term and self._view.is_present(known[0]):
+            owner, term = known
+        return ("", 0) if owner in ("", self._me) else (owner, term)
 
     def _decided(self, now_ns: int, changes: list[Change], out: list[NodeEffect]) -> None:
         """Its owner acts on what the log of a shard has decided, and so do those who wait for it."""
