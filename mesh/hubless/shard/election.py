@@ -15,12 +15,13 @@ _MOST_REFUSED = 8
 class Election:
     """Trials, candidacies and votes of one replica."""
 
-    __slots__ = ("_doubted", "_refused", "_state", "_votes")
+    __slots__ = ("_doubted", "_granted_at_ns", "_refused", "_state", "_votes")
 
     def __init__(self, state: ReplicaState) -> None:
         self._state = state
         self._votes: dict[str, bool] = {}
         self._doubted: str | None = None
+        self._granted_at_ns: int | None = None
         self._refused: dict[str, tuple[int, AskVote]] = {}
         """The last trial of each candidate that was refused because the owner was heard, and when."""
 
@@ -116,8 +117,13 @@ class Election:
         if is_granted:
             if not state.vote:
                 state.enter(state.term, candidate)
+            self._granted_at_ns = now_ns
             state.draw_timeout(now_ns)
         state.promise(candidate, Vote(state.shard, state.term, is_granted))
+
+    def supports_another(self, now_ns: int, within_ns: int) -> bool:
+        """Whether a vote was given so lately that its candidate may be about to win."""
+        return self._granted_at_ns is not None and now_ns - self._granted_at_ns < within_ns
 
     def _asked_trial(self, now_ns: int, candidate: str, ask: AskVote) -> None:
         state = self._state

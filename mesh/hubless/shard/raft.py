@@ -219,6 +219,10 @@ class Raft:
         if state.can_campaign and state.role in {Role.FOLLOWER, Role.TRIAL}:
             self._election.campaign(now_ns)
 
+    def supports_another(self, now_ns: int, within_ns: int) -> bool:
+        """Whether it voted for another so lately that a campaign would most likely only get in the way."""
+        return self._election.supports_another(now_ns, within_ns)
+
     def doubt_owner(self, now_ns: int, is_doubted: bool) -> None:
         """The membership's opinion of the current `owner`, to be given anew when that changes.
 

@@ -42,6 +42,9 @@ from hubless.wire.replication import (
     ShardMessage,
 )
 
+_STAGGERS_FOR_ANOTHER = 5
+"""How long a candidate who was given a vote is not disturbed by membership's next campaigner: disks may be slow."""
+
 _BEATS_BEFORE_DOUBT = 2
 
 
@@ -348,6 +351,10 @@ class Replicas:
 
     def _campaign(self, now_ns: int) -> None:
         for shard in self._elections.due(now_ns):
+            if self._groups[shard].raft.supports_another(
+                now_ns, _STAGGERS_FOR_ANOTHER * self._settings.stagger_ns
+            ):
+                continue
             self.counters.campaigns += 1
             self._groups[shard].raft.campaign(now_ns)
             self._touch(self._groups[shard])
