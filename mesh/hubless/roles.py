@@ -162,11 +162,12 @@ class Roles:
         return True
 
     def decide(self, now_ns: int, out: list[NodeEffect]) -> bool:
-        """Acts on what was decided about the tasks that no shard keeps; whether there was anything."""
-        decided = self._unlogged.take_decided()
-        for entry, row in decided:
-            self._direct.decided(now_ns, entry, row, out)
-        return bool(decided)
+        """Acts on what was decided about the tasks that no shard keeps; whether anything follows from it."""
+        before = len(out)
+        while len(out) == before and (decided := self._unlogged.take_decided()):
+            for entry, row in decided:
+                self._direct.decided(now_ns, entry, row, out)
+        return len(out) > before
 
     def serve(self, out: list[NodeEffect]) -> None:
         """The node is in the mesh: clients that came earlier are welcome now.
@@ -199,6 +200,11 @@ class Roles:
         self._gateway.owner_gone(node)
         self._direct.peer_gone(now_ns, node, out)
         self.keeping.owner.peer_gone(now_ns, node, out)
+
+    def process_silent(self, now_ns: int, node: str, out: list[NodeEffect]) -> None:
+        """A process answers nobody: what can be done twice is not left waiting for it."""
+        self._direct.peer_silent(now_ns, node, out)
+        self.keeping.owner.peer_silent(now_ns, node, out)
 
     def process_replaced(self, node: str) -> None:
         """Another process runs under the name of a node that was known before."""

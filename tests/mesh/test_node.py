@@ -8,23 +8,30 @@ import msgspec
 import pytest
 
 from hubless.effects import BuildRing, Halt, Log, NodeEffect, SendWork, Serving, ToClient
-from hubless.meta import Meta, pack_meta
-from hubless.node import DeadlineReached, LeaveMesh, Node, PeerRefused, RingBuilt, WorkFrame
+from hubless.meta import Meta, Offer, pack_meta
+from hubless.node import DeadlineReached, LeaveMesh, Node, PeerRefused, RingBuilt, TickEnded, WorkFrame
 from hubless.placement import mint_task_id
+from hubless.shard.events import Commit, Flushed, JournalFailed
+from hubless.shard.replicas import Replicas
+from hubless.shard.settings import ReplicasSettings
 from hubless.station import Station
 from hubless.wire import (
+    Accepted,
     Answer,
     Ask,
     Assign,
     Cancel,
+    Durability,
     Ended,
     Hello,
     LeavePlease,
     Limits,
     Message,
+    Owns,
     Place,
     Refused,
     Submit,
+    Taken,
     Told,
     Welcome,
     encode,
@@ -64,7 +71,10 @@ def task_of(shard: int) -> bytes:
 
 
 class Alone:
-    """A node that founded a mesh by itself. `run` performs what the driver would, workers included."""
+    """A node that founded a mesh by itself, unless it joins one. What the driver does is done here, workers included.
+
+    Its journal is quick, or says nothing until the test lets it: see `flush`.
+    """
 
     def __init__(self, *, agents: bool = True, joins: bool = False, boot: int = 1) -> None:
         identity = Identity(mesh=MESH, node="n0", boot=boot, address=HERE)
@@ -80,14 +90,27 @@ class Alone:
             limits=Limits(frame_bytes=100_000, payload_bytes=1_000),
             workers=1,
             joins=joins,
+            epoch_ns=1_700_000_000_000 * MS,
+        )
+        replicas = Replicas(
+            "n0",
+            16,
+            settings=ReplicasSettings.local(),
+            rng=random.Random(4),
+            now_ns=0,
+            is_founder=not joins,
         )
         self.now_ns = 0
+        self.is_quick = True
+        self.unflushed: list[int] = []
         self.contracts: tuple[Contract, ...] = (Contract(name="echo"),)
-        self.node = Node(station, gossip=gossip, supervisor=supervisor, rng=random.Random(3))
+        self.node = Node(
+            station, gossip=gossip, replicas=replicas, supervisor=supervisor, rng=random.Random(3)
+        )
         self.given: list[GiveTask] = []
         self.others: dict[Address, Gossip] = {}
         self.effects: list[NodeEffect] = []
-        self.perform(self.node.start(0))
+        self.tick(self.node.start(0))
 
     def perform(self, effects: list[NodeEffect]) -> list[NodeEffect]:
         done = list(effects)
@@ -99,14 +122,29 @@ class Alone:
                     done += self.node.handle(self.now_ns, WorkerReady(worker, 1, self.contracts))
                 case GiveTask():
                     self.given.append(effect)
+                case Commit(mark=mark):
+                    self.unflushed.append(mark)
                 case _:
                     pass
         self.effects += done
         self.carry(done)
         return done
 
+    def tick(self, effects: list[NodeEffect]) -> list[NodeEffect]:
+        """The rest of a tick that began with these effects, and what the journal's answers bring about."""
+        done = self.perform(effects)
+        done += self.perform(self.node.handle(self.now_ns, TickEnded()))
+        while self.is_quick and self.unflushed:
+            done += self.flush()
+        return done
+
+    def flush(self) -> list[NodeEffect]:
+        mark, self.unflushed = self.unflushed[-1], []
+        done = self.perform(self.node.handle(self.now_ns, Flushed(mark)))
+        return done + self.perform(self.node.handle(self.now_ns, TickEnded()))
+
     def handle(self, event: object) -> list[NodeEffect]:
-        return self.perform(self.node.handle(self.now_ns, event))  # type: ignore[arg-type]
+        return self.tick(self.node.handle(self.now_ns, event))  # type: ignore[arg-type]
 
     def until(self, end_ms: int) -> list[NodeEffect]:
         done: list[NodeEffect] = []
@@ -123,11 +161,11 @@ class Alone:
     def peer(self, *messages: Message, sender: str = "n1", boot: int = 1) -> list[NodeEffect]:
         return self.handle(WorkFrame(ROUTE, encode(MESH, sender, boot, messages)))
 
-    def meet(self, node: str, *, boot: int = 1) -> None:
+    def meet(self, node: str, *, boot: int = 1, offers: tuple[Offer, ...] = ()) -> None:
         """Another node, of which only the membership is real, joins this one."""
         number = int(node[1:])
         address = Address("127.0.0.1", 10_000 + number)
-        described = Meta(node, Address("127.0.0.1", 20_000 + number), "", 1, ())
+        described = Meta(node, Address("127.0.0.1", 20_000 + number), "", 1, offers)
         other = Gossip(
             Identity(mesh=MESH, node=node, boot=boot, address=address),
             config=GossipConfig.local(),
@@ -168,8 +206,9 @@ def test_a_node_without_agents_serves_at_once() -> None:
     assert of(Serving, Alone(agents=False).effects) == [Serving(())]
 
 
-def test_a_task_of_a_client_runs_here_and_is_answered(alone: Alone) -> None:
-    assert alone.client(Submit(task_of(3), "echo", "", b"1", 1_000)) == []
+@pytest.mark.parametrize("durability", list(Durability))
+def test_a_task_of_a_client_runs_here_and_is_answered(alone: Alone, durability: Durability) -> None:
+    assert alone.client(Submit(task_of(3), "echo", "", b"1", 1_000, durability=durability)) == []
     (given,) = alone.given
     assert (given.assignment.agent, given.assignment.payload) == ("echo", b"1")
     effects = alone.handle(WorkerAnswered(given.worker, given.give, "returned", b"2"))
@@ -179,10 +218,60 @@ def test_a_task_of_a_client_runs_here_and_is_answered(alone: Alone) -> None:
     assert set(msgspec.structs.astuple(alone.node.counters()["unfinished"])) == {0}  # type: ignore[arg-type]
 
 
+def test_nothing_is_promised_before_it_is_on_disk(alone: Alone) -> None:
+    """One round trip to the disk for the receipt and the order, and another for the outcome: no more."""
+    alone.is_quick = False
+    assert alone.client(Submit(task_of(3), "echo", "", b"1", 1_000, receipt=True)) == []
+    assert (alone.given, len(alone.unflushed)) == ([], 1)
+    assert of(ToClient, alone.flush()) == [ToClient(ROUTE, Accepted(task_of(3)))]
+    (given,) = alone.given
+    assert alone.unflushed == []
+    effects = alone.handle(WorkerAnswered(given.worker, given.give, "returned", b"2"))
+    assert (of(ToClient, effects), len(alone.unflushed)) == ([], 1)
+    assert of(ToClient, alone.flush()) == [ToClient(ROUTE, Answer(task_of(3), b"2", None, "n0", 1))]
+
+
+def test_what_nobody_keeps_waits_for_no_disk(alone: Alone) -> None:
+    alone.is_quick = False
+    alone.client(Submit(task_of(3), "echo", "", b"1", 1_000, durability=Durability.NONE))
+    (given,) = alone.given
+    effects = alone.handle(WorkerAnswered(given.worker, given.give, "returned", b"2"))
+    assert (len(of(ToClient, effects)), alone.unflushed) == (1, [])
+
+
+def test_a_task_that_nobody_keeps_waits_for_an_executor_that_is_in_doubt() -> None:
+    node = Alone(agents=False)
+    node.meet("n1", offers=(Offer("echo", "1", 1, 5_000, 2),))
+    node.others.clear()
+    now_ms = 0
+    while not any(log.condition == "suspect" for log in of(Log, node.effects)):
+        now_ms += 50
+        node.until(now_ms)
+    assert node.client(Submit(task_of(3), "echo", "", b"1", 60_000, durability=Durability.NONE)) == []
+    assert node.node.counters()["unfinished"].direct == 1  # type: ignore[attr-defined]
+    assert node.client(Cancel(task_of(3))) == []
+    assert node.node.counters()["unfinished"].direct == 0  # type: ignore[attr-defined]
+
+
+def test_many_tasks_of_a_tick_are_one_commit(alone: Alone) -> None:
+    alone.is_quick = False
+    alone.client(*(Submit(task_of(shard), "echo", "", b"1", 1_000) for shard in range(16)))
+    assert len(alone.unflushed) == 1
+
+
+def test_a_node_whose_journal_has_failed_keeps_nothing_more_and_says_so(alone: Alone) -> None:
+    (log,) = of(Log, alone.handle(JournalFailed("bad checksum")))
+    assert (log.level, "bad checksum" in log.text) == ("error", True)
+    (welcome,) = of(Welcome, alone.client(Hello("client", 4)))
+    assert (welcome.owned, len(alone.given)) == ((), 0)
+    alone.client(Submit(task_of(3), "echo", "", b"1", 1_000, durability=Durability.NONE))
+    assert len(alone.given) == 1, "what nobody keeps can still run"
+
+
 def test_a_greeting_is_answered_with_what_a_client_needs(alone: Alone) -> None:
     (welcome,) = of(Welcome, alone.client(Hello("client", 4)))
     assert (welcome.request, welcome.mesh, welcome.node, welcome.shards) == (4, MESH, "n0", 16)
-    assert welcome.owned == tuple(range(16))
+    assert welcome.owned == welcome.reachable == tuple(range(16))
     assert welcome.peers == ("127.0.0.1:20000",)
     assert welcome.payload_bytes == 1_000
 
@@ -262,41 +351,64 @@ def sent(effects: list[NodeEffect]) -> list[Message]:
     return [effect.message for effect in of(SendWork, effects)]
 
 
-def test_a_leaving_node_refuses_clients_and_hands_new_tasks_on(alone: Alone) -> None:
+def test_a_leaving_node_refuses_clients(alone: Alone) -> None:
     alone.meet("n1")
     alone.handle(LeaveMesh())
     (refused,) = of(Refused, alone.client(Submit(task_of(3), "echo", "", b"1", 1_000)))
     assert (refused.code, refused.task) == ("leaving", task_of(3))
-    place = Place(task_of(4), "echo", "", b"1", 1_000, "n1")
-    assert sent(alone.peer(place)) == [msgspec.structs.replace(place, trail=("n0",))]
 
 
-def test_a_leaving_node_hands_repetitions_to_the_same_node_whatever_the_ring_says(alone: Alone) -> None:
+def test_a_leaving_node_owns_its_shards_until_others_do(alone: Alone) -> None:
     alone.meet("n1")
     alone.handle(LeaveMesh())
-    place = Place(task_of(4), "echo", "", b"1", 1_000, "n1")
-    (before,) = of(SendWork, alone.peer(place))
-    for number in range(2, 12):
-        alone.meet(f"n{number}")
-    (after,) = of(SendWork, alone.peer(place))
-    assert (after.to, after.message.again) == (before.to, False)  # type: ignore[union-attr]
+    place = Place(task_of(4), "echo", "", b"1", 1_000, "n1", receipt=True)
+    assert sent(alone.peer(place)) == [Taken(task_of(4))]
+    assert sent(alone.peer(place)) == [Taken(task_of(4))]
+    assert alone.node.counters()["unfinished"].owner == 1  # type: ignore[attr-defined]
 
 
-def test_a_leaving_node_keeps_what_it_has(alone: Alone) -> None:
+def test_a_drained_node_stays_until_others_have_what_it_keeps(alone: Alone) -> None:
     alone.meet("n1")
-    place = Place(task_of(4), "echo", "", b"1", 1_000, "n1")
-    alone.peer(place)
-    alone.handle(LeaveMesh())
-    assert sent(alone.peer(place)) == []
-    assert len(alone.given) == 1
+    alone.peer(LeavePlease("an operator asked for it", drain=True))
+    assert of(Halt, alone.until(20_000)) == []
+    alone.peer(LeavePlease("an operator lost patience"))
+    assert of(Halt, alone.until(40_000)) == [Halt("")]
 
 
-def test_where_the_trail_ends_a_leaving_node_owns_the_task(alone: Alone) -> None:
+def test_a_node_that_owns_nothing_asks_the_replicas_it_would_have(alone: Alone) -> None:
+    joiner = Alone(joins=True)
+    joiner.until(10)
+    joiner.meet("n1")
+    (refused,) = of(Refused, joiner.client(Submit(task_of(3), "echo", "", b"1", 1_000)))
+    assert (refused.code, refused.task) == ("no_quorum", task_of(3))
+
+
+def test_tasks_go_to_whoever_says_that_it_owns_their_shard() -> None:
+    joiner = Alone(joins=True)
+    joiner.until(10)
+    for other in ("n1", "n2"):
+        joiner.meet(other)
+    joiner.peer(Owns(((3, 1),)), sender="n1")
+    (welcome,) = of(Welcome, joiner.client(Hello("client", 4)))
+    assert (welcome.owned, welcome.reachable) == ((), (3,))
+    before = len(joiner.effects)
+    joiner.client(Submit(task_of(3), "echo", "", b"1", 60_000))
+    joiner.meet("n1", boot=2)
+    joiner.peer(Owns(((3, 2),)), sender="n2")
+    placed = [
+        (effect.to.port, effect.message.task)
+        for effect in of(SendWork, joiner.effects[before:])
+        if isinstance(effect.message, Place)
+    ]
+    assert placed == [(20_001, task_of(3)), (20_002, task_of(3))]
+
+
+def test_a_newcomer_hears_what_this_node_owns(alone: Alone) -> None:
+    before = len(alone.effects)
     alone.meet("n1")
-    alone.handle(LeaveMesh())
-    for trail in (("n0",), tuple(f"m{number}" for number in range(8))):
-        alone.peer(Place(task_of(len(trail)), "echo", "", b"1", 1_000, "n1", trail))
-    assert alone.node.counters()["unfinished"].owner == 2  # type: ignore[attr-defined]
+    alone.until(20)
+    (owns,) = [message for message in sent(alone.effects[before:]) if isinstance(message, Owns)]
+    assert [shard for shard, _ in owns.led] == list(range(16))
 
 
 def test_a_node_alone_leaves_as_soon_as_its_work_is_done(alone: Alone) -> None:
@@ -346,37 +458,6 @@ def test_an_assignment_to_a_node_without_agents_is_refused_in_words() -> None:
     assert isinstance(ended, Ended)
     assert ended.failure is not None
     assert ended.failure.code == "no_executor"
-
-
-def test_what_was_with_a_process_goes_elsewhere_when_another_has_its_name() -> None:
-    node = Alone(agents=False)
-    for other in ("n1", "n2"):
-        node.meet(other)
-    shard = next(
-        number
-        for number in range(16)
-        if node.client(Submit(task_of(number), "echo", "", b"1", 60_000, again=True)) == []
-        and node.node.counters()["unfinished"].owner == 0  # type: ignore[attr-defined]
-    )
-    first = sent(node.effects)[-1]
-    assert isinstance(first, Place)
-    assert first.task == task_of(shard)
-    before = len(node.effects)
-    for other in ("n1", "n2"):
-        node.meet(other, boot=2)
-    again = [message for message in sent(node.effects[before:]) if isinstance(message, Place)]
-    assert [(message.task, message.again) for message in again] == [(task_of(shard), True)]
-
-
-@pytest.mark.parametrize(("boot", "is_taken"), [(0, True), (7, True), (6, False)])
-def test_what_the_last_process_may_have_started_and_runs_only_once_is_not_taken_by_the_next(
-    boot: int, is_taken: bool
-) -> None:
-    next_one = Alone(boot=7)
-    next_one.until(10)
-    next_one.meet("n1")
-    next_one.peer(Place(task_of(4), "echo", "", b"1", 1_000, "n1", once=True, boot=boot))
-    assert len(next_one.given) == is_taken
 
 
 def test_the_next_process_of_an_owner_may_ask_for_what_runs_for_the_last(alone: Alone) -> None:
