@@ -41,6 +41,7 @@ _WHEEL_WIDTH_NS = 50 * _MS
 _NAME_CHARS = 200
 _MOST_ROUTES = 8
 _MOST_UNKNOWN = 256
+_OTHER_TASK = "the id or idempotency key of this task belongs to another task already: use a fresh one"
 _NO_QUORUM = "nobody within reach owns the shard of this task: give it the id of another shard"
 
 
@@ -111,7 +112,14 @@ class Gateway:
         """Takes a task, or answers at once why not; a refused task has had no effect through this gateway."""
         pending = self._pending.get(submit.task)
         if pending is not None:
-            if route not in pending.routes:  # the client came back over another connection, or it is another one
+            if (submit.agent, submit.key, submit.payload) != (pending.agent, pending.key, pending.payload):
+                self.counters.refused += 1
+                other = self._failure("bad_input", _OTHER_TASK)
+                out.append(ToClient(route, Answer(submit.task, None, other, self._me, 0)))
+                return
+            if (
+                route not in pending.routes
+            ):  # the client came back over another connection, or it is another one
                 pending.routes = (*pending.routes, route)[-_MOST_ROUTES:]
             if submit.receipt and pending.is_taken:
                 out.append(ToClient(route, Accepted(submit.task)))

@@ -410,6 +410,18 @@ def test_a_receipt_is_still_wanted_from_the_next_owner(room: Room) -> None:
     assert place.receipt
 
 
+@pytest.mark.parametrize("fields", [{"payload": b"3"}, {"agent": "once"}])
+def test_another_task_under_the_same_id_does_not_get_its_outcome(
+    room: Room, fields: dict[str, object]
+) -> None:
+    task = room.owned_by("n1")
+    room.submit(task)
+    told = answer(room.submit(task, **fields))
+    assert told.failure is not None
+    assert (told.failure.code, told.failure.effect) == ("bad_input", Effect.NONE)
+    assert answer(room.settle(task)).payload == b"2"
+
+
 # -- refusals -----------------------------------------------------------------------------------------
 
 
