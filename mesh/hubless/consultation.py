@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from hubless.consulted import DEFAULT_LIMIT, MOST_ROWS, merged, task_details, task_row
+from hubless.consulted import DEFAULT_LIMIT, MOST_ROWS, body_of, merged, task_details, task_row
 from hubless.effects import NodeEffect, ToClient, ToPeer
 from hubless.keeping import Keeping
 from hubless.placement import is_task_id, shard_of_task
@@ -146,10 +146,11 @@ class Consultation:
 
     def _read_ready(self, ticket: int, is_owner: bool, out: list[NodeEffect]) -> None:
         """The rows of the shard that a read was asked for are not stale, or this node can no longer tell."""
-        node, consult = self._reads.pop(ticket, ("", Consult(0, "")))
-        task = _task_id(consult.argument)
-        if task is None:
+        asked = self._reads.pop(ticket, None)
+        task = None if asked is None else _task_id(asked[1].argument)
+        if asked is None or task is None:
             return
+        node, consult = asked
         row = self._keeping.row(task)
         if not is_owner:
             self._refuse(
@@ -159,7 +160,9 @@ class Consultation:
             text = "no task with this id is known, or it ended so long ago that its result is no longer kept"
             self._refuse(node, consult, "refused", text, out)
         else:
-            self._tell(node, consult.request, task_details(row, self._me, is_cut=consult.what == "status"), out)
+            self._tell(
+                node, consult.request, task_details(row, self._me, is_cut=consult.what == "status"), out
+            )
 
     def _changed(self, row: Row, out: list[NodeEffect]) -> None:
         """A task has changed: who ordered that is told."""
@@ -173,15 +176,24 @@ class Consultation:
         asked = self._asked.get(answer.request)
         if asked is None or node not in asked.waiting:
             return
-        asked.waiting.discard(node)
         if asked.what not in OF_ALL:
             del self._asked[answer.request]
             out.append(ToClient(asked.route, Told(asked.request, answer.body, answer.failure)))
             return
-        if answer.body:
-            asked.bodies.append(msgspec.json.decode(answer.body))
+        body = body_of(asked.what, answer.body)
+        if body is None:
+            return  # as if it had said nothing: it is named in the end
+        asked.waiting.discard(node)
+        asked.bodies.append(body)
         if not asked.waiting:
             self._conclude(answer.request, out)
+
+    def peer_lost(self, node: str, out: list[NodeEffect]) -> None:
+        """A node is dead, or answers nobody: nobody waits for its answers any longer."""
+        for request in [number for number, asked in self._asked.items() if node in asked.waiting]:
+            asked = self._asked[request]
+            if asked.what not in OF_ALL or asked.waiting == {node}:
+                self._conclude(request, out)
 
     # -- time -------------------------------------------------------------------------------------------
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+
 from hubless.tasks.process import node_of
 from hubless.tasks.row import Row
 from hubless_agents import Failure
@@ -12,6 +14,35 @@ from hubless_agents import Failure
 DEFAULT_LIMIT = 100
 MOST_ROWS = 1_000
 _SHOWN_BYTES = 4_096
+
+
+class _ShardShape(msgspec.Struct):
+    shard: int
+    is_owner: bool
+    term: int
+    owner: str
+
+
+class _ShardsShape(msgspec.Struct):
+    shards: list[_ShardShape]
+
+
+class _TaskShape(msgspec.Struct):
+    submitted: float
+
+
+class _TasksShape(msgspec.Struct):
+    tasks: list[_TaskShape]
+    counts: dict[str, int]
+
+
+def body_of(what: str, raw: bytes) -> dict[str, Any] | None:
+    """What another node says about "shards", "tasks" or "dead_letters", if `merged` can use it."""
+    try:
+        msgspec.json.decode(raw, type=_ShardsShape if what == "shards" else _TasksShape)
+        return msgspec.json.decode(raw, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def task_row(row: Row, owner: str, *, with_failures: bool = False) -> dict[str, Any]:

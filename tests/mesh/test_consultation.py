@@ -1,0 +1,321 @@
+"""Operators ask any node, and are answered by those who know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+
+from hubless.consultation import Consultation
+from hubless.effects import NodeEffect, ToClient, ToPeer
+from hubless.placement import mint_task_id, shard_of_task
+from hubless.tasks.entries import AttemptEnded, Cancelled, Entry, Follows, Submitted
+from hubless.tasks.machine import Machine
+from hubless.tasks.row import Row
+from hubless.view import View
+from hubless.wire import Ask, Consult, Consulted, Told
+from hubless_agents import Effect, Failure
+from hubless_gossip import Condition, Member
+
+S = 1_000_000_000
+ROUTE = b"operator"
+TASK = mint_task_id(3, bytes(14))
+
+
+def task_of(number: int) -> bytes:
+    return mint_task_id(3, number.to_bytes(14, "big"))
+
+
+class Keeping:
+    """One owned shard, 3, whose owner takes every order, and whose reads wait for the test."""
+
+    def __init__(self) -> None:
+        self.on_read: Callable[[int, bool, list[NodeEffect]], None]
+        self.on_changed: Callable[[Row, list[NodeEffect]], None] | None = None
+        self.machine = Machine()
+        self.reads: list[int] = []
+        self.orders: list[tuple[str, bytes]] = []
+        self.takes_orders = True
+        self.owned = {3}
+        self.owner = SimpleNamespace(
+            cancel=lambda now_ns, task, out: self.order("cancel", task),
+            retry=lambda now_ns, task: self.order("retry", task),
+        )
+
+    def order(self, what: str, task: bytes) -> bool:
+        if self.takes_orders:
+            self.orders.append((what, task))
+        return self.takes_orders
+
+    def owns(self, task: bytes) -> bool:
+        return shard_of_task(task) in self.owned
+
+    def row(self, task: bytes) -> Row | None:
+        return self.machine.rows.get(task)
+
+    def read(self, now_ns: int, task: bytes, out: list[NodeEffect]) -> int:
+        self.reads.append(len(self.reads) + 1)
+        return self.reads[-1]
+
+    def owned_machines(self) -> Iterator[tuple[int, Machine]]:
+        return iter([(3, self.machine)])
+
+    def shard_rows(self) -> list[dict[str, Any]]:
+        return [{"shard": 3, "owner": "n0", "is_owner": True, "term": 7}]
+
+
+class Room:
+    """n0, asked by an operator, in a mesh of n0, n1 and n2."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self.keeping = Keeping()
+        self.consultation = Consultation(me="n0", view=view, keeping=self.keeping, shards=16)  # type: ignore[arg-type]
+
+    def ask(self, what: str, argument: str = "", *, now_ns: int = 0) -> list[NodeEffect]:
+        out: list[NodeEffect] = []
+        self.consultation.ask(now_ns, ROUTE, Ask(7, what, argument), out)
+        return out
+
+    def consult(self, what: str, argument: str = "", node: str = "n1") -> list[NodeEffect]:
+        out: list[NodeEffect] = []
+        self.consultation.consult(0, node, Consult(1, what, argument), out)
+        return out
+
+    def answer(self, node: str, body: Any = None, failure: Failure | None = None) -> list[NodeEffect]:
+        """A node answers the first question of the operator."""
+        raw = body if isinstance(body, bytes) else b"" if body is None else msgspec.json.encode(body)
+        out: list[NodeEffect] = []
+        self.consultation.consulted(node, Consulted(1, raw, failure), out)
+        return out
+
+    def tick(self, now_ns: int) -> list[NodeEffect]:
+        out: list[NodeEffect] = []
+        self.consultation.tick(now_ns, out)
+        return out
+
+    def follow(self, entry: Entry) -> list[NodeEffect]:
+        """The log has decided something."""
+        out: list[NodeEffect] = []
+        row = self.keeping.machine.follow(entry)
+        if row is not None and self.keeping.on_changed is not None:
+            self.keeping.on_changed(row, out)
+        return out
+
+
+def submitted(number: int = 0, agent: str = "echo") -> Submitted:
+    return Submitted(task_of(number), agent, "", b"1", 1_000 * (number + 1), 60_000, 2, "n1/1")
+
+
+def told(effects: list[NodeEffect]) -> Any:
+    (effect,) = effects
+    assert isinstance(effect, ToClient)
+    assert isinstance(effect.message, Told)
+    assert (effect.route, effect.message.request, effect.message.failure) == (ROUTE, 7, None)
+    return msgspec.json.decode(effect.message.body)
+
+
+def refused(effects: list[NodeEffect]) -> Failure:
+    (effect,) = effects
+    assert isinstance(effect, ToClient | ToPeer)
+    assert isinstance(effect.message, Told | Consulted)
+    assert effect.message.failure is not None
+    return effect.message.failure
+
+
+def consulted(effects: list[NodeEffect], node: str = "n1") -> Any:
+    (effect,) = effects
+    assert isinstance(effect, ToPeer)
+    assert isinstance(effect.message, Consulted)
+    assert (effect.node, effect.message.request, effect.message.failure) == (node, 1, None)
+    return msgspec.json.decode(effect.message.body)
+
+
+@pytest.fixture
+def room(view_of: Callable[..., View], member: Callable[..., Member]) -> Room:
+    return Room(view_of(member("n0"), member("n1"), member("n2")))
+
+
+# -- asking -------------------------------------------------------------------------------------------
+
+
+def test_all_who_are_present_are_asked_about_all(room: Room, member: Callable[..., Member]) -> None:
+    room.view.learn(member("n2", condition=Condition.DEAD))
+    assert room.ask("shards") == [ToPeer(node, Consult(1, "shards", "")) for node in ("n0", "n1")]
+
+
+def test_the_answers_of_all_are_one(room: Room) -> None:
+    """Of a shard its owner knows best, and while it has none whoever knows the newest term."""
+
+    def row(shard: int, term: int, owner: str = "", *, is_owner: bool = False) -> dict[str, Any]:
+        return {"shard": shard, "owner": owner, "is_owner": is_owner, "term": term}
+
+    room.ask("shards")
+    assert room.answer("n1", {"shards": [row(3, 9), row(4, 1)]}) == []
+    assert room.answer("n2", {"shards": [row(3, 7, "n2", is_owner=True), row(4, 2, "n1")]}) == []
+    body = told(room.answer("n0", {"shards": [row(4, 1)]}))
+    assert body["silent"] == []
+    assert [(each["shard"], each["term"], each["owner_name"]) for each in body["shards"]] == [
+        (3, 7, "name-n2 (n2)"),
+        (4, 2, "name-n1 (n1)"),
+    ]
+    assert room.answer("n0", {"shards": []}) == [], "once"
+
+
+def test_who_says_nothing_in_time_is_named(room: Room) -> None:
+    room.ask("tasks")
+    room.answer("n1", {"tasks": [], "counts": {"queued": 2}})
+    assert room.tick(S) == []
+    due_ns = room.consultation.next_deadline_ns()
+    assert due_ns == 2 * S
+    body = told(room.tick(due_ns))
+    assert (body["counts"], body["silent"]) == ({"queued": 2}, ["n0", "n2"])
+    assert room.consultation.next_deadline_ns() is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\xff",
+        b"[]",
+        b"{}",
+        b'{"tasks":7,"counts":{}}',
+        b'{"tasks":[{}],"counts":{"a":"b"}}',
+        b"[" * 9_999,
+    ],
+)
+def test_who_says_nonsense_has_said_nothing(room: Room, body: bytes) -> None:
+    room.ask("tasks")
+    assert room.answer("n1", body) == []
+    assert told(room.tick(2 * S))["silent"] == ["n0", "n1", "n2"]
+
+
+def test_the_newest_tasks_of_all_nodes_are_listed(room: Room) -> None:
+    room.ask("tasks", '{"limit": 3}')
+    room.answer("n1", {"tasks": [{"submitted": at} for at in (1, 4)], "counts": {"queued": 2}})
+    room.answer("n2", {"tasks": [{"submitted": at} for at in (2, 3)], "counts": {"queued": 1, "failed": 1}})
+    body = told(room.answer("n0", {"tasks": [], "counts": {}}))
+    assert [row["submitted"] for row in body["tasks"]] == [2, 3, 4]
+    assert body["counts"] == {"queued": 3, "failed": 1}
+
+
+@pytest.mark.parametrize("what", ["status", "cancel", "retry"])
+def test_the_owner_of_its_shard_is_asked_about_a_task(room: Room, what: str) -> None:
+    room.view.learn_owner(3, 1, "n2")
+    assert room.ask(what, TASK.hex()) == [ToPeer("n2", Consult(1, what, TASK.hex()))]
+    assert room.answer("n1", {"state": "wrong"}) == [], "nobody else"
+    assert told(room.answer("n2", {"state": "queued"})) == {"state": "queued"}
+
+
+def test_an_owner_s_refusal_is_told(room: Room) -> None:
+    room.view.learn_owner(3, 1, "n2")
+    room.ask("cancel", TASK.hex())
+    failure = Failure(code="refused", message="no such task")
+    assert refused(room.answer("n2", failure=failure)) == failure
+
+
+def test_an_owner_that_says_nothing_may_have_done_what_it_was_told(room: Room) -> None:
+    room.view.learn_owner(3, 1, "n2")
+    room.ask("cancel", TASK.hex())
+    failure = refused(room.tick(2 * S))
+    assert (failure.code, failure.effect, "n2" in failure.message) == ("unreachable", Effect.MAYBE, True)
+
+
+@pytest.mark.parametrize(
+    ("what", "argument", "code"),
+    [
+        ("status", "zz", "bad_input"),
+        ("status", "", "bad_input"),
+        ("status", mint_task_id(16, bytes(14)).hex(), "bad_input"),
+        ("status", TASK.hex(), "unreachable"),
+        ("tasks", "all", "bad_input"),
+        ("dead_letters", '{"colour": 1}', "bad_input"),
+    ],
+)
+def test_what_cannot_be_answered_is_refused_at_once(room: Room, what: str, argument: str, code: str) -> None:
+    failure = refused(room.ask(what, argument))
+    assert (failure.code, failure.effect) == (code, Effect.NONE)
+    assert room.consultation.next_deadline_ns() is None
+
+
+def test_too_many_questions_at_a_time_are_refused(room: Room) -> None:
+    for _ in range(256):
+        assert len(room.ask("shards")) == 3
+    assert refused(room.ask("shards")).code == "overloaded"
+
+
+# -- answering ----------------------------------------------------------------------------------------
+
+
+def test_a_task_is_told_when_it_is_certain_that_it_is_not_stale(room: Room) -> None:
+    room.follow(submitted())
+    assert room.consult("status", TASK.hex()) == []
+    room.follow(AttemptEnded(TASK, 1, b"2", None, 2_000))
+    out: list[NodeEffect] = []
+    room.keeping.on_read(1, True, out)
+    body = consulted(out)
+    assert (body["state"], body["result"], body["executor"], body["ended"]) == ("succeeded", "2", "n1", 2.0)
+
+
+@pytest.mark.parametrize(("is_owner", "code"), [(False, "unreachable"), (True, "refused")])
+def test_a_task_that_is_unknown_or_elsewhere_is_refused(room: Room, is_owner: bool, code: str) -> None:
+    room.consult("status", TASK.hex())
+    out: list[NodeEffect] = []
+    room.keeping.on_read(1, is_owner, out)
+    assert refused(out).code == code
+    room.keeping.on_read(1, is_owner, out)
+    room.keeping.on_read(99, is_owner, out)
+    assert len(out) == 1
+
+
+@pytest.mark.parametrize("what", ["status", "cancel", "retry"])
+def test_who_does_not_own_the_shard_says_so(room: Room, what: str) -> None:
+    room.keeping.owned.clear()
+    assert refused(room.consult(what, TASK.hex())).code == "unreachable"
+    assert room.keeping.orders == []
+
+
+def test_an_order_is_answered_when_it_is_decided(room: Room) -> None:
+    room.follow(submitted())
+    room.follow(submitted(1))
+    assert room.consult("cancel", TASK.hex(), "n1") == []
+    assert room.keeping.orders == [("cancel", TASK)]
+    assert room.follow(Cancelled(task_of(1), 2_000)) == [], "that was another one"
+    assert consulted(room.follow(Cancelled(TASK, 2_000))) == {"task": TASK.hex(), "state": "cancelled"}
+    assert room.keeping.on_changed is None, "and nobody listens any more"
+
+
+@pytest.mark.parametrize("what", ["cancel", "retry"])
+def test_an_order_that_fits_no_task_is_refused(room: Room, what: str) -> None:
+    room.keeping.takes_orders = False
+    failure = refused(room.consult(what, TASK.hex()))
+    assert (failure.code, failure.effect) == ("refused", Effect.NONE)
+
+
+def test_an_unknown_question_of_another_release_is_refused(room: Room) -> None:
+    assert refused(room.consult("weather")).code == "bad_input"
+    assert refused(room.consult("status", "no id")).code == "bad_input"
+
+
+def test_a_node_tells_of_the_tasks_that_it_owns(room: Room) -> None:
+    for number in range(3):
+        room.follow(submitted(number, "echo" if number else "once"))
+    poison = Failure(code="worker_died", message="gone", effect=Effect.MAYBE)
+    room.follow(AttemptEnded(task_of(2), 1, None, poison, 2_000, Follows.DEAD))
+    body = consulted(room.consult("tasks"))
+    assert [row["task"] for row in body["tasks"]] == [task_of(number).hex() for number in range(3)]
+    assert (body["counts"]["running"], body["counts"]["dead"]) == (2, 1)
+    chosen = consulted(room.consult("tasks", '{"agent": "echo", "state": "running"}'))
+    assert [row["task"] for row in chosen["tasks"]] == [task_of(1).hex()]
+    newest = consulted(room.consult("tasks", '{"limit": 1}'))
+    assert [row["task"] for row in newest["tasks"]] == [task_of(2).hex()]
+    (letter,) = consulted(room.consult("dead_letters"))["tasks"]
+    assert (letter["task"], letter["failures"][0]["code"]) == (task_of(2).hex(), "worker_died")
+
+
+def test_a_node_tells_of_the_shards_that_it_replicates(room: Room) -> None:
+    assert consulted(room.consult("shards"))["shards"][0]["term"] == 7
