@@ -86,14 +86,21 @@ class Retried(Struct, frozen=True, array_like=True, gc=False, tag=6):
 
 
 class Forked(Struct, frozen=True, array_like=True, gc=False, tag=7):
-    """An operator gave the shard a new lineage: what the lost majority knew of unfinished tasks may be missing."""
+    """An operator gave the shard a new lineage: what the lost majority knew of unfinished tasks may be missing.
+
+    `lineage` is that of the term in which it was proposed (see `hubless.shard.fork`).
+    """
 
     at_ms: int
     by: str
+    lineage: int = 0
 
 
 class Entered(Struct, frozen=True, array_like=True, gc=False, tag=8):
-    """The outcome of a task that `node` ran while no quorum was within reach: the result unless there is one."""
+    """The outcome of a task that `node` ran while no quorum was within reach: the result unless there is one.
+
+    `digest` stands for the payload of a task that succeeded, which is not kept (see `row.digest_of`).
+    """
 
     task: bytes
     agent: str
@@ -103,9 +110,17 @@ class Entered(Struct, frozen=True, array_like=True, gc=False, tag=8):
     failure: Failure | None
     node: str
     at_ms: int
+    digest: int = 0
 
 
-TaskEntry = Submitted | AttemptStarted | AttemptEnded | Expired | Cancelled | Retried | Entered
+class Dropped(Struct, frozen=True, array_like=True, gc=False, tag=9):
+    """The row of a finished task is forgotten: its shard has the outcome. Only a node's own log says so (`apart.py`)."""
+
+    task: bytes
+    at_ms: int
+
+
+TaskEntry = Submitted | AttemptStarted | AttemptEnded | Expired | Cancelled | Retried | Entered | Dropped
 Entry = TaskEntry | Forked
 
 _ENCODER = msgspec.msgpack.Encoder()

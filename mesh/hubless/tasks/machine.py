@@ -17,6 +17,7 @@ from hubless.tasks.entries import (
     AttemptEnded,
     AttemptStarted,
     Cancelled,
+    Dropped,
     Entered,
     Entry,
     Expired,
@@ -182,6 +183,8 @@ class Machine:
                 fits = row.retry(entry.deadline_ms)
             case Entered():
                 fits = row.enter(entry, self.clock_ms)
+            case Dropped():
+                return self._drop(row)
             case Submitted():
                 fits = False
         if not fits:
@@ -201,7 +204,7 @@ class Machine:
             entry.task, intern(entry.agent), entry.key, entry.payload, entry.at_ms, deadline_ms, retries
         )
         if isinstance(entry, Entered):
-            row.enter(entry, self.clock_ms)
+            row.enter(entry, self.clock_ms, is_new=True)
         elif entry.executor:
             row.start(1, entry.executor)
         row.size_bytes = row.measure()
@@ -232,6 +235,16 @@ class Machine:
 
     def _forget_overdue(self, shelf: Shelf) -> None:
         while (row := shelf.take_overdue(self.clock_ms)) is not None:
-            del self.rows[row.task]
-            self.counts[row.state] -= 1
+            self._forget(row)
             self.counters.evicted += 1
+
+    def _drop(self, row: Row) -> Row | None:
+        if row.state not in TERMINAL:
+            return None
+        self._shelves[row.state].take(row)
+        self._forget(row)
+        return row
+
+    def _forget(self, row: Row) -> None:
+        del self.rows[row.task]
+        self.counts[row.state] -= 1

@@ -112,7 +112,7 @@ class Row(Struct, array_like=True, gc=False):
         """Whether a submission under this row's id is this task. Bytes that are gone are compared by checksum."""
         if agent != self.agent or key != self.key:
             return False
-        return _digest(payload) == self.digest if self.state is State.SUCCEEDED else payload == self.payload
+        return digest_of(payload) == self.digest if self.state is State.SUCCEEDED else payload == self.payload
 
     def start(self, attempt: int, executor: str) -> bool:
         if self.state is not State.QUEUED or attempt != self.attempt + 1:
@@ -162,18 +162,20 @@ class Row(Struct, array_like=True, gc=False):
         self.retried, self.executor, self.provisional_from = self.attempt, "", ""
         return True
 
-    def enter(self, entered: Entered, now_ms: int) -> bool:
+    def enter(self, entered: Entered, now_ms: int, *, is_new: bool = False) -> bool:
         """Takes a provisional outcome: the result of an unfinished task, otherwise superseded.
 
-        It is no result either when another task went by the same id on the other side of the partition.
+        It is no result either when another task went by the same id on the other side of the partition. `is_new`: the
+        row was made of this very entry.
         """
-        if self._has(entered):
+        if self.has(entered):
             return False
-        if self.state in TERMINAL or not self.is_same(entered.agent, entered.key, entered.payload):
+        if self.state in TERMINAL or not (is_new or self._is_of(entered)):
             return self._supersede(entered)
         self.executor = self.provisional_from = entered.node
         if entered.failure is None:
             self._succeed(entered.result, now_ms)
+            self.digest = entered.digest or self.digest
         else:
             self._add_failure(entered.failure)
             self._finish(State.FAILED, now_ms)
@@ -192,7 +194,7 @@ class Row(Struct, array_like=True, gc=False):
         return size
 
     def _succeed(self, result: bytes | None, now_ms: int) -> None:
-        self.result, self.digest, self.payload = result or b"", _digest(self.payload), b""
+        self.result, self.digest, self.payload = result or b"", digest_of(self.payload), b""
         self._finish(State.SUCCEEDED, now_ms)
 
     def _finish(self, state: State, now_ms: int) -> None:
@@ -202,7 +204,7 @@ class Row(Struct, array_like=True, gc=False):
         self.effect = max(self.effect, why.effect, key=_STRENGTH.index)
         self.failures = _bounded((*self.failures, _clipped(why))[-MOST_FAILURES:])
 
-    def _has(self, entered: Entered) -> bool:
+    def has(self, entered: Entered) -> bool:
         """Whether this very outcome was entered before: a node repeats itself until it hears that it was heard."""
         told = None if entered.failure is None else _clipped(entered.failure)
         outcome = (entered.node, entered.result, told)
@@ -214,6 +216,11 @@ class Row(Struct, array_like=True, gc=False):
             return told == self.failures[-1]
         return told is None and (entered.result or b"") == self.result
 
+    def _is_of(self, entered: Entered) -> bool:
+        """Whether this row, which is unfinished, and the outcome are of the same task."""
+        is_same = entered.agent == self.agent and entered.key == self.key
+        return is_same and (entered.digest or digest_of(entered.payload)) == digest_of(self.payload)
+
     def _supersede(self, entered: Entered) -> bool:
         if len(self.superseded) >= MOST_SUPERSEDED:
             return False
@@ -223,7 +230,7 @@ class Row(Struct, array_like=True, gc=False):
         return True
 
 
-def _digest(payload: bytes) -> int:
+def digest_of(payload: bytes) -> int:
     """Tells a repeated submission from a mistaken one. Nobody gains by making two payloads collide."""
     return len(payload) << 32 | crc32(payload)
 
