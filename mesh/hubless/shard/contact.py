@@ -62,7 +62,7 @@ def answer_heard(now_ns: int, sender: str, answer: BeatAnswer, sent: Sent, led: 
     broken = frozenset(answer.broken)
     for told in sent.led:
         group = led.get(told.shard)
-        if group is None or group.raft.term != told.term:
+        if group is None:
             continue
         is_broken = told.shard in broken
         if is_broken != (sender in group.broken) and told.shard not in refused:
@@ -72,7 +72,7 @@ def answer_heard(now_ns: int, sender: str, answer: BeatAnswer, sent: Sent, led: 
             continue
         if told.shard not in refused:
             group.raft.heard_follower(now_ns, sender, sent.at_ns)
-        elif refused[told.shard] > told.term:
+        else:
             group.raft.saw_term(now_ns, refused[told.shard])
         if group.raft.is_dirty:
             heard.touched.append(group)
