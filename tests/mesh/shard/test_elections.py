@@ -217,6 +217,23 @@ def test_the_candidate_takes_a_refusal_that_is_taken_back() -> None:
     assert bench["c"].role is Role.OWNER
 
 
+def test_a_refusal_that_was_overtaken_takes_no_grant_back() -> None:
+    raft = replica("a", founders=tuple("abcde"))
+    raft.campaign(0)
+    raft.receive(0, "b", Vote(SHARD, 2, True, True))
+    raft.receive(0, "b", Vote(SHARD, 1, False, True))
+    raft.receive(0, "c", Vote(SHARD, 2, True, True))
+    assert raft.role is Role.CANDIDATE
+
+
+def test_a_grant_of_another_trial_does_not_count_9_6() -> None:
+    raft = replica("a", recovered=Bench().disks["a"].recovered())
+    raft.campaign(0)
+    for term in (1, 3):
+        raft.receive(0, "b", Vote(SHARD, term, True, True))
+    assert raft.role is Role.TRIAL
+
+
 def test_a_doubt_is_about_one_owner() -> None:
     bench = Bench()
     bench.elect("a")

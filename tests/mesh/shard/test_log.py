@@ -64,7 +64,6 @@ def test_the_log_is_a_list_of_entries_some_of_them_on_disk(steps: list[tuple[str
             log.flushed(done)
             if written:
                 model.disk[written[0].index - 1 :] = written
-            assert log.stable <= model.stable()
         elif step == "compact":
             index = min(len(model.entries), model.snapshot + number)
             if index > model.snapshot and log.stable >= index:
@@ -74,6 +73,7 @@ def test_the_log_is_a_list_of_entries_some_of_them_on_disk(steps: list[tuple[str
 
 
 def _compare(log: Log, model: Model) -> None:
+    assert log.stable <= model.stable()
     assert log.last_index == len(model.entries)
     assert log.first_index <= model.snapshot + 1
     for index in range(log.first_index, log.last_index + 1):
@@ -121,6 +121,14 @@ def test_a_guess_is_the_highest_index_with_no_later_term_3_5(terms: list[int], i
     log.extend([Entry(at, given_term, 1, b"") for at, given_term in enumerate(terms, 1)])
     below = [at for at in range(min(index, len(terms)) + 1) if at == 0 or terms[at - 1] <= term]
     assert log.guess(index, term) == max(below)
+
+
+def test_a_guess_does_not_stop_at_a_snapshot_of_a_later_term() -> None:
+    log = Log()
+    log.reset(40, 6)
+    log.extend([Entry(41, 6, 1, b"")])
+    assert log.guess(41, 4) < 40
+    assert log.guess(41, 6) == 41
 
 
 def test_a_mark_of_what_was_dropped_makes_nothing_stable() -> None:

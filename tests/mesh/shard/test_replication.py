@@ -256,6 +256,13 @@ def test_an_owner_with_nothing_unanswered_has_nothing_to_send() -> None:
     assert not owner.is_dirty
 
 
+def test_an_owner_whose_term_ended_in_the_same_tick_gets_no_answer() -> None:
+    raft = replica("b")
+    raft.receive(0, "a", empty(2))
+    raft.saw_term(0, 3)
+    assert not of_kind(flushed(raft), Appended)
+
+
 def test_several_appends_of_a_tick_get_one_answer() -> None:
     bench = Bench()
     bench.elect("a")

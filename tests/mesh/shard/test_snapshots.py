@@ -136,6 +136,15 @@ def test_pieces_of_two_owners_make_no_state() -> None:
     assert raft.snapshot_index == 0
 
 
+def test_pieces_of_two_snapshots_make_no_state() -> None:
+    raft = replica("c")
+    flushed(raft)
+    raft.receive(0, "a", piece(0, b"abc"))
+    raft.receive(0, "a", piece(3, b"DEF", index=60))
+    assert [m.offset for _, m in of_kind(flushed(raft), Installed)] == [3, 0]
+    assert raft.snapshot_index == 0
+
+
 def test_a_piece_that_comes_twice_is_added_once() -> None:
     raft = replica("c")
     flushed(raft)
