@@ -118,7 +118,8 @@ def _check_outcome(payload: bytes | None, failure: Failure | None) -> None:
 class Answer(Struct, frozen=True, array_like=True, gc=False, tag=11):
     """The outcome of a submitted task. Exactly one of `payload` and `failure` is set.
 
-    `node` ran the last attempt ("" when none ran), `attempt` counts from 1.
+    `node` ran the last attempt ("" when none ran), `attempt` counts from 1. `provisional`: the gateway saw to the task
+    by itself since its shard was not within reach; another outcome may turn out to have been the first.
     """
 
     task: bytes
@@ -126,6 +127,7 @@ class Answer(Struct, frozen=True, array_like=True, gc=False, tag=11):
     failure: Failure | None
     node: str
     attempt: int
+    provisional: bool = False
 
     def __post_init__(self) -> None:
         _check_outcome(self.payload, self.failure)
@@ -175,7 +177,8 @@ class Place(Struct, frozen=True, array_like=True, gc=False, tag=20):
     `gateway` is where the outcome goes. `trail` are the nodes that handed it on because they did not own its shard.
     `receipt` asks for a `Taken` as soon as the task cannot be lost any more. `is_kept` is False for a task that no
     shard keeps: it never leaves its gateway's node, and of such a task `again` says that another gateway may have
-    started it before, `once` that its agent must not be started twice.
+    started it before, `once` that its agent must not be started twice. `apart`: the gateway's own node is to see to it,
+    since no owner is within reach; such a message never leaves its node either.
     """
 
     task: bytes
@@ -189,16 +192,21 @@ class Place(Struct, frozen=True, array_like=True, gc=False, tag=20):
     is_kept: bool = True
     again: bool = False
     once: bool = False
+    apart: bool = False
 
 
 class Settled(Struct, frozen=True, array_like=True, gc=False, tag=21):
-    """Owner to gateway: the task has its one outcome. Exactly one of `payload` and `failure` is set."""
+    """Owner to gateway: the task has its one outcome. Exactly one of `payload` and `failure` is set.
+
+    `provisional` as in `Answer`.
+    """
 
     task: bytes
     payload: bytes | None
     failure: Failure | None
     node: str
     attempt: int
+    provisional: bool = False
 
     def __post_init__(self) -> None:
         _check_outcome(self.payload, self.failure)
@@ -246,9 +254,13 @@ class Withdraw(Struct, frozen=True, array_like=True, gc=False, tag=24):
 
 
 class Taken(Struct, frozen=True, array_like=True, gc=False, tag=26):
-    """Owner to gateway: the task is kept here, and not lost as long as a majority of the shard's replicas is not."""
+    """Owner to gateway: the task is kept here, and not lost as long as a majority of the shard's replicas is not.
+
+    `provisional`: it is in this node's own journal and nowhere else.
+    """
 
     task: bytes
+    provisional: bool = False
 
 
 class Moved(Struct, frozen=True, array_like=True, gc=False, tag=27):
@@ -266,6 +278,30 @@ class Owns(Struct, frozen=True, array_like=True, gc=False, tag=28):
     """To everybody: the sender has become the owner of these shards: (shard, term)."""
 
     led: tuple[tuple[Shard, int], ...]
+
+
+class Enter(Struct, frozen=True, array_like=True, gc=False, tag=32):
+    """Node to owner: how a task ended that I saw to while its shard was not within reach. Sent again until `EnterDone`.
+
+    `digest` stands for the payload of a task that succeeded. The result is None if there is a failure, and only then.
+    """
+
+    task: bytes
+    agent: str
+    key: str
+    payload: bytes
+    digest: int
+    result: bytes | None
+    failure: Failure | None
+
+    def __post_init__(self) -> None:
+        _check_outcome(self.result, self.failure)
+
+
+class EnterDone(Struct, frozen=True, array_like=True, gc=False, tag=33):
+    """Owner to node: the shard has your outcome of this task, as its result or as superseded."""
+
+    task: bytes
 
 
 class Consult(Struct, frozen=True, array_like=True, gc=False, tag=30):
@@ -313,6 +349,8 @@ Message = (
     | Taken
     | Moved
     | Owns
+    | Enter
+    | EnterDone
     | Consult
     | Consulted
     | LeavePlease
