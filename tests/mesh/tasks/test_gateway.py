@@ -233,9 +233,6 @@ def test_who_keeps_a_task_says_the_call_or_else_its_agent(
     assert place.is_kept is expected
 
 
-# -- owners that change -------------------------------------------------------------------------------
-
-
 def test_tasks_of_a_shard_are_placed_with_its_next_owner_as_soon_as_there_is_one(
     room: Room, member: Callable[..., Member]
 ) -> None:
@@ -373,9 +370,6 @@ def test_a_task_that_nobody_could_be_asked_about_expires_without_effect(
     assert (told.failure.code, told.failure.effect) == ("expired", Effect.NONE)
 
 
-# -- receipts -----------------------------------------------------------------------------------------
-
-
 def test_a_receipt_is_given_once_when_the_owner_has_given_its_own(room: Room) -> None:
     task = room.owned_by("n1")
     ((_, place),) = places(room.submit(task, receipt=True))
@@ -420,9 +414,6 @@ def test_another_task_under_the_same_id_does_not_get_its_outcome(
     assert told.failure is not None
     assert (told.failure.code, told.failure.effect) == ("bad_input", Effect.NONE)
     assert answer(room.settle(task)).payload == b"2"
-
-
-# -- refusals -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
