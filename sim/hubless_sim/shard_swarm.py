@@ -40,7 +40,7 @@ from hubless_sim.systems import ShardSystem, Workload
 from hubless_sim.tape import Conditions, Disks, Monitored, Start, Tape
 
 NODES = 5
-CLIENTS = 2
+CLIENTS = 3
 NAMES = tuple(f"n{index}" for index in range(NODES))
 BEAT_MS = 50
 BEGIN_MS = 600
@@ -86,6 +86,17 @@ def _crash(draw: _Draw) -> list[Fault]:
 
 def _restart(draw: _Draw) -> list[Fault]:
     return [Restart(at_ms=draw.times()[0], nodes=draw.some(NODES))]
+
+
+def _restless(draw: _Draw) -> list[Fault]:
+    """Slow links and one restart after the other: terms come and go before their owners have got anywhere."""
+    at_ms, until_ms = draw.times()
+    slow = Latency(at_ms=at_ms, until_ms=until_ms, base_us=20_000, jitter_us=60_000)
+    restarts = [
+        Restart(at_ms=draw.chance.randrange(at_ms, until_ms), nodes=draw.some())
+        for _ in range(draw.chance.randint(3, 10))
+    ]
+    return [slow, *restarts]
 
 
 def _wipe(draw: _Draw) -> list[Fault]:
@@ -218,6 +229,7 @@ def _bit_rot(draw: _Draw) -> list[Fault]:
 _MAKERS: tuple[Maker, ...] = (
     _crash,
     _restart,
+    _restless,
     _wipe,
     _power_cut,
     _pause,
@@ -285,7 +297,13 @@ def _drawn_system(chance: random.Random, members: tuple[str, ...]) -> ShardSyste
         replicas=chance.choice([3, 3, 5]),
         ring=members,
         workload=Workload(
-            from_ms=400, until_ms=HEAL_MS, probe_ms=PROBE_MS, pause_ms=chance.choice([40, 80, 200])
+            from_ms=400,
+            until_ms=HEAL_MS,
+            probe_ms=PROBE_MS,
+            pause_ms=chance.choice([20, 60, 200]),
+            patience_ms=chance.choice([60, 200]),
+            keys=chance.choice([1, 2]),
+            writes=chance.choice([0.4, 0.6]),
         ),
         beat_ms=BEAT_MS,
         compact_bytes=chance.choice([200, 1_000, 100_000]),

@@ -1,0 +1,102 @@
+"""Bare shards under faults of every kind: safe after every event, linearizable, and alive after the faults."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hubless_sim.faults import FAULT_KINDS, Crash
+from hubless_sim.play import open_run, play
+from hubless_sim.shard_swarm import NAMES, drawn_tape
+from hubless_sim.sweep import swept, violations_of
+from hubless_sim.systems import ShardSystem, Workload
+from hubless_sim.tape import Tape, parse
+
+STANDING = range(100, 200)
+LONG = 10_000
+
+
+@pytest.mark.parametrize("first", STANDING[::10])
+def test_the_standing_seeds_hold(first: int) -> None:
+    failed = {seed: found for seed in range(first, first + 10) if (found := violations_of(seed))}
+    assert failed == {}
+
+
+@pytest.mark.long
+def test_ten_thousand_seeds_hold() -> None:
+    failed = {seed: violations for seed, violations in swept(0, LONG, 2) if violations}
+    assert failed == {}
+
+
+def test_the_seeds_draw_every_kind_of_fault_that_concerns_a_shard() -> None:
+    drawn = {fault.__struct_config__.tag for seed in range(300) for fault in drawn_tape(seed).faults}
+    assert drawn == set(FAULT_KINDS)
+
+
+def test_a_quiet_run_elects_once_a_term_and_answers_everything() -> None:
+    result = play(Tape(seed=1, nodes=5, clients=3, duration_ms=8_000, system=ShardSystem(shards=4)))
+    assert result.violations == ()
+    assert result.found["given_up"] == 0
+    assert result.found["answered"] > 300
+    assert result.found["lost_shards"] == []
+    assert result.written_bytes > 10_000
+
+
+def test_shards_at_rest_say_nothing_but_beats() -> None:
+    """Two beats and their answers between an owner and each of its two followers in a tenth of a second."""
+    quiet = Workload(until_ms=500, probe_ms=900)
+    tape = Tape(seed=1, nodes=3, clients=1, duration_ms=9_000, system=ShardSystem(shards=8, workload=quiet))
+    run = open_run(tape)
+    run.advance_to_ms(5_000)
+    before = [run.traffic(name).messages_out for name in run.names()]
+    written = [run.world.disk(index).use.writes for index in range(3)]
+    run.advance_to_ms(8_000)
+    sent = sum(run.traffic(name).messages_out for name in run.names()) - sum(before)
+    assert sent <= 3 * 2 * 2 * 3_000 / 50
+    assert [run.world.disk(index).use.writes for index in range(3)] == written
+
+
+def test_a_run_is_the_same_in_processes_with_different_hash_seeds(tmp_path: Path) -> None:
+    tape = drawn_tape(7)
+    file = tmp_path / "tape.json"
+    file.write_bytes(tape.to_json())
+    assert parse(file.read_bytes()) == tape
+    digests = {play(tape).digest}
+    for hash_seed in ("0", "1", "77", "4242"):
+        done = subprocess.run(
+            [sys.executable, "-m", "hubless_sim", str(file)],
+            env={"PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            check=True,
+            timeout=120,
+        )
+        digests.update(re.findall(r'"digest": "(\w+)"', done.stdout.decode()))
+    assert len(digests) == 1
+
+
+def test_the_command_says_how_many_seeds_held() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "hubless_sim.sweep", "--seeds", "4", "--first", "20", "--jobs", "2"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "4 seeds, 0 failed" in done.stderr
+
+
+def test_a_shard_whose_voters_are_gone_for_good_is_lost_and_not_blamed() -> None:
+    tape = Tape(
+        seed=1,
+        nodes=5,
+        clients=1,
+        duration_ms=6_000,
+        system=ShardSystem(shards=3),
+        faults=(Crash(at_ms=2_000, nodes=NAMES[:3]),),
+    )
+    result = play(tape)
+    assert result.violations == ()
+    assert result.found["lost_shards"]
