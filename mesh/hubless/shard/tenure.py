@@ -32,7 +32,6 @@ class Tenure:
         "_progress",
         "_reads",
         "_round",
-        "_since_ns",
         "_state",
         "first_index",
         "is_ready",
@@ -40,7 +39,7 @@ class Tenure:
 
     def __init__(self, now_ns: int, state: ReplicaState) -> None:
         self._state = state
-        self._now_ns = self._since_ns = now_ns
+        self._now_ns = now_ns
         self._feeding = Feeding(state)
         self._progress: dict[str, Progress] = {}
         self._followers: list[Progress] = []
@@ -190,7 +189,7 @@ class Tenure:
     def beat_answered(self, now_ns: int, node: str, sent_at_ns: int) -> None:
         """A follower answered the beat that was sent at `sent_at_ns`."""
         follower = self._progress.get(node)
-        if follower is None or sent_at_ns < self._since_ns:
+        if follower is None:
             return
         follower.heard_at_ns = max(follower.heard_at_ns, sent_at_ns)
         follower.beat_at_ns = max(follower.beat_at_ns, sent_at_ns)

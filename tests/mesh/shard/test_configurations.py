@@ -5,7 +5,7 @@ from replicas_bench import ELECTION_NS, SHARD, Bench, appended, ask, empty, flus
 
 from hubless.shard.configs import encode
 from hubless.shard.raft import Role
-from hubless.shard.records import Entries, Forget, HardState, Recovered
+from hubless.shard.records import Entries, Forget, HardState, Recovered, Snapshot
 from hubless.wire.replication import Append, Config, Entry, Vote
 
 
@@ -36,6 +36,19 @@ def test_learners_come_and_go_in_one_step_4_2_1() -> None:
     assert bench["a"].change(0, "abc", "")
     bench.settle()
     assert bench["a"].config == Config(("a", "b", "c"))
+
+
+def test_a_snapshot_at_a_configuration_has_that_one() -> None:
+    bench = Bench("abcd", "abc")
+    owner = bench.elect("a")
+    assert owner.change(0, "abc", "d")
+    index = owner.last_index
+    bench.settle()
+    owner.compact(index, b"state")
+    assert [record.config for record in owner.take(0).records if isinstance(record, Snapshot)] == [
+        owner.config
+    ]
+    assert owner.config.learners == ("d",)
 
 
 def test_voters_change_through_the_joint_configuration_4_3() -> None:
@@ -102,6 +115,23 @@ def test_one_change_at_a_time_4_3() -> None:
     assert not bench["b"].change(0, "abd", "")
     bench.settle()
     assert bench["a"].change(0, "ab", "")
+
+
+def test_a_change_of_learners_is_a_change_too_4_3() -> None:
+    bench = grown()
+    bench.drops = lambda message: isinstance(message, Append)
+    assert bench["a"].change(0, "abc", "de")
+    assert not bench["a"].change(0, "abc", "e")
+
+
+def test_an_owner_that_knows_older_commits_only_changes_nothing() -> None:
+    bench = grown()
+    bench["b"].heard_owner(0, "a", 2, bench["a"].commit)
+    bench.drops = lambda message: isinstance(message, Append)
+    bench.elect("b")
+    assert not bench["b"].is_ready
+    assert bench["b"].is_config_committed
+    assert not bench["b"].change(0, "abc", "")
 
 
 def test_an_owner_that_is_not_ready_changes_nothing() -> None:

@@ -209,6 +209,25 @@ def test_a_lost_append_is_sent_again_after_resend_ns() -> None:
     assert not [m for _, _, m in bench.sent[-1:] if isinstance(m, Append) and m.entries == ()]
 
 
+def test_what_is_still_unanswered_is_sent_again_after_a_part_was_answered() -> None:
+    bench = Bench(most_append_entries=1)
+    owner = bench.elect("a")
+    owner.propose(0, b"x")
+    owner.propose(0, b"y")
+    owner.take(0)
+    for node in "bc":
+        owner.receive(5, node, appended(2, 3))
+    assert owner.next_deadline_ns() == 5 + RESEND_NS
+
+
+def test_a_refusal_that_was_overtaken_changes_nothing() -> None:
+    bench = Bench()
+    owner = bench.elect("a")
+    bench.propose("a", b"x")
+    owner.receive(0, "b", Appended(SHARD, 2, 1, True, 1))
+    assert owner.progress("b") == (3, True)
+
+
 def test_silence_is_asked_ever_more_rarely_and_without_entries() -> None:
     bench = Bench()
     owner = bench.elect("a")

@@ -216,6 +216,21 @@ def test_a_larger_state_than_allowed_is_refused() -> None:
     assert raft.take(0).restored is None
 
 
+def test_an_earlier_replica_of_the_node_has_installed_nothing() -> None:
+    bench = Bench("abcd", "abc", keep_entries=0)
+    owner = bench.elect("a")
+    bench.propose("a", b"x")
+    owner.compact(3, b"state")
+    bench.drops = lambda message: isinstance(message, Installed)
+    assert owner.change(0, "abc", "d")
+    bench.settle()
+    asked = next(message for _, _, message in bench.sent if isinstance(message, Install)).round
+    owner.receive(0, "d", Installed(SHARD, 2, 3, 5, asked - 1))
+    assert owner.progress("d").matched == 0
+    owner.receive(0, "d", Installed(SHARD, 2, 3, 5, asked))
+    assert owner.progress("d").matched == 3
+
+
 def test_the_answer_of_an_earlier_replica_of_the_node_is_not_believed() -> None:
     bench = Bench("abcd", "abc")
     owner = bench.elect("a")
