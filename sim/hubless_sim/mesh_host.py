@@ -60,7 +60,6 @@ from hubless_gossip import (
     SendPacket,
     WatchLinks,
 )
-from hubless_sim.faults import index_of
 from hubless_sim.gossip_host import FIRST_PORT, address_of
 from hubless_sim.hosts import (
     Birth,
@@ -80,6 +79,7 @@ from hubless_sim.hosts import (
     Written,
 )
 from hubless_sim.journal_shell import JournalShell
+from hubless_sim.names import name_of, place_of
 from hubless_sim.scripted_pool import PoolProfile, ScriptedPool
 
 GOSSIP, WORK, BACK = b"\0", b"\1", b"\2"
@@ -147,8 +147,8 @@ class MeshHost:
         slowness: Callable[[], int],
     ) -> None:
         kept = Remembered.from_bytes(birth.kept) if birth.kept else Remembered(0)
-        me = address_of(birth.node)
-        identity = Identity(mesh=setting.mesh, node=birth.name, boot=birth.boot, address=me)
+        me = name_of(birth.node, birth.formats)
+        identity = Identity(mesh=setting.mesh, node=me, boot=birth.boot, address=address_of(birth.node))
         gossip = Gossip(
             identity,
             config=setting.gossip,
@@ -161,13 +161,13 @@ class MeshHost:
         if contracts:
             supervisor = Supervisor(
                 config=setting.supervisor,
-                node=birth.name,
+                node=me,
                 rng=random.Random(f"{birth.seed}:supervisor"),
                 now_ns=birth.now_ns,
             )
         station = Station(
             identity=identity,
-            meta=Meta(birth.name, work_address_of(birth.node), "", 1, ()),
+            meta=Meta(me, work_address_of(birth.node), "", 1, ()),
             shards=setting.shards,
             limits=setting.limits,
             workers=setting.supervisor.workers,
@@ -175,7 +175,7 @@ class MeshHost:
             epoch_ns=birth.wall_ns - birth.now_ns,
         )
         replicas = Replicas(
-            birth.name,
+            me,
             setting.shards,
             settings=setting.replicas,
             rng=random.Random(f"{birth.seed}:replicas"),
@@ -190,11 +190,13 @@ class MeshHost:
         self._ring_ns = setting.ring_ms * 1_000_000
         self._ring: _Ring | None = None
         self._to_peers: Outbox[int] = Outbox(
-            mesh=setting.mesh, sender=birth.name, boot=birth.boot, limits=setting.limits
+            mesh=setting.mesh, sender=me, boot=birth.boot, limits=setting.limits
         )
         self._to_clients: Outbox[int] = Outbox(
-            mesh=setting.mesh, sender=birth.name, boot=birth.boot, limits=setting.limits
+            mesh=setting.mesh, sender=me, boot=birth.boot, limits=setting.limits
         )
+        self._watched: dict[int, str] = {}
+        """The node that is watched on each machine: a link tells of a process, and not of its name."""
         self._inbox: list[NodeEvent] = []
         self._out: list[HostEffect] = []
         self._is_started = False
@@ -245,17 +247,20 @@ class MeshHost:
                     inbox.append(DeadlineReached())
                 self._note_started()
             case LinkUp(peer=peer, boot=boot):
-                inbox.append(hubless_gossip.LinkUp(f"n{peer}", boot))
+                inbox.append(hubless_gossip.LinkUp(self._watched_at(peer), boot))
             case LinkDown(peer=peer, boot=boot):
-                inbox.append(hubless_gossip.LinkDown(f"n{peer}", boot))
+                inbox.append(hubless_gossip.LinkDown(self._watched_at(peer), boot))
             case LinkRefused(peer=peer, boot=boot):
-                inbox.append(hubless_gossip.LinkRefused(f"n{peer}", boot))
+                inbox.append(hubless_gossip.LinkRefused(self._watched_at(peer), boot))
             case Command(order=order):
                 if not isinstance(order, MeshOrder):
                     raise TypeError(f"{order!r} is no order to a mesh host; see MeshOrder")
                 inbox.append(order)
             case Written() | WriteRefused():
                 inbox.extend(self._journal.take(now_ns, event, self._out))
+
+    def _watched_at(self, index: int) -> str:
+        return self._watched.get(index, f"n{index}")
 
     def _packet(self, packet: bytes, source: int) -> None:
         match packet[:1]:
@@ -280,7 +285,8 @@ class MeshHost:
                     self._pool.perform(now_ns, effect)
                     self._note_started()
                 case WatchLinks(peers=peers):
-                    out.append(Watch(tuple(index_of(peer.node) for peer in peers)))
+                    self._watched = {place_of(peer.node): peer.node for peer in peers}
+                    out.append(Watch(tuple(self._watched)))
                 case Commit():
                     self._journal.commit(effect, out)
                 case Persist(remembered=remembered):
