@@ -5,8 +5,9 @@ from collections.abc import Collection
 from hubless.transport import Heartbeat
 from hubless_gossip import Condition, MemberChanged
 from hubless_sim.faults import MS, Fault
-from hubless_sim.run import GossipRun, Told
-from hubless_sim.tape import Conditions, Monitored, Setting, Start, Tape
+from hubless_sim.gossip_run import GossipRun, Told
+from hubless_sim.systems import GossipSystem
+from hubless_sim.tape import Conditions, Monitored, Start, Tape
 
 
 def _shipped(profile: str) -> Monitored:
@@ -39,7 +40,7 @@ def mesh(
         seed=seed,
         nodes=nodes,
         duration_ms=round(duration_s * 1000),
-        gossip=Setting(preset=preset, knobs=UNDAMPED | (knobs or {})),
+        system=GossipSystem(preset=preset, knobs=UNDAMPED | (knobs or {})),
         links=Conditions(base_us=250, jitter_us=250, loss=loss, monitored=monitored),
         start=Start(join=join, stagger_ms=stagger_ms),
         faults=faults,
