@@ -92,6 +92,11 @@ class Room:
         self.consultation.consulted(node, Consulted(1, raw, failure), out)
         return out
 
+    def lost(self, node: str) -> list[NodeEffect]:
+        out: list[NodeEffect] = []
+        self.consultation.peer_lost(node, out)
+        return out
+
     def tick(self, now_ns: int) -> list[NodeEffect]:
         out: list[NodeEffect] = []
         self.consultation.tick(now_ns, out)
@@ -223,6 +228,20 @@ def test_an_owner_that_says_nothing_may_have_done_what_it_was_told(room: Room) -
     room.ask("cancel", TASK.hex())
     failure = refused(room.tick(2 * S))
     assert (failure.code, failure.effect, "n2" in failure.message) == ("unreachable", Effect.MAYBE, True)
+
+
+def test_nobody_waits_for_the_answer_of_the_dead(room: Room) -> None:
+    room.view.learn_owner(3, 1, "n2")
+    room.ask("status", TASK.hex())
+    assert refused(room.lost("n2")).code == "unreachable"
+    assert (room.lost("n2"), room.consultation.next_deadline_ns()) == ([], None)
+
+
+def test_when_the_dead_are_the_last_to_answer_the_others_are_enough(room: Room) -> None:
+    room.ask("tasks")
+    for node in ("n0", "n1"):
+        room.answer(node, {"tasks": [], "counts": {}})
+    assert told(room.lost("n2"))["silent"] == ["n2"]
 
 
 @pytest.mark.parametrize(
