@@ -142,3 +142,13 @@ def test_a_mark_of_what_was_dropped_makes_nothing_stable() -> None:
     log.mark(2)
     log.flushed(2)
     assert log.stable == 2
+
+
+def test_what_is_dropped_is_no_longer_on_disk() -> None:
+    log = Log()
+    log.extend([Entry(1, 1, 1, b""), Entry(2, 1, 1, b"")])
+    log.mark(1)
+    log.flushed(1)
+    log.truncate(2)
+    log.extend([Entry(2, 2, 1, b"")])
+    assert log.stable == 1
