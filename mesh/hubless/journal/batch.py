@@ -73,18 +73,24 @@ class Batch:
         before = self._states.get(shard) or (ShardState() if held is None else held.state)
         last = self._lasts.get(shard, 0 if held is None else held.last)
         match record:
-            case HardState(term=term, vote=vote):
-                state = ShardState(term, vote, before.snapshot)
+            case HardState():
+                state = ShardState(
+                    record.term,
+                    record.vote,
+                    before.snapshot,
+                    floor_index=record.floor_index,
+                    floor_term=record.floor_term,
+                )
             case Forget():
-                state = ShardState(before.term, before.vote, None, clears=True)
+                state = msgspec.structs.replace(before, snapshot=None, clears=True)
                 last = 0
             case Snapshot():
                 if record.keeps_log and before.snapshot is not None and record.index < before.snapshot.index:
                     raise ValueError(
                         f"the snapshot of shard {shard} at {record.index} comes after one at {before.snapshot.index}"
                     )
-                state = ShardState(
-                    before.term, before.vote, self._marked(record), clears=not record.keeps_log
+                state = msgspec.structs.replace(
+                    before, snapshot=self._marked(record), clears=not record.keeps_log
                 )
                 last = max(last, record.index) if record.keeps_log else record.index
             case Entries():

@@ -29,7 +29,7 @@ from hubless.journal.ledger import SLACK_BYTES, Cleaning, Ledger
 from hubless.journal.reading import VERSION_MASK, Bodies, Heads, body_of
 from hubless.journal.rows import RowHead, SnapshotMark, checksum, pack_head
 from hubless.journal.wal import wal_of
-from hubless.shard.records import Record, Recovered
+from hubless.shard.records import Forget, Record, Recovered
 
 _CHECKPOINT_BYTES = 4 * 1024 * 1024
 _COMMIT_BYTES = 3 * 4096
@@ -81,8 +81,7 @@ class Journal:
     def recovered(self) -> list[Recovered]:
         """Everything that is kept, verified; one for each shard that anything is kept of, in ascending order.
 
-        A shard with damage stays damaged for as long as the directory lives, even if what was damaged is not wanted
-        any more.
+        A shard with damage stays damaged until it is forgotten, even if what was damaged is not wanted any more.
         """
         known = len(self._damage)
         found = Bodies(self._database, self._ledger, self._damage).recovered()
@@ -104,13 +103,16 @@ class Journal:
         Raises:
             JournalFullError: no room; nothing was written, and the same records may be committed later.
             JournalFailedError: the journal cannot be trusted any more. Whether the records will be found is not known.
-            ValueError: entries that do not follow the shard's last one, or records of a damaged shard.
+            ValueError: entries that do not follow the shard's last one, or records of a damaged shard. One that is
+                forgotten by the same records is not damaged any more: nothing is left of it that could be.
         """
         if self._problem:
             raise JournalFailedError(self._problem)
         ledger = self._ledger
         cleaning = ledger.cleaning(self._body_bytes)
-        batch = Batch(ledger, chunk=self._next_chunk, refused=self._damage)
+        healed = {record.shard for record in records if type(record) is Forget} & self._damage.keys()
+        damage = {shard: why for shard, why in self._damage.items() if shard not in healed}
+        batch = Batch(ledger, chunk=self._next_chunk, refused=damage)
         if cleaning.runs or cleaning.shards:
             batch.move(cleaning.runs, self._moving(cleaning), cleaning.shards)
         batch.add(records)
@@ -123,9 +125,13 @@ class Journal:
         mine = checksum(raw)
         shards = {part.shard for part in batch.parts} - self._shards
         try:
-            self._write((number, mine, raw, body), batch.chunks, cleaning.drop, shards)
+            self._write(
+                (number, mine, raw, body), batch.chunks, cleaning.drop, shards, damage if healed else None
+            )
         except sqlite3.Error as problem:
             self._undo(problem)
+        for shard in healed:
+            del self._damage[shard]
         self._checksum = mine
         self._next_chunk = batch.next_chunk
         self._body_bytes = len(body)
@@ -150,6 +156,7 @@ class Journal:
         chunks: Sequence[tuple[int, bytes]],
         drop: int,
         shards: set[int],
+        damage: dict[int, str] | None,
     ) -> None:
         execute = self._database.execute
         execute("BEGIN IMMEDIATE")
@@ -161,6 +168,8 @@ class Journal:
             self._database.executemany("INSERT INTO chunks VALUES (?, ?)", chunks)
         if shards:
             write_fact(self._database, "shards", sorted(self._shards | shards))
+        if damage is not None:
+            write_fact(self._database, "damage", damage)
         dropped = [(self._doomed[place],) for place in range(min(len(self._doomed), _MOST_CHUNKS_DROPPED))]
         if dropped:
             self._database.executemany("DELETE FROM chunks WHERE number = ?", dropped)

@@ -115,6 +115,8 @@ class Bodies:
             shard=shard,
             term=held.state.term,
             vote=held.state.vote,
+            floor_index=held.state.floor_index,
+            floor_term=held.state.floor_term,
             snapshot=snapshot,
             entries=tuple(entries),
             damage=damage,

@@ -46,12 +46,17 @@ class SnapshotMark(Struct, frozen=True, array_like=True):
 
 
 class ShardState(Struct, frozen=True, array_like=True):
-    """What is kept of a shard beside its entries. With `clears` no entry of earlier parts stays."""
+    """What is kept of a shard beside its entries. With `clears` no entry of earlier parts stays.
+
+    The floor is that of the last `HardState`.
+    """
 
     term: int = 0
     vote: str = ""
     snapshot: SnapshotMark | None = None
     clears: bool = False
+    floor_index: int = 0
+    floor_term: int = 0
 
 
 class Part(Struct, frozen=True, array_like=True, gc=False):

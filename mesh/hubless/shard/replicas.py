@@ -216,7 +216,7 @@ class Replicas:
                 self._say(self._orphans.prompted(sender, led, self._groups), out)
             case Dismissed():
                 for group, term in orphans.dismissed(message, self._groups):
-                    self._forget(group, term, out)
+                    self._forget(group, sender, term, out)
             case _:
                 self._receive(now_ns, sender, message)
 
@@ -431,10 +431,10 @@ class Replicas:
 
     # -- replicas ---------------------------------------------------------------------------------------
 
-    def _forget(self, group: Group, owner_term: int, out: list[NodeEffect]) -> None:
+    def _forget(self, group: Group, owner: str, owner_term: int, out: list[NodeEffect]) -> None:
         """Drops a replica that does not count any more. Its term and vote are kept, here and on disk."""
         self.counters.forgotten += 1
-        self._flushes.write(self._roster.forget(group, owner_term))
+        self._flushes.write(self._roster.forget(group, owner, owner_term))
         self._elections.settled(group.shard)
         out.append(Forgotten(group.shard))
 

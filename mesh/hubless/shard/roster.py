@@ -79,25 +79,24 @@ class Roster:
             group = self._add(now_ns, Recovered(shard=shard) if known is None else known, None)
         return group
 
-    def forget(self, group: Group, owner_term: int) -> list[Record]:
+    def forget(self, group: Group, owner: str, owner_term: int) -> list[Record]:
         """Drops a replica but its hard state, and gives what is to be written of that.
 
-        The owner in `owner_term`, which dismissed it, has committed an entry of that term: so a log without any such
-        can be refused a vote, which a replica must do that does not know what it has acknowledged.
+        The owner that dismissed it has committed an entry of its term: so a log without any such can be refused a vote,
+        which a replica must do that does not know what it has acknowledged. Nor may it vote for another in that term.
         """
-        shard, raft = group.shard, group.raft
+        shard = group.shard
         records: list[Record] = []
-        for record in raft.forgotten():
+        for record in group.raft.forgotten():
             if isinstance(record, HardState):
-                floor_term, floor_index = max((record.floor_term, record.floor_index), (owner_term, 0))
-                kept = HardState(shard, record.term, record.vote, floor_index, floor_term)
-                records.append(kept)
+                hard = _outgrown(record, owner, owner_term, is_damaged=group.raft.is_damaged)
+                records.append(hard)
                 self.retired[shard] = Recovered(
                     shard=shard,
-                    term=kept.term,
-                    vote=kept.vote,
-                    floor_index=floor_index,
-                    floor_term=floor_term,
+                    term=hard.term,
+                    vote=hard.vote,
+                    floor_index=hard.floor_index,
+                    floor_term=hard.floor_term,
                 )
             else:
                 records.append(record)
@@ -127,3 +126,12 @@ class Roster:
         self.groups[shard] = group
         self.alarms.set(shard, raft.next_deadline_ns())
         return group
+
+
+def _outgrown(hard: HardState, owner: str, owner_term: int, *, is_damaged: bool) -> HardState:
+    """The hard state of a replica that an owner has dismissed in `owner_term`."""
+    floor_term, floor_index = max((hard.floor_term, hard.floor_index), (owner_term, 0))
+    term, vote = hard.term, hard.vote
+    if term < owner_term or (is_damaged and term == owner_term):
+        term, vote = owner_term, owner
+    return HardState(hard.shard, term, vote, floor_index, floor_term)

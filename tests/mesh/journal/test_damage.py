@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hubless.journal import Journal, JournalError
-from hubless.shard.records import HardState, Record, Recovered
+from hubless.shard.records import Forget, HardState, Record, Recovered
 
 SHARDS = 6
 
@@ -186,6 +186,25 @@ def test_a_lost_snapshot_damages_its_shard(opened, kit, tmp_path, statement: str
     first, second = opened().recovered()
     assert "snapshot at 3" in first.damage
     assert not second.damage
+
+
+def test_a_damaged_shard_that_is_forgotten_starts_anew(opened, kit, tmp_path) -> None:
+    journal = opened()
+    journal.commit([kit.entries(1, 1, 2), kit.entries(2, 1, 2), HardState(2, 4, "n2")])
+    journal.close()
+    raw = (tmp_path / "journal.db").read_bytes()
+    (tmp_path / "journal.db").write_bytes(raw.replace(b"2/2/1", b"2/2/2"))
+    journal = opened()
+    assert [each.shard for each in journal.recovered() if each.damage] == [2]
+    with pytest.raises(ValueError, match="shard 2 is damaged"):
+        journal.commit([kit.entries(2, 3, 3)])
+    journal.commit([HardState(2, 5, "n1", 0, 5), Forget(2)])
+    journal.commit([kit.entries(2, 1, 1, term=5)])
+    journal.close()
+    one, two = opened().recovered()
+    assert (one.damage, len(one.entries)) == ("", 2)
+    assert (two.damage, two.term, two.vote, two.floor_term) == ("", 5, "n1", 5)
+    assert [entry.term for entry in two.entries] == [5]
 
 
 def test_damage_stays_even_if_its_row_is_not_wanted_any_more(opened, kit, tmp_path) -> None:

@@ -46,6 +46,15 @@ def test_the_vote_outlives_being_forgotten(opened) -> None:
     assert (recovered.term, recovered.vote) == (5, "n3")
 
 
+def test_so_does_what_the_forgotten_log_stood_for(opened, kit) -> None:
+    journal = opened()
+    journal.commit([kit.entries(1, 1, 9, term=4), HardState(1, 5, "n3", 9, 4), Forget(1)])
+    journal.commit([kit.entries(1, 1, 1), kit.snapshot(1, 1)])
+    journal.close()
+    (recovered,) = opened().recovered()
+    assert (recovered.floor_index, recovered.floor_term) == (9, 4)
+
+
 @pytest.mark.parametrize("indexes", [(5, 6), (4,), (3, 5), (3, 3)])
 def test_entries_that_leave_a_hole_are_refused_and_nothing_is_written(opened, kit, indexes) -> None:
     journal = opened()

@@ -78,7 +78,7 @@ def test_it_asks_all_who_may_know_and_goes_when_an_owner_says_so(damage):
     (commit,) = (effect for effect in out if isinstance(effect, Commit))
     hard, gone = commit.records[-2:]
     assert isinstance(hard, HardState)
-    assert (hard.term, hard.vote) == (5, "c")
+    assert (hard.term, hard.vote) == (7, "a")  # as if it had voted for who dismissed it
     assert (hard.floor_term, hard.floor_index) == (7, 0)
     assert gone == Forget(2)
 
@@ -131,11 +131,22 @@ def test_what_is_forgotten_keeps_its_term():
     dismissed(replicas, number)
     out: list = []
     replicas.receive(LATE + 2, "c", Beat(8, (Led(2, 4, 3),)), out)
-    assert out == [ToPeer("c", BeatAnswer(8, (Led(2, 5, 0),)))]
+    assert out == [ToPeer("c", BeatAnswer(8, (Led(2, 7, 0),)))]
     replicas.receive(LATE + 3, "c", Append(2, 4, 0, 0, 0), out)
     replicas.tick_ended(LATE + 3, out)
     answers = [effect.message for effect in out if isinstance(effect, ToPeer)]
-    assert answers[-1].term == 5
+    assert answers[-1].term == 7
+
+
+@pytest.mark.parametrize(("damage", "term", "vote"), [("", 4, "c"), ("", 5, "c"), ("bit rot", 5, "a")])
+def test_a_vote_is_kept_unless_it_may_be_another_than_is_known(damage, term, vote):
+    replicas = stale(damage=damage)
+    number, _ = question(replicas)
+    dismissed(replicas, number, term)
+    out: list = []
+    replicas.tick_ended(LATE + 2, out)
+    hard = next(effect for effect in out if isinstance(effect, Commit)).records[-2]
+    assert (hard.term, hard.vote) == (5, vote)
 
 
 @pytest.mark.parametrize(("last_term", "granted"), [(4, False), (6, False), (7, True)])
