@@ -72,7 +72,7 @@ class _Shard:
                 self.snapshot = record
                 self.entries = [entry for entry in self.entries if keeps_log and entry.index > index]
             case Forget():
-                self.snapshot, self.entries = None, []
+                self.snapshot, self.entries, self.damage = None, [], ""
 
     def _replace(self, entries: Sequence[Entry]) -> None:
         """Everything from the first one's index on is replaced; a hole would be the host's bug."""

@@ -14,6 +14,9 @@ from hubless.shard.moves import Surroundings
 from hubless.shard.quorum import has_quorum, is_voter
 from hubless.wire.replication import Config
 
+_LONGEST_ROUND = 32
+"""In staggers."""
+
 
 def preference_order(config: Config, preference: Sequence[str]) -> list[str]:
     """The voters of either half of a configuration: in the order of the preference list, then by name."""
@@ -79,13 +82,17 @@ class Elections:
         before_ns = self._alarms.due_ns(shard)
         if before_ns is None or due_ns < before_ns:
             self._alarms.set(shard, due_ns)
-        self._round_ns[shard] = size * self._stagger_ns
+        self._round_ns.setdefault(shard, size * self._stagger_ns)
 
     def due(self, now_ns: int) -> list[int]:
-        """The shards to campaign for now; they come back after a round, unless they are settled before."""
+        """The shards to campaign for now. They come back after a round, then after one that is twice as long and so on,
+        unless they are settled before: who cannot win should not keep the others busy.
+        """
         due = self._alarms.take_due(now_ns)
         for shard in due:
-            self._alarms.set(shard, now_ns + self._round_ns[shard])
+            round_ns = self._round_ns[shard]
+            self._alarms.set(shard, now_ns + round_ns)
+            self._round_ns[shard] = min(2 * round_ns, _LONGEST_ROUND * self._stagger_ns)
         return due
 
     def next_deadline_ns(self) -> int | None:

@@ -8,7 +8,8 @@ import heapq
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import msgpack
 
@@ -86,7 +87,22 @@ class Host:
         self.turn_at_ns: int | None = None
         self.flush_free_ns = 0
         self.reads: list[ReadReady] = []
+        self.outbox: dict[str, list[Any]] = defaultdict(list)
         self.flush_ns = 2 * MS
+
+
+class Frame(NamedTuple):
+    """Messages of one tick under way between two processes."""
+
+    sender: Host
+    sender_boot: int
+    receiver: Host
+    receiver_boot: int
+    messages: list[Any]
+
+
+def _received(replicas: Replicas, sender: str, message: Any, now_ns: int, out: list[Any]) -> None:
+    replicas.receive(now_ns, sender, message, out)
 
 
 class Mesh:
@@ -139,6 +155,7 @@ class Mesh:
         host = self.hosts.setdefault(name, Host(name))
         host.boot += 1
         host.inbox.clear()
+        host.outbox.clear()
         host.machines.clear()
         host.owning.clear()
         host.flush_free_ns = 0
@@ -277,6 +294,7 @@ class Mesh:
         replicas.tick_ended(now_ns, out)
         for effect in out:
             self.perform(host, effect)
+        self.ship(host)
         for shard in replicas.wants_compaction():
             replicas.compact(shard, msgpack.packb(host.machines[shard]))
         due_ns = replicas.next_deadline_ns()
@@ -312,21 +330,29 @@ class Mesh:
                 raise AssertionError(effect)
 
     def carry(self, host: Host, node: str, message: Any) -> None:
-        receiver = self.hosts.get(node)
+        """Puts a message into the frame that leaves for `node` at the end of the tick."""
         assert node != host.name
-        if receiver is None or (host.name, node) in self.cut or self.rng.random() < self.loss:
+        host.outbox[node].append(message)
+
+    def ship(self, host: Host) -> None:
+        """What goes to one node arrives together, or not at all."""
+        frames, host.outbox = host.outbox, defaultdict(list)
+        for node, messages in frames.items():
+            receiver = self.hosts.get(node)
+            if receiver is None or (host.name, node) in self.cut or self.rng.random() < self.loss:
+                continue
+            frame = Frame(host, host.boot, receiver, receiver.boot, messages)
+            self.later(self.rng.randint(*self.latency_ns), partial(self.arrive, frame))
+
+    def arrive(self, frame: Frame) -> None:
+        sender, receiver = frame.sender, frame.receiver
+        replicas = receiver.replicas
+        if replicas is None or receiver.boot != frame.receiver_boot:
             return
-        boot, sender_boot, sender = receiver.boot, host.boot, host.name
-
-        def arrive() -> None:
-            replicas = receiver.replicas
-            if replicas is None or receiver.boot != boot or (sender, node) in self.cut:
-                return
-            if self.hosts[sender].boot != sender_boot:
-                return  # reception drops what an outlived process sent
-            self.put(receiver, lambda now_ns, out: replicas.receive(now_ns, sender, message, out))
-
-        self.later(self.rng.randint(*self.latency_ns), arrive)
+        if (sender.name, receiver.name) in self.cut or sender.boot != frame.sender_boot:
+            return  # cut off under way, or of an outlived process: reception drops it
+        for message in frame.messages:
+            self.put(receiver, partial(_received, replicas, sender.name, message))
 
     def flush(self, host: Host, mark: int, records: tuple[Any, ...]) -> None:
         boot, replicas = host.boot, host.replicas

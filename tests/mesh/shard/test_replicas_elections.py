@@ -64,8 +64,13 @@ def test_the_kth_in_line_waits_k_staggers_and_tries_again_after_a_round():
     assert elections.due(110) == [1]
     assert elections.due(129) == []
     assert elections.due(130) == [1]
+    assert elections.due(169) == []
+    assert elections.due(170) == [1]
+    for now_ns in (250, 410, 730, 1_050, 1_370):
+        assert elections.due(now_ns - 1) == []
+        assert elections.due(now_ns) == [1]
     elections.settled(1)
-    assert elections.due(1_000) == []
+    assert elections.due(10_000) == []
 
 
 # -- among nodes ------------------------------------------------------------------------------------------
