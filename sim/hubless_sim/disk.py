@@ -196,6 +196,7 @@ class Disk:
         self._rotted = 0
         self.contents = Contents()
         """What is on the disk now; what is on its way is not."""
+        self._damaged: set[int] = set()
         self._pending: deque[_Pending] = deque()
         self._token = 0
         self._is_parked = False
@@ -209,7 +210,13 @@ class Disk:
     # What the process asks
 
     def write(self, write: Write, size_bytes: int) -> None:
-        """Begin a commit after those under way; Written or WriteRefused follows."""
+        """Begin a commit after those under way; Written or WriteRefused follows.
+
+        A shard that was found damaged takes no records before it is forgotten: anything else is the host's bug.
+        """
+        self._damaged.difference_update(record.shard for record in write.records if type(record) is Forget)
+        if refused := sorted(self._damaged.intersection(record.shard for record in write.records)):
+            raise AssertionError(f"records of shard {refused[0]} are written, which was found damaged")
         use = self.use
         use.writes += 1
         use.records += len(write.records)
@@ -226,7 +233,9 @@ class Disk:
 
     def recovered(self) -> tuple[Recovered, ...]:
         """What a process that starts now finds."""
-        return self.contents.recovered()
+        found = self.contents.recovered()
+        self._damaged = {each.shard for each in found if each.damage}
+        return found
 
     def process_gone(self, boot: int) -> None:
         """The process has ended: of the commits under way a drawn prefix is on the disk, the rest is not."""

@@ -273,6 +273,20 @@ def test_bit_rot_is_found_at_the_next_start_and_stays() -> None:
     assert [shard for shard, each in restarted(world, 1).items() if each.damage] == [5]
 
 
+def test_a_damaged_shard_takes_records_again_once_it_is_forgotten() -> None:
+    world = disk_world(BitRot(at_ms=20, nodes=("n0",), shard=4))
+    write_at(world, 10, 1, HardState(4, 3, "n1"), entries(1, shard=4), entries(1, shard=5))
+    world.run_until(50 * MS)
+    assert restarted(world)[4].damage
+    world.command(0, Write(1, (entries(2, shard=5),)))
+    with pytest.raises(AssertionError, match="shard 4 are written, which was found damaged"):
+        world.command(0, Write(2, (entries(2, shard=4),)))
+    world.command(0, Write(3, (HardState(4, 4, ""), Forget(4))))
+    world.command(0, Write(4, (entries(1, shard=4),)))
+    world.run_until(100 * MS)
+    assert restarted(world)[4] == Recovered(shard=4, term=4, entries=entries(1, shard=4).entries)
+
+
 def test_bit_rot_of_an_empty_disk_is_nothing() -> None:
     world = disk_world(BitRot(at_ms=5, nodes=("n0",)), BitRot(at_ms=5, nodes=("n1",), shard=5))
     world.run_until(10 * MS)
@@ -317,7 +331,7 @@ def test_what_was_acknowledged_is_found_or_its_shard_is_damaged(
     ] * full
     world = disk_world(*faults, seed=seed, disk=DiskProfile(MS, 3 * MS))
     for mark in range(1, 200):
-        write_at(world, 2 * mark, mark, HardState(mark % 3, mark, ""))
+        write_at(world, 2 * mark, mark, HardState(mark % 3, mark, ""), Forget(mark % 3))
     promised: set[int] = set()
     for at_ms in sorted({*crashes, 450}):
         world.run_until(at_ms * MS - 1)
