@@ -185,6 +185,11 @@ class View:
         known = self._known.get(node)
         return known is not None and known.member.condition in PRESENT
 
+    def is_silent(self, node: str) -> bool:
+        """Whether a node is suspected: it answers nobody."""
+        known = self._known.get(node)
+        return known is not None and known.member.condition is Condition.SUSPECT
+
     def has_others(self) -> bool:
         """Whether any other member is present."""
         return any(node != self._me and self.is_present(node) for node in self._known)

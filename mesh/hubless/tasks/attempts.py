@@ -47,6 +47,16 @@ def node_gone(node: str) -> Failure:
     )
 
 
+def node_silent(node: str) -> Failure:
+    """The failure of an attempt whose node answers nobody."""
+    return Failure(
+        code=NODE_GONE,
+        message="the node that runs the attempt answers nobody; its effect may have happened",
+        where=node,
+        effect=Effect.MAYBE,
+    )
+
+
 def judge(failure: Failure, *, attempt: int, earlier: Sequence[Failure], retries: int) -> Verdict:
     """What follows attempt number `attempt`, which ended with `failure` after the `earlier` ones.
 

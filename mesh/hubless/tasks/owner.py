@@ -14,11 +14,13 @@ from hubless.effects import NodeEffect, ToPeer
 from hubless.placement import NoExecutor
 from hubless.tasks.attempts import (
     LONGEST_DEADLINE_MS,
+    NODE_GONE,
     Verdict,
     is_poison,
     is_said_by_all,
     judge,
     node_gone,
+    node_silent,
     nodes_left_out,
 )
 from hubless.tasks.dispatch import Dispatch
@@ -196,6 +198,17 @@ class Owner:
                 self.counters.redispatched += 1
                 self._conclude(now_ns, live, None, node_gone(node), out)
 
+    def peer_silent(self, now_ns: int, node: str, out: list[NodeEffect]) -> None:
+        """Gives the attempts on a node that is suspected to others, if their agents may be started twice.
+
+        Silence takes seconds to become a death. Should the node live, its outcomes come too late to count.
+        """
+        for task in list(self._by_executor.get(node, ())):
+            live = self._live[task]
+            if live.phase is Phase.RUNNING and self._retries_of(live):
+                self.counters.redispatched += 1
+                self._conclude(now_ns, live, None, node_silent(node), out)
+
     def view_changed(self, now_ns: int, out: list[NodeEffect]) -> None:
         """Tries again to place what found no executor."""
         for task in list(self._waiting):
@@ -235,6 +248,10 @@ class Owner:
             case AttemptStarted() if live is not None:
                 self._go_on(now_ns, live, row, out)
             case AttemptEnded(follows=Follows.AGAIN) if live is not None and row.state not in TERMINAL:
+                why = entry.failure
+                if why is not None and why.code == NODE_GONE and self._view.is_silent(why.where):
+                    # Not sooner: undecided, it is the attempt that counts, and a next owner may ask for it.
+                    out.append(ToPeer(why.where, Recall(row.task, entry.attempt, self._log.term(row.task))))
                 self._go_on(now_ns, live, row, out)
             case Retried():
                 self._start(now_ns, self._known(now_ns, row), out)
@@ -353,6 +370,9 @@ class Owner:
             lost = node_gone(node) if was_ordered else never_ordered(node)
             self._conclude(now_ns, live, None, lost, out)
             return
+        if was_ordered and self._view.is_silent(node) and self._retries_of(live):
+            self._conclude(now_ns, live, None, node_silent(node), out)
+            return
         live.resend_after_ns = FIRST_RESEND_NS
         self._time(live, now_ns + FIRST_RESEND_NS)
         out.append(ToPeer(node, self._assign(now_ns, live, row)))
@@ -411,15 +431,18 @@ class Owner:
 
     def _verdict(self, live: Live, row: Row, executor: str, failure: Failure) -> Follows:
         """What follows a failed attempt; if it is another one, `live.avoid` says where not."""
-        offer = self._view.offer(live.agent)
-        retries = live.retries if offer is None else offer.retries  # nobody may have offered it when it came
         earlier = row.recent_failures
-        verdict = judge(failure, attempt=row.tries, earlier=earlier, retries=retries)
+        verdict = judge(failure, attempt=row.tries, earlier=earlier, retries=self._retries_of(live))
         offering = self._view.agent_ring(live.agent).nodes
         if verdict is Verdict.FINAL or is_said_by_all(failure, live.avoid | {executor}, offering):
             return Follows.DEAD if is_poison((*earlier, failure)) else Follows.DONE
         live.avoid = nodes_left_out(failure, live.avoid, offering, executor)
         return Follows.AGAIN
+
+    def _retries_of(self, live: Live) -> int:
+        """What the agent allows now; nobody may have offered it when the task came."""
+        offer = self._view.offer(live.agent)
+        return live.retries if offer is None else offer.retries
 
     def _release(self, now_ns: int, live: Live, failure: Failure | None, out: list[NodeEffect]) -> None:
         """Gives back what the current attempt, if any, holds: its load and its breaker's permit."""

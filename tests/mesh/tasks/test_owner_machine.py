@@ -150,12 +150,17 @@ class Ownership(RuleBasedStateMachine):
         if self.running[node].get(task) != attempt:
             self.hear(self.desk.ended(node, attempt, None, task, b"stale"))
 
-    @rule(node=st.sampled_from(EXECUTORS), condition=st.sampled_from((Condition.DEAD, Condition.BUSY)))
+    @rule(
+        node=st.sampled_from(EXECUTORS),
+        condition=st.sampled_from((Condition.DEAD, Condition.BUSY, Condition.SUSPECT)),
+    )
     def ail(self, node: str, condition: Condition) -> None:
         self.desk.view.learn(self.member(node, boot=self.boots[node], condition=condition))
         if condition is Condition.DEAD:
             self.running[node].clear()
             self.hear(self.desk.gone(node))
+        elif condition is Condition.SUSPECT:
+            self.hear(self.desk.said(self.desk.owner.peer_silent, node))
         self.hear(self.desk.view_changed())
 
     @rule(node=st.sampled_from(EXECUTORS))

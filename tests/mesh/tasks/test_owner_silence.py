@@ -1,0 +1,80 @@
+"""A node that is suspected answers nobody: what may be started twice does not wait for its death."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from hubless.effects import ToPeer
+from hubless.placement import mint_task_id
+from hubless.view import View
+from hubless.wire import Assign, Recall
+from hubless_agents import Effect
+from hubless_gossip import Condition, Member
+
+TASK = mint_task_id(0, bytes(14))
+Make = Callable[..., Member]
+
+
+@pytest.fixture
+def room(Desk: Any, LateLog: Any, view_of: Callable[..., View], member: Make) -> Any:
+    """n0 owns and runs no agents; n1, n2 and n3 offer `echo` and `once`; nothing is decided by itself."""
+    members = (member("n0", offers=()), member("n1"), member("n2"), member("n3"))
+    return Desk(view_of(*members), LateLog(), is_prompt=False)
+
+
+def running(room: Any, **fields: Any) -> str:
+    room.place(**fields)
+    (effect,) = room.decide()
+    assert isinstance(effect.message, Assign)
+    return effect.node
+
+
+def fall_silent(room: Any, member: Make, node: str) -> list[ToPeer]:
+    room.view.learn(member(node, condition=Condition.SUSPECT))
+    return room.said(room.owner.peer_silent, node)
+
+
+def test_its_attempt_goes_elsewhere_when_that_is_decided(room: Any, member: Make) -> None:
+    """And is recalled no sooner: undecided, it is the one that counts, and the next owner may ask for it."""
+    executor = running(room)
+    assert fall_silent(room, member, executor) == []
+    recalled, ordered = room.decide()
+    assert recalled == ToPeer(executor, Recall(TASK, 1, 1))
+    assert isinstance(ordered.message, Assign)
+    assert (ordered.node != executor, ordered.message.attempt) == (True, 2)
+    assert [failure.effect for failure in ordered.message.failures] == [Effect.MAYBE]
+    assert room.ended(executor) == []
+    assert room.owner.counters.fenced == 1
+
+
+def test_what_runs_once_waits_for_it(room: Any, member: Make) -> None:
+    executor = running(room, agent="once")
+    assert fall_silent(room, member, executor) == []
+    assert room.log.waiting == []
+    room.ended(executor)
+    assert [effect.message.payload for effect in room.decide()] == [b"2"]
+
+
+def test_what_the_log_does_not_take_goes_on_where_it_runs(room: Any, member: Make) -> None:
+    executor = running(room)
+    room.log.is_open = False
+    assert fall_silent(room, member, executor) == []
+    room.log.is_open = True
+    room.ended(executor)
+    assert [effect.message.payload for effect in room.decide()] == [b"2"]
+    assert room.held() == (0, 0, 0)
+
+
+@pytest.mark.parametrize(("agent", "waits"), [("echo", False), ("once", True)])
+def test_a_new_owner_waits_for_it_no_more_than_the_last_one(
+    room: Any, member: Make, agent: str, waits: bool
+) -> None:
+    executor = running(room, agent=agent)
+    room.view.learn(member(executor, condition=Condition.SUSPECT))
+    room.new_owner()
+    effects = room.took_over()
+    assert [effect.node for effect in effects] == ([executor] if waits else [])
+    assert len(room.log.waiting) == (not waits)
