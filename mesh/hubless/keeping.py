@@ -24,17 +24,21 @@ from hubless.shard.events import (
     Restored,
     ShardEffect,
 )
+from hubless.shard.private import PRIVATE
 from hubless.shard.replicas import Replicas
+from hubless.tasks.apart import Apart
 from hubless.tasks.dispatch import Dispatch
+from hubless.tasks.entries import Entered
 from hubless.tasks.machine import Machine
 from hubless.tasks.owner import Owner
 from hubless.tasks.row import Row
 from hubless.tasks.shards import Change, ShardTasks
 from hubless.view import View
-from hubless.wire import Moved, Owns, Place, Settled
+from hubless.wire import Enter, EnterDone, Moved, Owns, Place, Settled
 from hubless.wire.replication import ShardMessage
 from hubless_agents import Failure
 
+_MS = 1_000_000
 _RETRY_AFTER_MS = 1_000
 
 
@@ -49,6 +53,7 @@ class Keeping:
         self._me = me
         self._view = view
         self._replicas = replicas
+        self._epoch_ns = epoch_ns
         self._tasks = ShardTasks(replicas)
         self._news: dict[int, int] = {}
         self._strangers: dict[str, None] = {}
@@ -56,6 +61,7 @@ class Keeping:
         self.on_changed: Callable[[Row, list[NodeEffect]], None] | None = None
         self.on_read: Callable[[int, bool, list[NodeEffect]], None] | None = None
         self.owner = Owner(me=me, view=view, log=self._tasks, dispatch=dispatch, epoch_ns=epoch_ns)
+        self.apart = Apart(me=me, view=view, replicas=replicas, dispatch=dispatch, epoch_ns=epoch_ns)
 
     def start(self, now_ns: int, out: list[NodeEffect]) -> None:
         """Tells the machines what the journal had. To be called before anything else."""
@@ -78,6 +84,30 @@ class Keeping:
             out.append(ToPeer(place.gateway, Moved(place.task, term, owner)))
         else:
             out.append(ToPeer(owner, msgspec.structs.replace(place, trail=trail)))
+
+    def enter(self, now_ns: int, node: str, enter: Enter, out: list[NodeEffect]) -> None:
+        """A node saw to a task while this shard was not within its reach. What the log has decided of it is told."""
+        shard = shard_of_task(enter.task)
+        if not self._tasks.owns(shard):
+            owner, term = self._owner_of(shard)
+            out.append(ToPeer(node, Moved(enter.task, term, owner)))
+            return
+        entry = Entered(
+            enter.task,
+            enter.agent,
+            enter.key,
+            enter.payload,
+            enter.result,
+            enter.failure,
+            node,
+            (now_ns + self._epoch_ns) // _MS,
+            enter.digest,
+        )
+        row = self._tasks.row(enter.task)
+        if row is not None and row.has(entry):
+            out.append(ToPeer(node, EnterDone(enter.task)))
+        else:
+            self._tasks.propose(now_ns, enter.task, entry)
 
     def receive(self, now_ns: int, node: str, message: ShardMessage, out: list[NodeEffect]) -> None:
         """A replica elsewhere says something."""
@@ -111,6 +141,10 @@ class Keeping:
     def replicas_said(self, now_ns: int, effect: ShardEffect, out: list[NodeEffect]) -> None:
         """Follows the logs. `Commit` is not for here: it goes to the driver."""
         match effect:
+            case (
+                Committed(shard=shard) | Owning(shard=shard) | Disowned(shard=shard) | Restored(shard=shard)
+            ) if shard == PRIVATE:
+                self._own_log_said(now_ns, effect, out)
             case Committed(shard=shard, entries=entries):
                 is_mine = self._tasks.owns(shard)
                 changes = self._tasks.committed(shard, entries)
@@ -122,6 +156,7 @@ class Keeping:
                 self.owner.took_over(now_ns, self._tasks.owning(shard, term), out)
             case Disowned(shard=shard):
                 self._news.pop(shard, None)
+                self._view.doubt_owner(shard, self._me)
                 self._tasks.disowned(shard)
                 self.owner.gave_up(now_ns, shard, out)
             case Restored(shard=shard, state=state):
@@ -139,16 +174,22 @@ class Keeping:
     def tick(self, now_ns: int, out: list[NodeEffect]) -> None:
         """Does what is due."""
         self.owner.tick(now_ns, out)
+        self.apart.tick(now_ns, out)
         self._replicas.tick(now_ns, out)
 
     def tick_ended(self, now_ns: int, out: list[NodeEffect]) -> frozenset[int]:
         """Closes the tick: what was proposed in it leaves. Returns the shards that this node has come to own."""
         self._tasks.compact()
+        self.apart.compact()
         self._replicas.tick_ended(now_ns, out)
         return self._announce(out)
 
     def next_deadline_ns(self) -> int | None:
-        deadlines = (self.owner.next_deadline_ns(), self._replicas.next_deadline_ns())
+        deadlines = (
+            self.owner.next_deadline_ns(),
+            self.apart.next_deadline_ns(),
+            self._replicas.next_deadline_ns(),
+        )
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     # -- members ----------------------------------------------------------------------------------------
@@ -177,6 +218,11 @@ class Keeping:
             return 0
         configs = (row.config for row in self._replicas.rows())
         return sum(self._me in config.voters or self._me in config.outgoing for config in configs)
+
+    @property
+    def work_left(self) -> int:
+        """What this node should not leave with: replicas that others could keep, outcomes that only it knows."""
+        return self.to_hand_over + len(self.apart)
 
     @property
     def counters(self) -> object:
@@ -239,10 +285,25 @@ class Keeping:
             owner, term = known
         return ("", 0) if owner in ("", self._me) else (owner, term)
 
+    def _own_log_said(self, now_ns: int, effect: ShardEffect, out: list[NodeEffect]) -> None:
+        match effect:
+            case Committed(entries=entries):
+                self.apart.committed(now_ns, entries, out)
+            case Owning():
+                self.apart.opened(now_ns, out)
+            case Disowned():
+                self.apart.closed(now_ns, out)
+            case Restored(state=state):
+                self.apart.restored(state)
+            case _:
+                raise AssertionError(f"a log that is nobody else's tells no {type(effect).__name__}")
+
     def _decided(self, now_ns: int, changes: list[Change], out: list[NodeEffect]) -> None:
         """Its owner acts on what the log of a shard has decided, and so do those who wait for it."""
         for entry, row in changes:
             self.owner.decided(now_ns, entry, row, out)
+            if isinstance(entry, Entered):
+                out.append(ToPeer(entry.node, EnterDone(entry.task)))
             if row is not None and self.on_changed is not None:
                 self.on_changed(row, out)
 

@@ -24,6 +24,8 @@ from hubless.wire import (
     Consult,
     Consulted,
     Ended,
+    Enter,
+    EnterDone,
     Hello,
     LeavePlease,
     Message,
@@ -84,13 +86,6 @@ class Roles:
         self._view = view
         self._breakers = breakers
         self._departure = departure
-        self._gateway = Gateway(
-            me=me,
-            view=view,
-            shards=station.shards,
-            payload_bytes=station.limits.payload_bytes,
-            admission=Admission(),
-        )
         self._executor = None if supervisor is None else Executor(me=me, supervisor=supervisor)
         self._dispatch = Dispatch(me=me, view=view, breakers=breakers, own_room=self._own_room)
         self._unlogged = Unlogged()
@@ -99,6 +94,15 @@ class Roles:
         )
         self.keeping = Keeping(
             me=me, view=view, replicas=replicas, dispatch=self._dispatch, epoch_ns=station.epoch_ns
+        )
+        self._gateway = Gateway(
+            me=me,
+            view=view,
+            shards=station.shards,
+            payload_bytes=station.limits.payload_bytes,
+            admission=Admission(),
+            apart=self.keeping.apart,
+            patience_ns=2 * replicas.election_ns,
         )
         self._consultation = Consultation(me=me, view=view, keeping=self.keeping, shards=station.shards)
         self._inspection = inspection
@@ -139,9 +143,11 @@ class Roles:
             case Place():
                 return self._place(now_ns, node, message, out)
             case Ended():
-                self._owner_of(message.task).ended(now_ns, node, message, out)
+                self._ended(now_ns, node, message, out)
             case Withdraw(task=task):
                 self._owner_of(task).withdraw(now_ns, node, task, out)
+                if node == self._me:
+                    self.keeping.apart.withdraw(now_ns, task, out)
             case Assign():
                 self._assign(now_ns, node, message, out)
             case Recall():
@@ -149,6 +155,10 @@ class Roles:
                     self._executor.recall(now_ns, node, message, out)
             case Settled() | Taken() | Moved() | Owns():
                 self._to_gateway(now_ns, node, message, out)
+            case Enter():
+                return self._enter(now_ns, node, message, out)
+            case EnterDone(task=task):
+                self.keeping.apart.entered(now_ns, task)
             case LeavePlease(reason=reason, drain=drain):
                 out.append(DepartureAsked(reason, drain=drain))
             case Consult():
@@ -193,17 +203,22 @@ class Roles:
     def view_changed(self, now_ns: int, out: list[NodeEffect]) -> None:
         """Somebody came, went, or offers something else: what found no executor is tried again."""
         self._direct.view_changed(now_ns, out)
+        self.keeping.apart.view_changed(now_ns, out)
         self.keeping.owner.view_changed(now_ns, out)
 
     def process_gone(self, now_ns: int, node: str, out: list[NodeEffect]) -> None:
         """Everything that was with a dead process goes elsewhere, at once."""
         self._gateway.owner_gone(node)
+        self._consultation.peer_lost(node, out)
         self._direct.peer_gone(now_ns, node, out)
+        self.keeping.apart.peer_gone(now_ns, node, out)
         self.keeping.owner.peer_gone(now_ns, node, out)
 
     def process_silent(self, now_ns: int, node: str, out: list[NodeEffect]) -> None:
         """A process answers nobody: what can be done twice is not left waiting for it."""
+        self._consultation.peer_lost(node, out)
         self._direct.peer_silent(now_ns, node, out)
+        self.keeping.apart.peer_silent(now_ns, node, out)
         self.keeping.owner.peer_silent(now_ns, node, out)
 
     def process_replaced(self, node: str) -> None:
@@ -254,7 +269,7 @@ class Roles:
     @property
     def work_left(self) -> int:
         """Tasks that some role of this node still holds, counted by each that does."""
-        return len(self._gateway) + len(self._direct) + self.running + self.keeping.to_hand_over
+        return len(self._gateway) + len(self._direct) + self.running + self.keeping.work_left
 
     def counters(self) -> dict[str, object]:
         """Counters by role, and what is unfinished just now."""
@@ -270,6 +285,7 @@ class Roles:
             "gateway": self._gateway.counters,
             "owner": self.keeping.owner.counters,
             "direct": self._direct.counters,
+            "apart": self.keeping.apart.counters,
             "replicas": self.keeping.counters,
         }
         if self._executor is not None:
@@ -292,9 +308,10 @@ class Roles:
         match message:
             case Settled():
                 self._gateway.settled(message, out)
-            case Taken(task=task):
-                self._gateway.taken(node, task, out)
+            case Taken():
+                self._gateway.taken(node, message, out)
             case Moved():
+                self.keeping.apart.moved(node, message)
                 self._gateway.moved(now_ns, node, message, out)
             case Owns(led=led):
                 news = [shard for shard, term in led if self._view.learn_owner(shard, term, node)]
@@ -303,10 +320,28 @@ class Roles:
     def _owner_of(self, task: bytes) -> Owner:
         return self._direct if self._direct.knows(task) else self.keeping.owner
 
+    def _ended(self, now_ns: int, node: str, ended: Ended, out: list[NodeEffect]) -> None:
+        """The outcome of an attempt, which two owners here may have ordered: this node apart, and that of the shard."""
+        if self.keeping.apart.knows(ended.task):
+            self.keeping.apart.ended(now_ns, node, ended, out)
+            if not self.keeping.owner.knows(ended.task):
+                return
+        self._owner_of(ended.task).ended(now_ns, node, ended, out)
+
+    def _enter(self, now_ns: int, node: str, enter: Enter, out: list[NodeEffect]) -> bool:
+        if not is_task_id(enter.task, self._station.shards):
+            return False
+        self.keeping.enter(now_ns, node, enter, out)
+        return True
+
     def _place(self, now_ns: int, node: str, place: Place, out: list[NodeEffect]) -> bool:
         if not is_task_id(place.task, self._station.shards):
             return False
-        if place.is_kept:
+        if place.apart:
+            if node != self._me:
+                return False
+            self.keeping.apart.place(now_ns, place, out)
+        elif place.is_kept:
             self.keeping.place(now_ns, place, out)
         elif node == self._me:
             self._direct.place(now_ns, place, out)

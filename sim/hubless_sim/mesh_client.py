@@ -61,6 +61,7 @@ class Answered(msgspec.Struct, frozen=True):
     effect: Effect
     executor: str
     attempt: int
+    provisional: bool = False
 
 
 class GaveUp(msgspec.Struct, frozen=True):
@@ -287,4 +288,5 @@ def _answered(waiting: _Open, gateway: int, answer: Answer) -> Answered:
         Effect.DONE if failure is None else failure.effect,
         answer.node,
         answer.attempt,
+        answer.provisional,
     )

@@ -6,6 +6,7 @@ from hubless.shard.moves import MoveSettings
 from hubless.shard.output import RaftSettings
 from hubless.shard.settings import ReplicasSettings
 from hubless_agents import Contract
+from hubless_agents.contract import Partition
 from hubless_sim.operations import Call, Leave, Load, Meta, Opinion, Ring
 
 MS = 1_000_000
@@ -28,6 +29,7 @@ class Offering(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     deadline_ms: int = 2_000
     concurrency: int = 1
     nodes: tuple[str, ...] = ()
+    partition: Partition = "wait"
 
     def to_contract(self) -> Contract:
         """As a worker declares it. Answers must be objects, so that garbled ones break the contract."""
@@ -38,6 +40,7 @@ class Offering(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             concurrency=self.concurrency,
             output_schema=b'{"type":"object"}',
             runtime="thread" if self.concurrency == 1 else "asyncio",
+            partition=self.partition,
         )
 
 

@@ -25,6 +25,7 @@ from hubless.shard.group import Group
 from hubless.shard.opinion import Opinion
 from hubless.shard.orphans import Orphans
 from hubless.shard.output import Output, Role
+from hubless.shard.private import PRIVATE, with_own
 from hubless.shard.records import Recovered
 from hubless.shard.roster import Roster
 from hubless.shard.rows import Row, row_of
@@ -144,7 +145,9 @@ class Replicas:
 
     def owned(self) -> tuple[int, ...]:
         """The shards that this node owns and may decide about, ascending."""
-        return tuple(sorted(shard for shard, group in self._led.items() if group.owning_term))
+        return tuple(
+            sorted(shard for shard, group in self._led.items() if group.owning_term and shard != PRIVATE)
+        )
 
     def is_owner(self, shard: int) -> bool:
         """Whether `Owning` was told for a shard and `Disowned` not since."""
@@ -165,7 +168,21 @@ class Replicas:
                 group, self._opinion.around, self._opinion.preferences(shard), is_failed=bool(self._problem)
             )
             for shard, group in sorted(self._groups.items())
+            if shard != PRIVATE
         )
+
+    @property
+    def election_ns(self) -> int:
+        """The base of the election timeout."""
+        return self._settings.raft.election_ns
+
+    @property
+    def private(self) -> str:
+        """Of this node's own log: "none" as long as it has not been needed, "damaged" or "well"."""
+        group = self._groups.get(PRIVATE)
+        if group is None:
+            return "none"
+        return "damaged" if group.raft.is_damaged else "well"
 
     # -- inputs -----------------------------------------------------------------------------------------
 
@@ -176,6 +193,13 @@ class Replicas:
         for group in self._groups.values():
             if group.raft.config.voters == (self._me,):
                 group.raft.campaign(now_ns)
+            self._touch(group)
+
+    def found_private(self, now_ns: int) -> None:
+        """Begins this node's own log, unless there is one: `Owning` tells when it can be written to."""
+        if PRIVATE not in self._groups and not self._problem:
+            group = self._roster.found(now_ns, PRIVATE)
+            group.raft.campaign(now_ns)
             self._touch(group)
 
     def propose(self, now_ns: int, shard: int, body: bytes) -> bool:
@@ -310,14 +334,15 @@ class Replicas:
         self._now_ns = max(self._now_ns, now_ns)
         if self._problem:
             return
+        targets = with_own(self._me, preferences)
         self._opinion.changed(
-            well=well, doubtful=doubtful, gone=gone, draining=draining, preferences=preferences
+            well=well, doubtful=doubtful, gone=gone, draining=draining, preferences=targets
         )
         for group in self._groups.values():
             if self._opinion.consider(now_ns, group):
                 self._touch(group)
         for shard, group in self._led.items():
-            self._steering.retarget(now_ns, group, preferences(shard))
+            self._steering.retarget(now_ns, group, targets(shard))
         self._steering.unsettle(self._led)
         self._campaign(now_ns)
 

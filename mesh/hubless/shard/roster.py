@@ -68,8 +68,12 @@ class Roster:
             if each.snapshot is not None and not each.damage:
                 states.append((each.shard, each.snapshot.state))
         for shard in sorted(missing):
-            self._add(now_ns, Recovered(shard=shard), Config((self._me,)))
+            self.found(now_ns, shard)
         return states
+
+    def found(self, now_ns: int, shard: int) -> Group:
+        """A new log with this node as its only voter."""
+        return self._add(now_ns, Recovered(shard=shard), Config((self._me,)))
 
     def called(self, now_ns: int, shard: int) -> Group:
         """The replica of a shard whose owner sends entries; a new one, which has nothing, if there is none."""

@@ -2,7 +2,7 @@
 
 A task that a shard keeps is placed with the owner of that shard, and again with the next owner as soon as there is
 one; meanwhile the owner is asked now and then: owners recognise the ids that they have. A task that no shard keeps is
-owned here.
+owned here, and so is, until its shard has an owner again, one whose agent goes on in a partition (`apart.py`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ import msgspec
 from hubless.effects import NodeEffect, ToClient, ToPeer
 from hubless.guard import Admission, Overloaded
 from hubless.placement import is_task_id, shard_of_key, shard_of_task
+from hubless.tasks.apart import Apart
 from hubless.tasks.attempts import LONGEST_DEADLINE_MS
+from hubless.tasks.reach import Reach
 from hubless.tasks.wheel import Wheel
 from hubless.view import View
 from hubless.wire import (
@@ -28,6 +30,7 @@ from hubless.wire import (
     Refused,
     Settled,
     Submit,
+    Taken,
     Withdraw,
 )
 from hubless_agents import Effect, Failure, failure
@@ -50,7 +53,8 @@ class _Pending:
     """A task that clients wait for, mostly one. `owner` is "" while nobody is known to own its shard.
 
     `again`: another gateway may have taken it before. `is_repeatable`: its agent allows a second start. `is_kept`: by
-    its shard. `was_placed`: an owner may have taken it. `wants_receipt` until it has been given.
+    its shard. `was_placed`: an owner may have taken it. `wants_receipt` until it has been given. `runs_apart`: its agent
+    goes on without an owner; `is_apart`: and this node has taken it on by itself.
     """
 
     routes: tuple[bytes, ...]
@@ -64,6 +68,8 @@ class _Pending:
     is_repeatable: bool
     is_kept: bool
     wants_receipt: bool
+    runs_apart: bool = False
+    is_apart: bool = False
     is_taken: bool = False
     was_placed: bool = False
     tries: int = 0
@@ -73,7 +79,8 @@ class _Pending:
 @dataclass(slots=True)
 class GatewayCounters:
     """What became of the tasks that clients handed in. `placed_again` counts every repetition towards an owner,
-    `steered` the tasks that were sent back to be given an id of another shard.
+    `steered` the tasks that were sent back to be given an id of another shard, `apart` those that this node took on
+    by itself.
     """
 
     accepted: int = 0
@@ -82,6 +89,7 @@ class GatewayCounters:
     placed_again: int = 0
     expired: int = 0
     steered: int = 0
+    apart: int = 0
 
 
 class Gateway:
@@ -91,14 +99,28 @@ class Gateway:
         me: this node's id, named in failures.
         shards: number of shards of the mesh.
         payload_bytes: largest payload accepted.
+        apart: what this node takes on by itself; None for a node that does not.
+        patience_ns: how long a task waits for an owner of its shard before that.
     """
 
-    def __init__(self, *, me: str, view: View, shards: int, payload_bytes: int, admission: Admission) -> None:
+    def __init__(
+        self,
+        *,
+        me: str,
+        view: View,
+        shards: int,
+        payload_bytes: int,
+        admission: Admission,
+        apart: Apart | None = None,
+        patience_ns: int = 2_000 * _MS,
+    ) -> None:
         self._me = me
         self._view = view
         self._shards = shards
         self._payload_bytes = payload_bytes
         self._admission = admission
+        self._apart = apart
+        self._reach = Reach(view, patience_ns=patience_ns)
         self._pending: dict[bytes, _Pending] = {}
         self._wheel: Wheel[bytes] = Wheel(width_ns=_WHEEL_WIDTH_NS)
         self._known_agents: list[str] = []
@@ -133,7 +155,7 @@ class Gateway:
             out.append(ToClient(route, Answer(submit.task, None, refusal, self._me, 0)))
             return
         is_kept = self._is_kept(submit)
-        if is_kept and not submit.again and not submit.key and not self._is_reachable(submit.task):
+        if is_kept and not submit.again and not submit.key and self._is_better_elsewhere(submit):
             self.counters.steered += 1
             self._admission.finished(submit.agent)
             out.append(ToClient(route, Refused("no_quorum", _NO_QUORUM, submit.task)))
@@ -155,6 +177,8 @@ class Gateway:
             is_repeatable=offer is not None and offer.retries > 0,
             is_kept=is_kept,
             wants_receipt=submit.receipt,
+            runs_apart=is_kept and self._runs_apart(submit.agent),
+            is_apart=is_kept and self._apart is not None and self._apart.knows(submit.task),
         )
         self._pending[submit.task] = pending
         self._place(now_ns, submit.task, pending, out)
@@ -168,15 +192,22 @@ class Gateway:
         told = settled.failure
         if told is not None and pending.again and not (pending.is_kept and settled.attempt):
             told = _doubted(told)  # a log that has attempts of a task has all of them
-        answer = Answer(settled.task, settled.payload, told, settled.node, settled.attempt)
+        if pending.is_apart and not settled.provisional:
+            out.append(ToPeer(self._me, Withdraw(settled.task)))  # its shard was quicker
+        answer = Answer(
+            settled.task, settled.payload, told, settled.node, settled.attempt, settled.provisional
+        )
         out += (ToClient(route, answer) for route in pending.routes)
 
-    def taken(self, owner: str, task: bytes, out: list[NodeEffect]) -> None:
-        """The task is kept by its shard, whose owner says so."""
+    def taken(self, owner: str, taken: Taken, out: list[NodeEffect]) -> None:
+        """The task is kept by its shard, whose owner says so. What is only in this node's own log has no receipt yet."""
+        task = taken.task
         pending = self._pending.get(task)
-        if pending is None:
+        if pending is None or taken.provisional:
             return
-        pending.owner, pending.is_taken, pending.was_placed = owner, True, True
+        pending.is_taken, pending.was_placed = True, True
+        if not pending.is_apart:
+            pending.owner = owner
         if pending.wants_receipt:
             pending.wants_receipt = False
             out += (ToClient(route, Accepted(task)) for route in pending.routes)
@@ -184,7 +215,7 @@ class Gateway:
     def moved(self, now_ns: int, node: str, moved: Moved, out: list[NodeEffect]) -> None:
         """The node that was asked does not own the task's shard; perhaps it knows who does."""
         pending = self._pending.get(moved.task)
-        if pending is None or not pending.is_kept:
+        if pending is None or not pending.is_kept or pending.is_apart:
             return
         self._view.doubt_owner(shard_of_task(moved.task), node)
         shard = shard_of_task(moved.task)
@@ -211,7 +242,7 @@ class Gateway:
     def owners_changed(self, now_ns: int, shards: Collection[int], out: list[NodeEffect]) -> None:
         """These shards have other owners: what waits for them is placed there."""
         for task, pending in self._pending.items():
-            if pending.is_kept and shard_of_task(task) in shards:
+            if pending.is_kept and not pending.is_apart and shard_of_task(task) in shards:
                 self.counters.placed_again += pending.was_placed
                 self._place(now_ns, task, pending, out)
 
@@ -223,6 +254,7 @@ class Gateway:
 
     def tick(self, now_ns: int, out: list[NodeEffect]) -> None:
         """Answers the tasks whose time is up and asks again about those that have been silent for long."""
+        self._reach.look()
         for task in self._wheel.take_due(now_ns):
             pending = self._pending.get(task)
             if pending is None or now_ns < pending.resend_ns:
@@ -289,16 +321,23 @@ class Gateway:
             return offer is None or offer.is_kept
         return submit.durability is Durability.REPLICATED
 
-    def _is_reachable(self, task: bytes) -> bool:
-        return self._view.owner_of_shard(shard_of_task(task)) is not None
+    def _runs_apart(self, agent: str) -> bool:
+        offer = self._view.offer(agent)
+        return self._apart is not None and offer is not None and offer.runs_apart
+
+    def _is_better_elsewhere(self, submit: Submit) -> bool:
+        """Whether a new task had better have the id of another shard: its own has no owner, and nobody began it yet."""
+        if self._view.owner_of_shard(shard_of_task(submit.task)) is not None:
+            return False
+        return bool(self._view.reachable()) or not self._runs_apart(submit.agent)
 
     def _place(self, now_ns: int, task: bytes, pending: _Pending, out: list[NodeEffect]) -> None:
-        to = self._owner_for(task, pending)
+        to = self._owner_for(now_ns, task, pending)
         is_home = not pending.is_kept or pending.owner != ""
         self._look_again(now_ns, task, pending, pending.resend_after_ns if is_home else _HOMELESS_NS)
         if not to:
             return
-        pending.was_placed = True
+        pending.was_placed = pending.was_placed or not pending.is_apart
         remaining_ms = max(1, (pending.deadline_ns - now_ns) // _MS)
         place = Place(
             task,
@@ -311,20 +350,36 @@ class Gateway:
             is_kept=pending.is_kept,
             again=pending.again,
             once=not pending.is_repeatable,
+            apart=pending.is_apart,
         )
         out.append(ToPeer(to, place))
 
-    def _owner_for(self, task: bytes, pending: _Pending) -> str:
-        """The owner, as far as known; else one replica after the other is asked who that is."""
+    def _owner_for(self, now_ns: int, task: bytes, pending: _Pending) -> str:
+        """The owner, as far as known; else one replica after the other is asked who that is.
+
+        This node itself for what no shard keeps, and for what has waited for its shard for long enough.
+        """
         if not pending.is_kept:
             return self._me
         shard = shard_of_task(task)
-        pending.owner = self._view.owner_of_shard(shard) or ""
+        if not pending.is_apart:
+            pending.owner = self._reach.owner(now_ns, shard)
+            if not pending.owner and self._reach.is_lost(now_ns, shard):
+                self._take_on(now_ns, pending)
+        if pending.is_apart:
+            pending.owner = self._me
         if pending.owner:
             return pending.owner
         candidates = [node for node in self._view.preference(shard) if self._view.is_present(node)]
         pending.tries += 1
         return candidates[pending.tries % len(candidates)] if candidates else ""
+
+    def _take_on(self, now_ns: int, pending: _Pending) -> None:
+        """Has this node see to the task, if its agent allows that, and a second start should there be one already."""
+        may_run = not (pending.was_placed or pending.again) or pending.is_repeatable
+        if pending.runs_apart and may_run and self._apart is not None and self._apart.takes(now_ns):
+            self.counters.apart += 1
+            pending.is_apart = True
 
     def _look_again(self, now_ns: int, task: bytes, pending: _Pending, after_ns: int) -> None:
         pending.resend_ns = min(now_ns + after_ns, pending.deadline_ns)
@@ -336,7 +391,7 @@ class Gateway:
             self._forget(task)  # its owner sees the deadline by itself
         else:
             self.cancel(task, out)
-        effect = Effect.MAYBE if pending.was_placed or pending.again else Effect.NONE
+        effect = Effect.MAYBE if pending.was_placed or pending.is_apart or pending.again else Effect.NONE
         expired = self._failure("expired", "no outcome before the deadline of the call", effect=effect)
         out += (ToClient(route, Answer(task, None, expired, "", 0)) for route in pending.routes)
 

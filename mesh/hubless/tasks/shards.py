@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hubless.placement import shard_of_task
+from hubless.shard.private import PRIVATE
 from hubless.shard.replicas import Replicas
 from hubless.tasks.entries import Entry, encode_entry
 from hubless.tasks.machine import Machine
 from hubless.tasks.row import Row
 from hubless.wire.replication import Entry as LogEntry
 
-_TASKS = 1
+TASKS = 1
+"""The kind of log entries that are about tasks."""
 
 Change = tuple[Entry, Row | None]
 """An entry, and the row that it changed; None when it did not fit."""
@@ -48,7 +50,7 @@ class ShardTasks:
         machine = self._machine(shard)
         changes: list[Change] = []
         for logged in entries:
-            if logged.kind == _TASKS:
+            if logged.kind == TASKS:
                 entry, row = machine.apply(logged.body)
                 if entry is not None:
                     changes.append((entry, row))
@@ -72,7 +74,8 @@ class ShardTasks:
     def compact(self) -> None:
         """Gives the logs that have grown too long a state to start from."""
         for shard in self._replicas.wants_compaction():
-            self._replicas.compact(shard, self._machine(shard).state())
+            if shard != PRIVATE:
+                self._replicas.compact(shard, self._machine(shard).state())
 
     # -- as others ask ----------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from hubless.meta import Offer
 from hubless.placement import mint_task_id, shard_of_key, shard_of_task
 from hubless.tasks import Gateway
 from hubless.view import View
-from hubless.wire import Accepted, Answer, Durability, Moved, Place, Refused, Settled, Submit, Withdraw
+from hubless.wire import Accepted, Answer, Durability, Moved, Place, Refused, Settled, Submit, Taken, Withdraw
 from hubless_agents import Effect, Failure
 from hubless_gossip import Condition, Member
 
@@ -67,7 +67,7 @@ class Room:
 
     def taken(self, owner: str, task: bytes) -> list[NodeEffect]:
         out: list[NodeEffect] = []
-        self.gateway.taken(owner, task, out)
+        self.gateway.taken(owner, Taken(task), out)
         return out
 
     def cancel(self, task: bytes) -> list[NodeEffect]:
