@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 from hubless.effects import NodeEffect, ToPeer
 from hubless.shard import contact, orphans
@@ -20,15 +19,14 @@ from hubless.shard.beats import Beats
 from hubless.shard.configs import CONFIG
 from hubless.shard.elections import Elections
 from hubless.shard.events import Committed, Disowned, Forgotten, Owning, ReadReady, Restored
-from hubless.shard.flushes import Flushes
 from hubless.shard.group import Group
+from hubless.shard.holdings import Holdings
 from hubless.shard.opinion import Opinion
 from hubless.shard.orphans import Orphans
 from hubless.shard.output import Output, Role
 from hubless.shard.private import PRIVATE, with_own
 from hubless.shard.records import Recovered
 from hubless.shard.roster import Roster
-from hubless.shard.rows import Row, row_of
 from hubless.shard.settings import ReplicasSettings
 from hubless.shard.steering import Steering
 from hubless.wire.replication import (
@@ -49,26 +47,7 @@ _STAGGERS_FOR_ANOTHER = 5
 _BEATS_BEFORE_DOUBT = 2
 
 
-@dataclass(slots=True)
-class ReplicasCounters:
-    """What went in and out, and what was dropped: `foreign` messages of shards that the mesh does not have, `strayed`
-    ones for replicas that are not here, `late` answers to beats of long ago, `distrusted` messages that came after the
-    journal had failed, `reads_refused` for there being too many.
-    """
-
-    messages: int = 0
-    beats: int = 0
-    commits: int = 0
-    campaigns: int = 0
-    foreign: int = 0
-    strayed: int = 0
-    late: int = 0
-    distrusted: int = 0
-    reads_refused: int = 0
-    forgotten: int = 0
-
-
-class Replicas:
+class Replicas(Holdings):
     """The replicas of this node, of at most `shards` shards.
 
     Every input takes the time first and appends to `out` what is to be done, in order. A sender is a node's name: the
@@ -95,94 +74,23 @@ class Replicas:
         recovered: Sequence[Recovered] = (),
         is_founder: bool = False,
     ) -> None:
-        self._me = me
-        self._shards = shards
-        self._settings = settings
-        self._now_ns = now_ns
-        self._problem = ""
-        self._fullness = ""
-        self._reads: dict[tuple[int, int], None] = {}
-        self._beat_at_ns: int | None = None
-        self._roster = Roster(me, shards, settings, rng)
-        self._groups = self._roster.groups
-        self._led = self._roster.led
-        self._touch = self._roster.touch
-        self._elections = Elections(
+        roster = Roster(me, shards, settings, rng)
+        elections = Elections(
             stagger_ns=settings.stagger_ns, patience_ns=_BEATS_BEFORE_DOUBT * settings.beat_ns
         )
-        self._opinion = Opinion(me, self._elections)
+        super().__init__(me, settings=settings, roster=roster, opinion=Opinion(me, elections))
+        self._shards = shards
+        self._now_ns = now_ns
+        self._reads: dict[tuple[int, int], None] = {}
+        self._beat_at_ns: int | None = None
+        self._touch = roster.touch
+        self._elections = elections
         self._beats = Beats(first_number=rng.getrandbits(60))
         self._orphans = Orphans(
             me, enquire_ns=settings.enquire_ns, first_number=rng.getrandbits(60), now_ns=now_ns
         )
         self._steering = Steering(settings.moves)
-        self._flushes = Flushes()
         self._states = self._roster.recover(now_ns, recovered, is_founder=is_founder)
-        self.counters = ReplicasCounters()
-
-    # -- what is here -----------------------------------------------------------------------------------
-
-    def __len__(self) -> int:
-        """Replicas of this node."""
-        return len(self._groups)
-
-    @property
-    def condition(self) -> str:
-        """Of this node's journal: "well", or "disk full" or "journal failed" and why."""
-        if self._problem:
-            return f"journal failed: {self._problem}"
-        return f"disk full: {self._fullness}" if self.is_full else "well"
-
-    @property
-    def is_full(self) -> bool:
-        """Whether new work is to be refused, as the disk has no room for it."""
-        return self._opinion.is_full(self._me)
-
-    @property
-    def unflushed(self) -> int:
-        """Commits that the journal has not confirmed yet."""
-        return self._flushes.unflushed
-
-    def owned(self) -> tuple[int, ...]:
-        """The shards that this node owns and may decide about, ascending."""
-        return tuple(
-            sorted(shard for shard, group in self._led.items() if group.owning_term and shard != PRIVATE)
-        )
-
-    def is_owner(self, shard: int) -> bool:
-        """Whether `Owning` was told for a shard and `Disowned` not since."""
-        group = self._led.get(shard)
-        return group is not None and group.owning_term != 0
-
-    def owner(self, shard: int) -> tuple[str, int] | None:
-        """The owner of a shard and its term, as the replica here knows them; None without either."""
-        group = self._groups.get(shard)
-        if group is None or group.raft.owner is None or self._problem:
-            return None
-        return group.raft.owner, group.raft.term
-
-    def rows(self) -> tuple[Row, ...]:
-        """Every replica of this node, by shard."""
-        return tuple(
-            row_of(
-                group, self._opinion.around, self._opinion.preferences(shard), is_failed=bool(self._problem)
-            )
-            for shard, group in sorted(self._groups.items())
-            if shard != PRIVATE
-        )
-
-    @property
-    def election_ns(self) -> int:
-        """The base of the election timeout."""
-        return self._settings.raft.election_ns
-
-    @property
-    def private(self) -> str:
-        """Of this node's own log: "none" as long as it has not been needed, "damaged" or "well"."""
-        group = self._groups.get(PRIVATE)
-        if group is None:
-            return "none"
-        return "damaged" if group.raft.is_damaged else "well"
 
     # -- inputs -----------------------------------------------------------------------------------------
 
@@ -335,9 +243,7 @@ class Replicas:
         if self._problem:
             return
         targets = with_own(self._me, preferences)
-        self._opinion.changed(
-            well=well, doubtful=doubtful, gone=gone, draining=draining, preferences=targets
-        )
+        self._opinion.changed(well=well, doubtful=doubtful, gone=gone, draining=draining, preferences=targets)
         for group in self._groups.values():
             if self._opinion.consider(now_ns, group):
                 self._touch(group)
