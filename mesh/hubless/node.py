@@ -69,6 +69,7 @@ from hubless_agents import (
 )
 from hubless_gossip import (
     Address,
+    Condition,
     EventsLost,
     Gossip,
     LeaveRequested,
@@ -392,6 +393,8 @@ class Node:
             self._roles.process_replaced(member.node)
         if before is not None and before.condition in PRESENT and is_gone:
             self._process_gone(now_ns, before, work_before, out)
+        if member.condition is Condition.SUSPECT and (before is None or before.condition is not Condition.SUSPECT):
+            self._roles.process_silent(now_ns, member.node, out)
         if member.condition in PRESENT and (before is None or is_gone or before.condition not in PRESENT):
             self._roles.keeping.met(member.node)
         if before is None or is_new_process or before.condition is not member.condition:

@@ -257,8 +257,9 @@ class View:
         return tuple(shard for shard in range(self._shards) if self.owner_of_shard(shard) == node)
 
     def reachable(self) -> tuple[int, ...]:
-        """The shards whose owner is present."""
-        return tuple(shard for shard in range(self._shards) if self.owner_of_shard(shard) is not None)
+        """The shards whose owner is present and answers."""
+        owners = ((shard, self.owner_of_shard(shard)) for shard in range(self._shards))
+        return tuple(shard for shard, owner in owners if owner is not None and not self.is_silent(owner))
 
     def too_small_for(self, payload: bytes) -> frozenset[str]:
         """The nodes that do not take a payload of this size."""

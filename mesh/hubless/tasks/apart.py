@@ -154,7 +154,7 @@ class Apart:
             if entry is None or row is None or not self._log.is_open:
                 continue
             if isinstance(entry, Dropped):
-                self._entering.drop(entry.task)
+                self._entering.drop(now_ns, entry.task)
                 continue
             self.counters.taken += isinstance(entry, Submitted)
             self._owner.decided(now_ns, entry, row, own)
@@ -227,7 +227,7 @@ class Apart:
         if row.state is State.CANCELLED:
             self.counters.withdrawn += self._drop(now_ns, row.task)
         elif row.state in TERMINAL:
-            self._entering.add(row.task)
+            self._entering.add(now_ns, row.task)
 
     def _drop(self, now_ns: int, task: bytes) -> bool:
         return self._log.propose(now_ns, task, Dropped(task, (now_ns + self._epoch_ns) // _MS))

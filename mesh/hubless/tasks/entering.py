@@ -33,16 +33,18 @@ class Entering:
     def __contains__(self, task: bytes) -> bool:
         return task in self._offered or task in self._waiting.get(shard_of_task(task), ())
 
-    def add(self, task: bytes) -> None:
+    def add(self, now_ns: int, task: bytes) -> None:
         """The task has ended."""
-        if task not in self._offered:
-            self._waiting.setdefault(shard_of_task(task), {})[task] = None
-            self._look_ns = 0
+        if task in self._offered:
+            return
+        if not self._waiting:
+            self._look_ns = now_ns
+        self._waiting.setdefault(shard_of_task(task), {})[task] = None
 
-    def drop(self, task: bytes) -> None:
+    def drop(self, now_ns: int, task: bytes) -> None:
         """Its shard has the outcome, or nobody wants it."""
         if self._offered.pop(task, None) is not None:
-            self._look_ns = 0  # there is room for another one
+            self._look_ns = now_ns  # there is room for another one
             return
         shard = shard_of_task(task)
         waiting = self._waiting.get(shard, {})

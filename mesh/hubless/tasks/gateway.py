@@ -53,7 +53,8 @@ class _Pending:
     """A task that clients wait for, mostly one. `owner` is "" while nobody is known to own its shard.
 
     `again`: another gateway may have taken it before. `is_repeatable`: its agent allows a second start. `is_kept`: by
-    its shard. `was_placed`: an owner may have taken it. `wants_receipt` until it has been given. `runs_apart`: its agent
+    its shard. `placed` counts how often it was given to a node that may own its shard, `placed_with` names the last
+    one. `wants_receipt` until it has been given. `runs_apart`: its agent
     goes on without an owner; `is_apart`: and this node has taken it on by itself.
     """
 
@@ -71,9 +72,25 @@ class _Pending:
     runs_apart: bool = False
     is_apart: bool = False
     is_taken: bool = False
-    was_placed: bool = False
+    placed: int = 0
+    placed_with: str = ""
     tries: int = 0
     resend_after_ns: int = _FIRST_RESEND_NS
+
+    @property
+    def was_placed(self) -> bool:
+        """Whether an owner may have taken it."""
+        return self.placed > 0
+
+    @property
+    def may_be_known(self) -> bool:
+        """Whether anybody beside this gateway may have begun it."""
+        return self.was_placed or self.again
+
+    def was_refused_by(self, node: str) -> None:
+        """A node does not own the shard. If nobody else was asked, and it but once, nobody can have taken the task."""
+        if self.placed == 1 and self.placed_with == node and not self.is_taken:
+            self.placed = 0
 
 
 @dataclass(slots=True)
@@ -155,7 +172,7 @@ class Gateway:
             out.append(ToClient(route, Answer(submit.task, None, refusal, self._me, 0)))
             return
         is_kept = self._is_kept(submit)
-        if is_kept and not submit.again and not submit.key and self._is_better_elsewhere(submit):
+        if is_kept and not submit.again and self._is_better_elsewhere(submit.task, submit):
             self.counters.steered += 1
             self._admission.finished(submit.agent)
             out.append(ToClient(route, Refused("no_quorum", _NO_QUORUM, submit.task)))
@@ -205,7 +222,7 @@ class Gateway:
         pending = self._pending.get(task)
         if pending is None or taken.provisional:
             return
-        pending.is_taken, pending.was_placed = True, True
+        pending.is_taken, pending.placed = True, pending.placed + 1
         if not pending.is_apart:
             pending.owner = owner
         if pending.wants_receipt:
@@ -224,6 +241,7 @@ class Gateway:
             self.owners_changed(now_ns, (shard,), out)  # the owner's own word will be no news any more
             return
         pending.owner = ""
+        pending.was_refused_by(node)
         if pending.resend_ns > now_ns + _HOMELESS_NS:
             self._look_again(now_ns, moved.task, pending, _HOMELESS_NS)
 
@@ -325,19 +343,35 @@ class Gateway:
         offer = self._view.offer(agent)
         return self._apart is not None and offer is not None and offer.runs_apart
 
-    def _is_better_elsewhere(self, submit: Submit) -> bool:
-        """Whether a new task had better have the id of another shard: its own has no owner, and nobody began it yet."""
-        if self._view.owner_of_shard(shard_of_task(submit.task)) is not None:
+    def _is_better_elsewhere(self, task: bytes, call: Submit | _Pending) -> bool:
+        """Whether a task that nobody has begun had better have the id of another shard: nobody who answers owns its own."""
+        if call.key:
             return False
-        return bool(self._view.reachable()) or not self._runs_apart(submit.agent)
+        owner = self._view.owner_of_shard(shard_of_task(task))
+        if owner is not None and not self._view.is_silent(owner):
+            return False
+        return bool(self._view.reachable()) or (owner is None and not self._runs_apart(call.agent))
 
     def _place(self, now_ns: int, task: bytes, pending: _Pending, out: list[NodeEffect]) -> None:
         to = self._owner_for(now_ns, task, pending)
+        if self._is_steered(now_ns, task, pending):
+            self._forget(task)
+            self.counters.steered += 1
+            refused = Refused("no_quorum", _NO_QUORUM, task)
+            out += (ToClient(route, refused) for route in pending.routes)
+            return
         is_home = not pending.is_kept or pending.owner != ""
-        self._look_again(now_ns, task, pending, pending.resend_after_ns if is_home else _HOMELESS_NS)
+        after_ns = pending.resend_after_ns if is_home else _HOMELESS_NS
+        if pending.runs_apart and not pending.is_apart:
+            after_ns = min(after_ns, self._reach.lost_after_ns(now_ns, shard_of_task(task), after_ns))
+        self._look_again(now_ns, task, pending, after_ns)
         if not to:
             return
-        pending.was_placed = pending.was_placed or not pending.is_apart
+        is_mere_question = (
+            pending.is_kept and to == self._me and not pending.owner
+        )  # this node would know if it owned the shard
+        if not (pending.is_apart or is_mere_question):
+            pending.placed, pending.placed_with = pending.placed + 1, to
         remaining_ms = max(1, (pending.deadline_ns - now_ns) // _MS)
         place = Place(
             task,
@@ -364,19 +398,25 @@ class Gateway:
         shard = shard_of_task(task)
         if not pending.is_apart:
             pending.owner = self._reach.owner(now_ns, shard)
-            if not pending.owner and self._reach.is_lost(now_ns, shard):
+            if self._reach.is_lost(now_ns, shard):
                 self._take_on(now_ns, pending)
         if pending.is_apart:
             pending.owner = self._me
         if pending.owner:
             return pending.owner
-        candidates = [node for node in self._view.preference(shard) if self._view.is_present(node)]
+        candidates = [node for node in self._view.preference(shard) if self._view.is_alive(node)]
         pending.tries += 1
         return candidates[pending.tries % len(candidates)] if candidates else ""
 
+    def _is_steered(self, now_ns: int, task: bytes, pending: _Pending) -> bool:
+        """Whether a task has waited for its shard in vain, and can still have the id of another."""
+        if not pending.is_kept or pending.is_apart or pending.may_be_known:
+            return False
+        return self._reach.is_lost(now_ns, shard_of_task(task)) and self._is_better_elsewhere(task, pending)
+
     def _take_on(self, now_ns: int, pending: _Pending) -> None:
         """Has this node see to the task, if its agent allows that, and a second start should there be one already."""
-        may_run = not (pending.was_placed or pending.again) or pending.is_repeatable
+        may_run = not pending.may_be_known or pending.is_repeatable
         if pending.runs_apart and may_run and self._apart is not None and self._apart.takes(now_ns):
             self.counters.apart += 1
             pending.is_apart = True
@@ -391,7 +431,7 @@ class Gateway:
             self._forget(task)  # its owner sees the deadline by itself
         else:
             self.cancel(task, out)
-        effect = Effect.MAYBE if pending.was_placed or pending.is_apart or pending.again else Effect.NONE
+        effect = Effect.MAYBE if pending.may_be_known or pending.is_apart else Effect.NONE
         expired = self._failure("expired", "no outcome before the deadline of the call", effect=effect)
         out += (ToClient(route, Answer(task, None, expired, "", 0)) for route in pending.routes)
 
