@@ -12,6 +12,7 @@ import msgspec
 from hubless.placement import mint_task_id, shard_of_key
 from hubless.wire import (
     Answer,
+    Ask,
     Cancel,
     FrameError,
     Hello,
@@ -20,6 +21,7 @@ from hubless.wire import (
     Outbox,
     Refused,
     Submit,
+    Told,
     Welcome,
     decode,
 )
@@ -76,6 +78,13 @@ class Stray(msgspec.Struct, frozen=True):
 
     task: bytes
     gateway: int
+
+
+class Question(msgspec.Struct, frozen=True):
+    """An order to a client: ask a gateway what an operator would. What it is told is noted as it is."""
+
+    gateway: int
+    ask: Ask
 
 
 class _Open:
@@ -140,6 +149,8 @@ class MeshClient:
             case LinkDown(peer=peer):
                 self._linked.pop(peer, None)
                 self._leave(now_ns, peer)
+            case Command(order=Question(gateway=gateway, ask=ask)):
+                self._outbox.add(gateway, ask)
             case Command():
                 self._out.append(Watch(tuple(range(self._nodes))))
             case _:
@@ -168,6 +179,8 @@ class MeshClient:
                 waiting = self._open.pop(task, None)
                 told = Stray(task, source) if waiting is None else _answered(waiting, source, message)
                 self._out.append(Note(told))
+            case Told():
+                self._out.append(Note(message))
             case Welcome(owned=owned):
                 self._owned[source] = owned
                 self._serving.add(source)

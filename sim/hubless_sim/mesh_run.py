@@ -7,12 +7,13 @@ import msgspec
 
 from hubless.effects import Log, Serving
 from hubless.node import LeaveMesh, Node
+from hubless.wire import Ask, Told
 from hubless_agents import SupervisorConfig
 from hubless_gossip import Condition, JoinRequested
-from hubless_sim.faults import MS
+from hubless_sim.faults import MS, index_of
 from hubless_sim.gossip_host import configured
 from hubless_sim.hosts import Birth, Host
-from hubless_sim.mesh_client import Answered, GaveUp, MeshClient, Stray
+from hubless_sim.mesh_client import Answered, GaveUp, MeshClient, Question, Stray
 from hubless_sim.mesh_host import Halted, MeshHost, MeshSetting
 from hubless_sim.operations import Call, Leave, Operation
 from hubless_sim.run import Run
@@ -50,6 +51,7 @@ class MeshRun(Run):
         self.serving: dict[str, int] = {}
         self.condition_told: list[tuple[int, str, str, str]] = []
         self.log: list[tuple[int, str, str]] = []
+        self.told: dict[int, Told] = {}
         try:
             gossip = configured(system.preset, system.knobs)
         except (ValueError, TypeError) as error:
@@ -67,6 +69,23 @@ class MeshRun(Run):
         """The core that runs on a node; raises LookupError while the node is down."""
         node: Node = self.host(name).node
         return node
+
+    def ask(
+        self, node: str, what: str, argument: str = "", *, client: int = 0, patience_ms: int = 8_000
+    ) -> Told:
+        """Has a client ask a node what an operator would, and runs until the answer is there.
+
+        Raises LookupError if none comes in time.
+        """
+        request = len(self.told) + 1
+        question = Question(index_of(node), Ask(request, what, argument))
+        self.command_now(self.tape.nodes + client, question)
+        ends_ms = self.world.now_ns // MS + patience_ms
+        while request not in self.told:
+            if self.world.now_ns >= ends_ms * MS:
+                raise LookupError(f"{node} did not answer {what!r} within {patience_ms} ms")
+            self.advance_to_ms(self.world.now_ns // MS + 10)
+        return self.told[request]
 
     def found(self) -> dict[str, Any]:
         """How the calls ended, by code ("" for a success), and how many attempts began."""
@@ -122,6 +141,8 @@ class MeshRun(Run):
                 self.starts.setdefault(task, []).append(start)
             case Answered(call=call):
                 self.answers[call] = (now_ns, value)
+            case Told(request=request):
+                self.told[request] = value
             case Stray():
                 self.strays.append(value)
             case GaveUp(call=call):

@@ -259,7 +259,7 @@ class Gateway:
 
     def owners_changed(self, now_ns: int, shards: Collection[int], out: list[NodeEffect]) -> None:
         """These shards have other owners: what waits for them is placed there."""
-        for task, pending in self._pending.items():
+        for task, pending in list(self._pending.items()):
             if pending.is_kept and not pending.is_apart and shard_of_task(task) in shards:
                 self.counters.placed_again += pending.was_placed
                 self._place(now_ns, task, pending, out)

@@ -192,7 +192,7 @@ def test_both_sides_of_a_partition_go_on() -> None:
     ]
     run = ran(calls, Partition(sides=sides, at_ms=2_000, until_ms=8_000), duration_ms=20_000)
     assert codes(run) == {""}
-    assert {answer.gateway for _, answer in run.answers.values()} == {0, 2}
+    assert {answer.gateway for _, answer in run.answers.values()} >= {0, 2}
     assert max(at_ns for at_ns, _ in run.answers.values()) < 6_500 * MS
 
 
