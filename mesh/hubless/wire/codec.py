@@ -31,6 +31,12 @@ _NODE_CHARS = 64
 _KNOWN_TAGS = frozenset(kind.__struct_config__.tag for kind in Message.__args__)
 
 
+class _Messages(msgspec.Struct, array_like=True):
+    """What a frame holds. As a field of a struct the union is made ready once; by itself it would be for every frame."""
+
+    messages: list[Message]
+
+
 _SMALLEST_FRAME_BYTES = 1024 * 1024
 _PAYLOADS_PER_FRAME = 8
 
@@ -119,7 +125,7 @@ def decode(parts: Sequence[bytes], limits: Limits) -> Envelope:
         raise FrameError("garbage")
     envelope = Envelope(mesh, sender, boot)
     try:
-        envelope.messages = msgspec.convert(raw_messages, list[Message], builtin_types=(bytes,))
+        envelope.messages = msgspec.convert([raw_messages], _Messages, builtin_types=(bytes,)).messages
     except (msgspec.ValidationError, RecursionError):
         _convert_one_by_one(raw_messages, envelope)
     return envelope
@@ -163,6 +169,6 @@ def _convert_one_by_one(raw_messages: list[Any], envelope: Envelope) -> None:
             envelope.unknown += 1
             continue
         try:
-            envelope.messages.append(msgspec.convert(raw, Message, builtin_types=(bytes,)))
+            envelope.messages += msgspec.convert([[raw]], _Messages, builtin_types=(bytes,)).messages
         except (msgspec.ValidationError, RecursionError):
             envelope.malformed += 1
