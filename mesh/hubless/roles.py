@@ -145,9 +145,7 @@ class Roles:
             case Ended():
                 self._ended(now_ns, node, message, out)
             case Withdraw(task=task):
-                self._owner_of(task).withdraw(now_ns, node, task, out)
-                if node == self._me:
-                    self.keeping.apart.withdraw(now_ns, task, out)
+                self._withdraw(now_ns, node, task, out)
             case Assign():
                 self._assign(now_ns, node, message, out)
             case Recall():
@@ -155,16 +153,12 @@ class Roles:
                     self._executor.recall(now_ns, node, message, out)
             case Settled() | Taken() | Moved() | Owns():
                 self._to_gateway(now_ns, node, message, out)
-            case Enter():
+            case Enter() | EnterDone():
                 return self._enter(now_ns, node, message, out)
-            case EnterDone(task=task):
-                self.keeping.apart.entered(now_ns, task)
             case LeavePlease(reason=reason, drain=drain):
                 out.append(DepartureAsked(reason, drain=drain))
-            case Consult():
-                self._consultation.consult(now_ns, node, message, out)
-            case Consulted():
-                self._consultation.consulted(node, message, out)
+            case Consult() | Consulted():
+                self._consult(now_ns, node, message, out)
             case _ if isinstance(message, ShardMessage):
                 self.keeping.receive(now_ns, node, message, out)
             case _:
@@ -328,11 +322,25 @@ class Roles:
                 return
         self._owner_of(ended.task).ended(now_ns, node, ended, out)
 
-    def _enter(self, now_ns: int, node: str, enter: Enter, out: list[NodeEffect]) -> bool:
-        if not is_task_id(enter.task, self._station.shards):
+    def _withdraw(self, now_ns: int, node: str, task: bytes, out: list[NodeEffect]) -> None:
+        self._owner_of(task).withdraw(now_ns, node, task, out)
+        if node == self._me:
+            self.keeping.apart.withdraw(now_ns, task, out)
+
+    def _enter(self, now_ns: int, node: str, message: Enter | EnterDone, out: list[NodeEffect]) -> bool:
+        if not is_task_id(message.task, self._station.shards):
             return False
-        self.keeping.enter(now_ns, node, enter, out)
+        if isinstance(message, Enter):
+            self.keeping.enter(now_ns, node, message, out)
+        else:
+            self.keeping.apart.entered(now_ns, message.task)
         return True
+
+    def _consult(self, now_ns: int, node: str, message: Consult | Consulted, out: list[NodeEffect]) -> None:
+        if isinstance(message, Consult):
+            self._consultation.consult(now_ns, node, message, out)
+        else:
+            self._consultation.consulted(node, message, out)
 
     def _place(self, now_ns: int, node: str, place: Place, out: list[NodeEffect]) -> bool:
         if not is_task_id(place.task, self._station.shards):

@@ -15,6 +15,10 @@ from hubless.cli.screen import print_json
 from hubless.client import connect_blocking
 from hubless.client.arguments import DurabilityName
 
+_PROVISIONAL = (
+    "provisional: {} ran it without a majority of the task's shard; its result is decided after the partition"
+)
+
 
 def checked_json(text: str) -> bytes:
     """The payload of a call, as the user wrote it.
@@ -93,8 +97,16 @@ def command(
         return error.code
     if as_json:
         print_json(
-            {"value": reply.value, "node": reply.node, "attempt": reply.attempt, "seconds": round(seconds, 6)}
+            {
+                "value": reply.value,
+                "node": reply.node,
+                "attempt": reply.attempt,
+                "provisional": reply.provisional,
+                "seconds": round(seconds, 6),
+            }
         )
     else:
         print_json(reply.value)
+        if reply.provisional:
+            click.echo(_PROVISIONAL.format(reply.node), err=True)
     return Exit.OK

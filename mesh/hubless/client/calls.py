@@ -146,14 +146,19 @@ class Calls:
     def answered(self, answer: Answer) -> None:
         """The outcome of a task: everybody who waits for it gets it."""
         task = answer.task
+        reply = Reply(
+            answer.payload or b"",
+            answer.failure,
+            answer.node,
+            answer.attempt,
+            provisional=answer.provisional,
+        )
         call = self._calls.pop(task, None)
         if call is not None:
             self._unhook(call)
-            call.end(Reply(answer.payload or b"", answer.failure, answer.node, answer.attempt))
+            call.end(reply)
         if self._receipts:
-            self._receipts.settle(
-                task, Reply(answer.payload or b"", answer.failure, answer.node, answer.attempt)
-            )
+            self._receipts.settle(task, reply)
 
     def accepted(self, task: bytes) -> None:
         """The receipt of a task: the mesh keeps it, so those who wanted no more are done with it."""

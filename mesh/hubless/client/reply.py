@@ -16,7 +16,9 @@ class Reply(msgspec.Struct, frozen=True):
     Fields: `raw` is the agent's answer as JSON bytes (b"" for a failure); `failure` is None for an answer;
     `node` ran the last attempt ("" when none ran), `attempt` counts from 1; `index` is the place of the
     task's item in `stream` and `map`, counting from 0; `reached` is False when no node could be told of the task,
-    or asked about it again: then the failure is not the mesh's word but this client's.
+    or asked about it again: then the failure is not the mesh's word but this client's; `provisional` is True when a
+    node that reached no majority of the task's shard ran it by itself: the task's result is decided after the
+    partition, and may be another one.
     """
 
     raw: bytes
@@ -25,6 +27,7 @@ class Reply(msgspec.Struct, frozen=True):
     attempt: int = 0
     index: int = 0
     reached: bool = True
+    provisional: bool = False
 
     @property
     def ok(self) -> bool:

@@ -114,7 +114,7 @@ class Entered(Struct, frozen=True, array_like=True, gc=False, tag=8):
 
 
 class Dropped(Struct, frozen=True, array_like=True, gc=False, tag=9):
-    """The row of a finished task is forgotten: its shard has the outcome. Only a node's own log says so (`apart.py`)."""
+    """The row of a finished task is forgotten, as its shard has it. Said in a node's own log only (`apart.py`)."""
 
     task: bytes
     at_ms: int

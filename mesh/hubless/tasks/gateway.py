@@ -217,7 +217,7 @@ class Gateway:
         out += (ToClient(route, answer) for route in pending.routes)
 
     def taken(self, owner: str, taken: Taken, out: list[NodeEffect]) -> None:
-        """The task is kept by its shard, whose owner says so. What is only in this node's own log has no receipt yet."""
+        """The task is kept by its shard, whose owner says so. What only this node's own log has gets no receipt."""
         task = taken.task
         pending = self._pending.get(task)
         if pending is None or taken.provisional:
@@ -344,7 +344,7 @@ class Gateway:
         return self._apart is not None and offer is not None and offer.runs_apart
 
     def _is_better_elsewhere(self, task: bytes, call: Submit | _Pending) -> bool:
-        """Whether a task that nobody has begun had better have the id of another shard: nobody who answers owns its own."""
+        """Whether a task that nobody has begun had better have the id of another shard."""
         if call.key:
             return False
         owner = self._view.owner_of_shard(shard_of_task(task))

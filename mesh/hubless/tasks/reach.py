@@ -18,7 +18,7 @@ class Reach:
         self._lost: dict[int, int] = {}
 
     def owner(self, now_ns: int, shard: int) -> str:
-        """The owner of a shard, "" if there is none. One that answers nobody is asked all the same, but not for ever."""
+        """The owner of a shard, "" if there is none. One that is silent is asked all the same, but not for ever."""
         if self._is_well(shard):
             self._lost.pop(shard, None)
         else:

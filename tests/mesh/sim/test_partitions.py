@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 
 from hubless_agents import Effect
-
 from hubless_sim.faults import Crash, Fault, Partition, Restart
 from hubless_sim.mesh_client import Answered
 from hubless_sim.mesh_run import MeshRun
