@@ -338,6 +338,10 @@ class Node:
         self._tell_load(now_ns, out)
         self._roles.tick(now_ns, out)
         out += (notices.of_breaker(self._view, moved) for moved in self._breakers.tick(now_ns))
+        if self._departure.has_begun:
+            self._depart(now_ns, out)
+
+    def _depart(self, now_ns: int, out: list[NodeEffect]) -> None:
         stage = self._departure.advance(
             now_ns, work_left=self._roles.work_left, goodbye_said=self._goodbye_is_said()
         )
