@@ -2,8 +2,8 @@
 
     one turn = drain what has arrived -> handle each event -> send, coalesced per peer -> ONE commit of the journal
 
-What the journal's answer lets go leaves in the next turn, with what has arrived meanwhile. All sockets, workers and
-monitors are waited for as one descriptor, so that a turn costs one wake-up however many of them have something to say.
+What the journal's answer lets go leaves in the same turn if the disk is fast, else when it comes. All sockets, workers
+and monitors are waited for as one descriptor: a turn costs one wake-up however many of them have something to say.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Driver:
         self._ring_wanted: BuildRing | None = None
         self._is_building = False
         self._halt: Halt | None = None
-        self._commit: Commit | None = None
+        self._commits: list[Commit] = []
         self._due_ns: int | None = 0
         self._writer = Writer(journal, nursery, self._told_by_journal)
         self._directory = directory
@@ -145,11 +145,27 @@ class Driver:
     # -- one turn ---------------------------------------------------------------------------------------
 
     def _turn(self) -> None:
+        self._take_in()
+        self._end_tick()
+        if self._commits:
+            commits, self._commits = self._commits, []
+            for commit in commits:
+                self._writer.put(commit.mark, commit.records)
+            if self._inbox:  # the disk is fast: what waited for it leaves in this turn
+                self._empty_inbox()
+                self._end_tick()
+        self._due_ns = self._node.next_deadline_ns()
+
+    def _empty_inbox(self) -> None:
+        while self._inbox:
+            self._perform(self._node.handle(time.monotonic_ns(), self._inbox.popleft()))
+
+    def _take_in(self) -> None:
+        """Hands the node what has arrived, and its deadline if that has come."""
         node, perform = self._node, self._perform
         readable = self._poller.poll()
         self._links.read(readable)
-        while self._inbox:
-            perform(node.handle(time.monotonic_ns(), self._inbox.popleft()))
+        self._empty_inbox()
         if self._sockets.gossip.ready():
             for frames in self._sockets.gossip.receive(_MOST_PER_TURN):
                 perform(node.handle(time.monotonic_ns(), PacketReceived(frames[0])))
@@ -164,17 +180,17 @@ class Driver:
             perform(node.handle(now_ns, DeadlineReached()))
             self._inbox.extend(PeerRefused(frame) for frame in self._sockets.work_peers.refusals())
             self._links.retry()
-        perform(node.handle(time.monotonic_ns(), TickEnded()))
+
+    def _end_tick(self) -> None:
+        self._perform(self._node.handle(time.monotonic_ns(), TickEnded()))
         self._flush()
-        if self._commit is not None:
-            commit, self._commit = self._commit, None
-            self._writer.put(commit.mark, commit.records)
-        self._due_ns = node.next_deadline_ns()
 
     def _told_by_journal(self, event: JournalEvent) -> None:
         if self._directory is not None and isinstance(event, Flushed):
             self._directory.journal_kept()
-        self.put(event)
+        self._inbox.append(event)
+        if not self._writer.is_on_loop:
+            self._poller.kick()
 
     def _flush(self) -> None:
         for address, frame in self._to_peers.frames():
@@ -185,7 +201,7 @@ class Driver:
             self._pool.flush()
 
     def _has_more(self) -> bool:
-        return bool(self._inbox) or self._sockets.work.ready() or self._sockets.gossip.ready()
+        return bool(self._inbox or self._commits) or self._sockets.work.ready() or self._sockets.gossip.ready()
 
     def _patience_s(self) -> float:
         if self._due_ns is None:
@@ -205,7 +221,7 @@ class Driver:
                     if self._pool is not None:
                         self._pool.perform(effect)
                 case Commit():
-                    self._commit = effect
+                    self._commits.append(effect)
                 case SendPacket(to=to, packet=packet):
                     self._sockets.gossip_peers.send(to, (packet,))
                 case _:
