@@ -13,6 +13,7 @@ import msgspec
 
 from hubless.consulted import DEFAULT_LIMIT, MOST_ROWS, body_of, merged, task_details, task_row
 from hubless.effects import NodeEffect, ToClient, ToPeer
+from hubless.forking import founder_of, replica_of, wish_of
 from hubless.keeping import Keeping
 from hubless.placement import is_task_id, shard_of_task
 from hubless.tasks.row import Row, State
@@ -25,10 +26,21 @@ _MS = 1_000_000
 _PATIENCE_NS = 2_000 * _MS
 _MOST_UNDER_WAY = 256
 
-OF_ALL = frozenset({"shards", "tasks", "dead_letters"})
+OF_ALL = frozenset({"shards", "tasks", "dead_letters", "fork"})
 OF_ONE_TASK = frozenset({"status", "result", "cancel", "retry"})
 CONSULTED = OF_ALL | OF_ONE_TASK
 """Questions and orders that other nodes may have to answer."""
+
+
+_FOUNDING = "founding"
+"""The second half of "fork": the best replica that is left has been told to found the new lineage."""
+
+
+class _Founding(msgspec.Struct, frozen=True):
+    """The argument of a "fork" between nodes."""
+
+    shard: int
+    above: int
 
 
 class _Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,6 +63,11 @@ class _Asked:
     waiting: set[str]
     bodies: list[dict[str, Any]] = field(default_factory=list)
 
+    @property
+    def question(self) -> str:
+        """What all are asked: before a shard is forked, what they know of it."""
+        return "shards" if self.what == "fork" else self.what
+
 
 class Consultation:
     """What operators have asked this node, and what other nodes ask it on their behalf."""
@@ -64,7 +81,9 @@ class Consultation:
         self._requests = 0
         self._reads: dict[int, tuple[str, Consult]] = {}
         self._orders: dict[bytes, list[tuple[str, int]]] = {}
+        self._forks: dict[int, list[tuple[str, int, int]]] = {}
         keeping.on_read = self._read_ready
+        keeping.on_forked = self._forked
 
     # -- from clients -----------------------------------------------------------------------------------
 
@@ -78,15 +97,17 @@ class Consultation:
             out.append(ToClient(route, Told(ask.request, b"", problem)))
             return
         self._requests += 1
-        self._asked[self._requests] = _Asked(
-            route, ask.request, ask.what, ask.argument, now_ns + _PATIENCE_NS, set(nodes)
-        )
-        out += (ToPeer(node, Consult(self._requests, ask.what, ask.argument)) for node in nodes)
+        asked = _Asked(route, ask.request, ask.what, ask.argument, now_ns + _PATIENCE_NS, set(nodes))
+        self._asked[self._requests] = asked
+        out += (ToPeer(node, Consult(self._requests, asked.question, ask.argument)) for node in nodes)
 
     def _whom(self, ask: Ask) -> tuple[Failure | None, list[str]]:
         """Who can answer, or why nobody can."""
         if ask.what in OF_ALL:
-            if ask.what != "shards" and _wish(ask.argument) is None:
+            if ask.what == "fork" and wish_of(ask.argument, self._shards) is None:
+                text = f"{ask.argument[:80]!r} is not the number of a shard, with or without `force`: see `mesh shards`"
+                return self._failure("bad_input", text), []
+            if ask.what in ("tasks", "dead_letters") and _wish(ask.argument) is None:
                 return self._failure("bad_input", "the argument is JSON with state, agent and limit"), []
             return None, [
                 known.member.node for known in self._view.known() if self._is_there(known.member.node)
@@ -116,6 +137,8 @@ class Consultation:
                 self._tell(node, consult.request, {"shards": self._keeping.shard_rows()}, out)
             case "tasks" | "dead_letters":
                 self._tell(node, consult.request, self._rows(consult), out)
+            case "fork":
+                self._found(now_ns, node, consult, out)
             case "status" | "result" | "cancel" | "retry" if (task := _task_id(consult.argument)) is not None:
                 self._about_task(now_ns, node, consult, task, out)
             case _:
@@ -171,7 +194,26 @@ class Consultation:
         if not self._orders:
             self._keeping.on_changed = None
 
-    def consulted(self, node: str, answer: Consulted, out: list[NodeEffect]) -> None:
+    def _found(self, now_ns: int, node: str, consult: Consult, out: list[NodeEffect]) -> None:
+        """This node has the best replica of a shard: it founds a new lineage."""
+        try:
+            order = msgspec.json.decode(consult.argument, type=_Founding)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            self._refuse(node, consult, "bad_input", "this is no order to fork a shard", out)
+            return
+        index = self._keeping.fork(now_ns, order.shard, order.above, node)
+        if index is None:
+            text = f"the replica of shard {order.shard} here can found no new lineage: see `mesh shards`"
+            self._refuse(node, consult, "refused", text, out)
+        else:
+            self._forks.setdefault(order.shard, []).append((node, consult.request, index))
+
+    def _forked(self, shard: int, out: list[NodeEffect]) -> None:
+        """The log of a shard says that it was forked: who ordered that is told."""
+        for node, request, index in self._forks.pop(shard, ()):
+            self._tell(node, request, {"shard": shard, "replicas": [self._me], "index": index}, out)
+
+    def consulted(self, now_ns: int, node: str, answer: Consulted, out: list[NodeEffect]) -> None:
         """A node has answered."""
         asked = self._asked.get(answer.request)
         if asked is None or node not in asked.waiting:
@@ -180,44 +222,78 @@ class Consultation:
             del self._asked[answer.request]
             out.append(ToClient(asked.route, Told(asked.request, answer.body, answer.failure)))
             return
-        body = body_of(asked.what, answer.body)
+        body = body_of(asked.question, answer.body)
         if body is None:
             return  # as if it had said nothing: it is named in the end
         asked.waiting.discard(node)
-        asked.bodies.append(body)
+        asked.bodies.append({**body, "node": node})
         if not asked.waiting:
-            self._conclude(answer.request, out)
+            self._conclude(now_ns, answer.request, out)
 
-    def peer_lost(self, node: str, out: list[NodeEffect]) -> None:
+    def peer_lost(self, now_ns: int, node: str, out: list[NodeEffect]) -> None:
         """A node is dead, or answers nobody: nobody waits for its answers any longer."""
         for request in [number for number, asked in self._asked.items() if node in asked.waiting]:
             asked = self._asked[request]
             if asked.what not in OF_ALL or asked.waiting == {node}:
-                self._conclude(request, out)
+                self._conclude(now_ns, request, out)
 
     # -- time -------------------------------------------------------------------------------------------
 
     def tick(self, now_ns: int, out: list[NodeEffect]) -> None:
         """Answers without those who have been silent for too long."""
         for request in [number for number, asked in self._asked.items() if now_ns >= asked.due_ns]:
-            self._conclude(request, out)
+            self._conclude(now_ns, request, out)
 
     def next_deadline_ns(self) -> int | None:
         return min((asked.due_ns for asked in self._asked.values()), default=None)
 
     # -- inside -----------------------------------------------------------------------------------------
 
-    def _conclude(self, request: int, out: list[NodeEffect]) -> None:
+    def _conclude(self, now_ns: int, request: int, out: list[NodeEffect]) -> None:
         asked = self._asked.pop(request)
         silent = sorted(asked.waiting)
+        if asked.what == "fork":
+            self._have_founded(now_ns, asked, out)
+            return
         if asked.what in OF_ALL:
             wish = _wish(asked.argument) or _Wish()
             body = merged(asked.what, asked.bodies, min(wish.limit, MOST_ROWS), self._view.label)
             told = Told(asked.request, msgspec.json.encode({**body, "silent": silent}))
         else:
-            text = f"the owner of its shard, {silent[0] if silent else 'nobody'}, did not answer in time"
+            who = "the best replica that is left" if asked.what == _FOUNDING else "the owner of its shard"
+            text = f"{who}, {silent[0] if silent else 'nobody'}, did not answer in time"
             told = Told(asked.request, b"", self._failure("unreachable", text, effect=Effect.MAYBE))
         out.append(ToClient(asked.route, told))
+
+    def _have_founded(self, now_ns: int, asked: _Asked, out: list[NodeEffect]) -> None:
+        """All that can be known of a shard that is to be forked is known."""
+        wish = wish_of(asked.argument, self._shards)
+        if wish is None:
+            return
+        told = {
+            body["node"]: replica
+            for body in asked.bodies
+            for row in body["shards"]
+            if row["shard"] == wish.shard and (replica := replica_of(row)) is not None
+        }
+        voters = {node for replica in told.values() for node in (*replica.voters, *replica.outgoing)}
+        founder = founder_of(
+            wish,
+            told,
+            silent=asked.waiting,
+            gone=[node for node in sorted(voters) if not self._view.is_present(node)],
+            term=self._view.term_of_shard(wish.shard),
+        )
+        if isinstance(founder, str):
+            out.append(ToClient(asked.route, Told(asked.request, b"", self._failure("refused", founder))))
+            return
+        self._requests += 1
+        due_ns = now_ns + _PATIENCE_NS
+        self._asked[self._requests] = _Asked(
+            asked.route, asked.request, _FOUNDING, asked.argument, due_ns, {founder.node}
+        )
+        order = msgspec.json.encode(_Founding(wish.shard, founder.above)).decode()
+        out.append(ToPeer(founder.node, Consult(self._requests, "fork", order)))
 
     def _rows(self, consult: Consult) -> dict[str, Any]:
         wish = _wish(consult.argument) or _Wish()

@@ -16,7 +16,7 @@ from hubless.wire import Ask, Told
 from hubless_agents import Effect, Failure
 
 _QUESTIONS = (
-    "members, ring, breakers, node, shards, tasks, dead_letters, status, cancel, retry, leave or drain"
+    "members, ring, breakers, node, shards, tasks, dead_letters, status, result, cancel, retry, fork, leave or drain"
 )
 _NS_PER_S = 1_000_000_000
 
@@ -54,10 +54,7 @@ class Inspection:
                     return self._refused(ask, text)
                 body = {"node": node}
             case _:
-                return self._refused(
-                    ask,
-                    "ask for members, ring, breakers, node, shards, tasks, dead_letters, status, cancel, retry, leave or drain",
-                )
+                return self._refused(ask, f"ask for {_QUESTIONS}")
         return Told(ask.request, msgspec.json.encode(body))
 
     def _refused(self, ask: Ask, text: str) -> Told:

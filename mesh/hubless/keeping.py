@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -24,11 +24,12 @@ from hubless.shard.events import (
     Restored,
     ShardEffect,
 )
+from hubless.shard.fork import forks_of, lineage_of
 from hubless.shard.private import PRIVATE
 from hubless.shard.replicas import Replicas
 from hubless.tasks.apart import Apart
 from hubless.tasks.dispatch import Dispatch
-from hubless.tasks.entries import Entered
+from hubless.tasks.entries import Entered, Forked
 from hubless.tasks.machine import Machine
 from hubless.tasks.owner import Owner
 from hubless.tasks.row import Row
@@ -39,6 +40,7 @@ from hubless.wire.replication import ShardMessage
 from hubless_agents import Failure
 
 _MS = 1_000_000
+_SUCCESSION_NS = 1_000 * _MS
 _RETRY_AFTER_MS = 1_000
 
 
@@ -56,9 +58,12 @@ class Keeping:
         self._epoch_ns = epoch_ns
         self._tasks = ShardTasks(replicas)
         self._news: dict[int, int] = {}
+        self._left: dict[int, int] = {}
+        self._forked_by: dict[int, str] = {}
         self._strangers: dict[str, None] = {}
         self._tickets = 0
         self.on_changed: Callable[[Row, list[NodeEffect]], None] | None = None
+        self.on_forked: Callable[[int, list[NodeEffect]], None] | None = None
         self.on_read: Callable[[int, bool, list[NodeEffect]], None] | None = None
         self.owner = Owner(me=me, view=view, log=self._tasks, dispatch=dispatch, epoch_ns=epoch_ns)
         self.apart = Apart(me=me, view=view, replicas=replicas, dispatch=dispatch, epoch_ns=epoch_ns)
@@ -109,6 +114,11 @@ class Keeping:
         else:
             self._tasks.propose(now_ns, enter.task, entry)
 
+    def heard_of(self, now_ns: int, node: str, led: Iterable[tuple[int, int]], out: list[NodeEffect]) -> None:
+        """A node says which shards it owns, and in which terms."""
+        for shard, term in led:
+            self._replicas.heard_of(now_ns, shard, node, term, out)
+
     def receive(self, now_ns: int, node: str, message: ShardMessage, out: list[NodeEffect]) -> None:
         """A replica elsewhere says something."""
         self._replicas.receive(now_ns, node, message, out)
@@ -149,14 +159,17 @@ class Keeping:
                 is_mine = self._tasks.owns(shard)
                 changes = self._tasks.committed(shard, entries)
                 if is_mine:
-                    self._decided(now_ns, changes, out)
+                    self._decided(now_ns, shard, changes, out)
             case Owning(shard=shard, term=term):
                 self._news[shard] = term
+                self._left.pop(shard, None)
                 self._view.learn_owner(shard, term, self._me)
-                self.owner.took_over(now_ns, self._tasks.owning(shard, term), out)
+                unfinished = self._tasks.owning(shard, term)
+                self._mark_fork(now_ns, shard, term)
+                self.owner.took_over(now_ns, unfinished, out)
             case Disowned(shard=shard):
                 self._news.pop(shard, None)
-                self._view.doubt_owner(shard, self._me)
+                self._left[shard] = now_ns
                 self._tasks.disowned(shard)
                 self.owner.gave_up(now_ns, shard, out)
             case Restored(shard=shard, state=state):
@@ -173,6 +186,9 @@ class Keeping:
 
     def tick(self, now_ns: int, out: list[NodeEffect]) -> None:
         """Does what is due."""
+        for shard in [shard for shard, at_ns in self._left.items() if now_ns - at_ns >= _SUCCESSION_NS]:
+            del self._left[shard]
+            self._view.doubt_owner(shard, self._me)  # nobody has said that it is the next one
         self.owner.tick(now_ns, out)
         self.apart.tick(now_ns, out)
         self._replicas.tick(now_ns, out)
@@ -244,6 +260,14 @@ class Keeping:
         self._replicas.read(now_ns, shard_of_task(task), self._tickets, out)
         return self._tickets
 
+    def fork(self, now_ns: int, shard: int, above: int, by: str) -> int | None:
+        """Founds a new lineage of a shard with the replica here; `on_forked` is told when its log says so.
+
+        Gives the index where it begins, None if there is no replica here, or none that can.
+        """
+        self._forked_by[shard] = by
+        return self._replicas.fork(now_ns, shard, above)
+
     def owned_machines(self) -> Iterator[tuple[int, Machine]]:
         """The tasks of the shards that this node owns."""
         return self._tasks.owned_machines()
@@ -266,6 +290,8 @@ class Keeping:
                     "learners": row.config.learners,
                     "lag": dict(row.lag),
                     "condition": row.condition,
+                    "last_term": row.last_term,
+                    "forks": forks_of(row.last_term),
                     "live": 0 if machine is None else len(machine.live()),
                     "kept": 0 if machine is None else len(machine.rows),
                 }
@@ -298,9 +324,19 @@ class Keeping:
             case _:
                 raise AssertionError(f"a log that is nobody else's tells no {type(effect).__name__}")
 
-    def _decided(self, now_ns: int, changes: list[Change], out: list[NodeEffect]) -> None:
+    def _mark_fork(self, now_ns: int, shard: int, term: int) -> None:
+        """The first owner of a new lineage says so in the log, before it goes on with what is unfinished."""
+        by, lineage = self._forked_by.pop(shard, ""), lineage_of(term)
+        machine = self._tasks.machine(shard)
+        forks = () if machine is None else machine.forks
+        if lineage and all(fork.lineage != lineage for fork in forks):
+            self._tasks.fork(now_ns, shard, Forked((now_ns + self._epoch_ns) // _MS, by or self._me, lineage))
+
+    def _decided(self, now_ns: int, shard: int, changes: list[Change], out: list[NodeEffect]) -> None:
         """Its owner acts on what the log of a shard has decided, and so do those who wait for it."""
         for entry, row in changes:
+            if isinstance(entry, Forked) and self.on_forked is not None:
+                self.on_forked(shard, out)
             self.owner.decided(now_ns, entry, row, out)
             if isinstance(entry, Entered):
                 out.append(ToPeer(entry.node, EnterDone(entry.task)))

@@ -203,14 +203,14 @@ class Roles:
     def process_gone(self, now_ns: int, node: str, out: list[NodeEffect]) -> None:
         """Everything that was with a dead process goes elsewhere, at once."""
         self._gateway.owner_gone(node)
-        self._consultation.peer_lost(node, out)
+        self._consultation.peer_lost(now_ns, node, out)
         self._direct.peer_gone(now_ns, node, out)
         self.keeping.apart.peer_gone(now_ns, node, out)
         self.keeping.owner.peer_gone(now_ns, node, out)
 
     def process_silent(self, now_ns: int, node: str, out: list[NodeEffect]) -> None:
         """A process answers nobody: what can be done twice is not left waiting for it."""
-        self._consultation.peer_lost(node, out)
+        self._consultation.peer_lost(now_ns, node, out)
         self._direct.peer_silent(now_ns, node, out)
         self.keeping.apart.peer_silent(now_ns, node, out)
         self.keeping.owner.peer_silent(now_ns, node, out)
@@ -308,6 +308,7 @@ class Roles:
                 self.keeping.apart.moved(node, message)
                 self._gateway.moved(now_ns, node, message, out)
             case Owns(led=led):
+                self.keeping.heard_of(now_ns, node, led, out)
                 news = [shard for shard, term in led if self._view.learn_owner(shard, term, node)]
                 self._gateway.owners_changed(now_ns, news, out)
 
@@ -340,7 +341,7 @@ class Roles:
         if isinstance(message, Consult):
             self._consultation.consult(now_ns, node, message, out)
         else:
-            self._consultation.consulted(node, message, out)
+            self._consultation.consulted(now_ns, node, message, out)
 
     def _place(self, now_ns: int, node: str, place: Place, out: list[NodeEffect]) -> bool:
         if not is_task_id(place.task, self._station.shards):

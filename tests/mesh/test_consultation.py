@@ -89,12 +89,12 @@ class Room:
         """A node answers the first question of the operator."""
         raw = body if isinstance(body, bytes) else b"" if body is None else msgspec.json.encode(body)
         out: list[NodeEffect] = []
-        self.consultation.consulted(node, Consulted(1, raw, failure), out)
+        self.consultation.consulted(0, node, Consulted(1, raw, failure), out)
         return out
 
     def lost(self, node: str) -> list[NodeEffect]:
         out: list[NodeEffect] = []
-        self.consultation.peer_lost(node, out)
+        self.consultation.peer_lost(0, node, out)
         return out
 
     def tick(self, now_ns: int) -> list[NodeEffect]:

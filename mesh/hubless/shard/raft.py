@@ -12,6 +12,7 @@ from typing import assert_never
 
 from hubless.shard.election import Election
 from hubless.shard.following import Following
+from hubless.shard.fork import first_term
 from hubless.shard.output import NOWHERE, Counters, Output, RaftSettings, Role, Standing
 from hubless.shard.records import Record, Recovered
 from hubless.shard.state import ReplicaState
@@ -223,6 +224,42 @@ class Raft:
         """Whether it voted for another so lately that a campaign would most likely only get in the way."""
         return self._election.supports_another(now_ns, within_ns)
 
+    def fork(self, now_ns: int, above: int) -> int | None:
+        """Founds a new lineage of the shard, of which this replica is the only voter: an operator's order, against all
+        rules of Raft (see `hubless.shard.fork`). `above` is the highest term that is known anywhere.
+
+        Gives the index from which on the new lineage's log is its own; None if this replica cannot.
+        """
+        state = self._state
+        latest = max(above, state.term, state.log.floor_term)
+        term = first_term(latest, state.me)
+        if state.damage or state.is_outlived or term is None or not state.configs.latest.voters:
+            return None
+        state.follow(now_ns, state.term, None)
+        state.enter(term, "")
+        state.append_config(Config((state.me,)))
+        index = state.log.last_index
+        self._election.campaign(now_ns)
+        return index
+
+    @property
+    def is_outlived(self) -> bool:
+        """Whether the shard has a later lineage than this replica's."""
+        return self._state.is_outlived
+
+    def outlive(self, now_ns: int) -> None:
+        """The shard has a later lineage: this replica speaks for it no more."""
+        self._state.outlive(now_ns)
+
+    def knows_less_than(self, term: int) -> bool:
+        """Whether a term is of a later lineage of the shard than what this replica has."""
+        return self._state.knows_less_than(term)
+
+    @property
+    def last_term(self) -> int:
+        """Term of the last entry, on disk or not."""
+        return self._state.log.last_term
+
     def doubt_owner(self, now_ns: int, is_doubted: bool) -> None:
         """The membership's opinion of the current `owner`, to be given anew when that changes.
 
@@ -242,7 +279,11 @@ class Raft:
     def receive(self, now_ns: int, sender: str, message: RaftMessage) -> None:
         """A message of another replica of this shard."""
         state = self._state
-        if state.damage:
+        if state.damage or state.is_outlived:
+            return
+        if state.knows_less_than(message.term):
+            if not isinstance(message, AskVote):  # whose sender may be mistaken in asking here
+                state.outlive(now_ns)
             return
         match message:
             case Append():
@@ -279,7 +320,13 @@ class Raft:
 
         False if this replica's own term is higher, which the caller answers; or if it is damaged, and answers nothing.
         """
-        return not self._state.damage and self._following.beat(now_ns, owner, term, commit)
+        state = self._state
+        if state.damage or state.is_outlived:
+            return False
+        if state.knows_less_than(term):
+            state.outlive(now_ns)
+            return False
+        return self._following.beat(now_ns, owner, term, commit)
 
     def heard_follower(self, now_ns: int, node: str, sent_at_ns: int) -> None:
         """`node` follows this owner: so says its answer to the beat that was sent at `sent_at_ns`."""
@@ -289,8 +336,13 @@ class Raft:
 
     def saw_term(self, now_ns: int, term: int) -> None:
         """Somebody is in `term`; if that is later than the own one, follows."""
-        if term > self._state.term and not self._state.damage:
-            self._state.follow(now_ns, term, None)
+        state = self._state
+        if state.damage or state.is_outlived:
+            return
+        if state.knows_less_than(term):
+            state.outlive(now_ns)
+        elif term > state.term:
+            state.follow(now_ns, term, None)
 
     def flushed(self, now_ns: int, token: int) -> None:
         """The records of the output with that token are on disk, and so are all earlier ones."""

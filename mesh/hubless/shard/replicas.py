@@ -110,6 +110,26 @@ class Replicas(Holdings):
             group.raft.campaign(now_ns)
             self._touch(group)
 
+    def fork(self, now_ns: int, shard: int, above: int) -> int | None:
+        """Founds a new lineage of a shard, with the replica here as its only voter; an operator's order, see `fork`.
+
+        Gives the index where it begins, None if this replica cannot. `Owning` tells that it is done.
+        """
+        group = self._groups.get(shard)
+        index = None if group is None or self._problem else group.raft.fork(now_ns, above)
+        if group is not None and index is not None:
+            self._touch(group)
+        return index
+
+    def heard_of(self, now_ns: int, shard: int, owner: str, term: int, out: list[NodeEffect]) -> None:
+        """Somebody owns a shard in `term`. If that is of a later lineage than the replica here, what this has goes."""
+        group = self._groups.get(shard)
+        if group is None or self._problem or not group.raft.knows_less_than(term):
+            return
+        group.raft.outlive(now_ns)
+        self._look(now_ns, group, out)
+        self._forget(group, owner, term, out)
+
     def propose(self, now_ns: int, shard: int, body: bytes) -> bool:
         """Adds an entry to the shard's log. False: not its owner, or giving way, or too much is uncommitted.
 
@@ -150,7 +170,7 @@ class Replicas(Holdings):
                 for group, term in orphans.dismissed(message, self._groups):
                     self._forget(group, sender, term, out)
             case _:
-                self._receive(now_ns, sender, message)
+                self._receive(now_ns, sender, message, out)
 
     def tick(self, now_ns: int, out: list[NodeEffect]) -> None:
         """Does what is due."""
@@ -292,12 +312,13 @@ class Replicas(Holdings):
 
     # -- messages ---------------------------------------------------------------------------------------
 
-    def _receive(self, now_ns: int, sender: str, message: RaftMessage) -> None:
+    def _receive(self, now_ns: int, sender: str, message: RaftMessage, out: list[NodeEffect]) -> None:
         group = self._groups.get(message.shard)
         if isinstance(message, Append | Install):
             if message.shard >= self._shards:
                 self.counters.foreign += 1
                 return
+            self.heard_of(now_ns, message.shard, sender, message.term, out)
             group = self._roster.called(now_ns, message.shard)
             if message.term >= group.raft.term:
                 group.heard_ns = now_ns

@@ -17,7 +17,7 @@ class Row(Struct, frozen=True):
     """One replica. `lag` tells an owner's view of the others: entries that they do not have yet.
 
     `condition` is one of "journal failed", "damaged", "quorum_lost" (a majority of the voters is gone, as far as
-    membership knows), "electing", "moving", "under-replicated", "disk full", "healthy": the first that applies.
+    membership knows), "outlived" (the shard was forked without it), "electing", "moving", "under-replicated", "disk full", "healthy": the first that applies.
     """
 
     shard: int
@@ -30,6 +30,7 @@ class Row(Struct, frozen=True):
     snapshot_index: int
     lag: tuple[tuple[str, int], ...]
     condition: str
+    last_term: int = 0
 
 
 def row_of(group: Group, around: Surroundings, target: Sequence[str], *, is_failed: bool) -> Row:
@@ -52,6 +53,7 @@ def row_of(group: Group, around: Surroundings, target: Sequence[str], *, is_fail
         snapshot_index=raft.snapshot_index,
         lag=lag,
         condition="journal failed" if is_failed else _condition(group, around, target),
+        last_term=raft.last_term,
     )
 
 
@@ -61,6 +63,8 @@ def _condition(group: Group, around: Surroundings, target: Sequence[str]) -> str
     present = voters - around.gone - group.broken
     if raft.is_damaged:
         return "damaged"
+    if raft.is_outlived:
+        return "outlived"
     if voters and not has_quorum(config, present):
         return "quorum_lost"
     if raft.owner is None:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from hubless.shard import configs
 from hubless.shard.configs import Configs
+from hubless.shard.fork import is_outlived
 from hubless.shard.log import Log
 from hubless.shard.output import Counters, Output, RaftSettings, Role
 from hubless.shard.quorum import is_voter
@@ -49,6 +50,7 @@ class ReplicaState:
         "handed_out",
         "heard_at_ns",
         "is_dirty",
+        "is_outlived",
         "is_voter",
         "log",
         "me",
@@ -85,6 +87,8 @@ class ReplicaState:
         self.commit = self.handed_out = self.log.snapshot_index
         self.flushed_token = 0
         self.is_dirty = False
+        self.is_outlived = False
+        """The shard has a later lineage than this replica's."""
         self._token = self._hard_token = 0
         self._is_hard_new = False
         self._records: list[Record] = []
@@ -146,6 +150,15 @@ class ReplicaState:
             self.heard(now_ns)
         self.is_dirty = True
 
+    def knows_less_than(self, term: int) -> bool:
+        """Whether the log is of an earlier lineage than a term (see `fork`)."""
+        return is_outlived(self.term, term) and self.log.last_index > 0
+
+    def outlive(self, now_ns: int) -> None:
+        """The shard has a later lineage: falls silent."""
+        self.is_outlived = True
+        self.follow(now_ns, self.term, None)
+
     def hard_state(self) -> HardState:
         """What of term and vote has to be on disk."""
         log = self.log
@@ -161,6 +174,7 @@ class ReplicaState:
         return (
             (self.is_voter or self.configs.is_needed(self.me, self.commit))
             and not self.damage
+            and not self.is_outlived
             and self.log.is_whole
         )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from hubless.placement import shard_of_task
 from hubless.shard.private import PRIVATE
 from hubless.shard.replicas import Replicas
-from hubless.tasks.entries import Entry, encode_entry
+from hubless.tasks.entries import Entry, Forked, encode_entry
 from hubless.tasks.machine import Machine
 from hubless.tasks.row import Row
 from hubless.wire.replication import Entry as LogEntry
@@ -41,6 +41,10 @@ class ShardTasks:
     def propose(self, now_ns: int, task: bytes, entry: Entry) -> bool:
         """Proposes an entry for the task's shard; False when this node does not own it, or has too much undecided."""
         shard = shard_of_task(task)
+        return shard in self._terms and self._replicas.propose(now_ns, shard, encode_entry(entry))
+
+    def fork(self, now_ns: int, shard: int, entry: Forked) -> bool:
+        """Proposes that the shard was given a new lineage."""
         return shard in self._terms and self._replicas.propose(now_ns, shard, encode_entry(entry))
 
     # -- as the replicas tell it ------------------------------------------------------------------------
