@@ -230,3 +230,57 @@ def test_what_nobody_waits_for_is_not_entered() -> None:
     assert count(run, "n0", "apart", "taken") == 10
     assert count(run, "n0", "apart", "withdrawn") == 10
     assert not any(row["provisional"] for row in tasks(run).values())
+
+
+def test_fork_brings_a_shard_back() -> None:
+    """Two of three nodes are lost with their disks: what the third one has goes on, and what was under way is marked."""
+    made = [
+        *calls("wait", 10, at_ms=2_000),
+        *calls("wait", 10, at_ms=4_900, ms=3_000.0, key="k", deadline_ms=60_000),
+    ]
+    run = ran(
+        made,
+        Crash(at_ms=5_200, nodes=("n1", "n2")),
+        Restart(at_ms=30_000, nodes=("n1", "n2"), wipe=True),
+        until_ms=16_000,
+    )
+    rows = told(run, "n0", "shards")["shards"]
+    assert {row["condition"] for row in rows} == {"quorum_lost"}
+    assert {row["shard"] for row in rows} == set(range(SHARDS))
+    refused = run.ask("n0", "fork", "99").failure
+    assert refused is not None
+    assert refused.code == "bad_input"
+    for shard in range(SHARDS):
+        body = told(run, "n0", "fork", str(shard))
+        assert (body["shard"], body["replicas"]) == (shard, ["n0"])
+        assert body["index"] > 0
+    refused = run.ask("n0", "fork", "0").failure
+    assert refused is not None
+    assert "has an owner" in refused.message
+    rows = told(run, "n0", "shards")["shards"]
+    assert {(row["owner"], row["forks"]) for row in rows} == {("n0", 1)}
+    known = tasks(run, "n0")
+    assert any(row["forked"] for row in known.values())
+    for answer in answers(run, client=0)[:10]:
+        assert known[answer.task.hex()]["state"] == "succeeded"
+        assert not known[answer.task.hex()]["forked"]
+    run.advance_to_ms(60_000)
+    rows = told(run, "n1", "shards")["shards"]
+    assert {(row["condition"], len(row["voters"]), row["forks"]) for row in rows} == {("healthy", 3, 1)}
+    known = tasks(run)
+    assert {row["state"] for row in known.values() if row["forked"]} == {"succeeded"}
+    assert {answer.code for answer in answers(run, client=0)} == {""}
+
+
+def test_a_shard_that_might_have_a_majority_is_not_forked() -> None:
+    run = ran([], cut(until_ms=40_000), until_ms=6_000)
+    row = next(row for row in told(run, "n0", "shards")["shards"] if not row["is_owner"])
+    refused = run.ask("n0", "fork", str(row["shard"])).failure
+    assert refused is not None
+    assert refused.code == "refused"
+    assert "force" in refused.message
+    forced = told(run, "n0", "fork", f"{row['shard']} force")
+    assert forced["replicas"] == ["n0"]
+    run.advance_to_ms(60_000)
+    healed = next(other for other in told(run, "n1", "shards")["shards"] if other["shard"] == row["shard"])
+    assert (healed["condition"], healed["forks"], len(healed["voters"])) == ("healthy", 1, 3)
