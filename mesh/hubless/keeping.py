@@ -250,6 +250,11 @@ class Keeping:
         """Whether this node decides about a task."""
         return self._tasks.owns(shard_of_task(task))
 
+    @property
+    def owns_any(self) -> bool:
+        """Whether this node decides about any task."""
+        return bool(self._tasks.owned)
+
     def row(self, task: bytes) -> Row | None:
         """What is known here of a task; see `read` for how fresh that is."""
         return self._tasks.row(task)

@@ -23,6 +23,7 @@ from hubless.wire import (
     Cancel,
     Consult,
     Consulted,
+    Durability,
     Ended,
     Enter,
     EnterDone,
@@ -44,6 +45,8 @@ from hubless.wire.replication import ShardMessage
 from hubless_agents import Drain, Failure, PoolEvent, Supervisor
 
 _MOST_EARLY = 1_000
+_MOST_GUIDED = 4_096
+_GUIDE_EVERY_NS = 200_000_000
 
 
 class Unfinished(Struct, frozen=True):
@@ -108,6 +111,7 @@ class Roles:
         self._inspection = inspection
         self._is_serving = False
         self._early: list[tuple[bytes, Hello]] = []
+        self._guided_ns: dict[bytes, int] = {}
 
     # -- messages ---------------------------------------------------------------------------------------
 
@@ -118,6 +122,7 @@ class Roles:
                 refusal = self._refusal(message)
                 if refusal is None:
                     self._gateway.submit(now_ns, route, message, out)
+                    self._guide(now_ns, route, message, out)
                 else:
                     out.append(ToClient(route, refusal))
             case Cancel(task=task):
@@ -367,6 +372,19 @@ class Roles:
 
     def _own_room(self, agent: str) -> int:
         return 0 if self._executor is None else self._executor.room(agent, self._view.own_slots(agent))
+
+    def _guide(self, now_ns: int, route: bytes, submit: Submit, out: list[NodeEffect]) -> None:
+        """Tells a client which shards this node owns by now, if it has put a task of its own choice into another."""
+        is_chosen = not submit.key and not submit.again and submit.durability is not Durability.NONE
+        if not is_chosen or not is_task_id(submit.task, self._station.shards):
+            return
+        if self.keeping.owns(submit.task) or not self.keeping.owns_any:
+            return
+        if now_ns >= self._guided_ns.get(route, 0) + _GUIDE_EVERY_NS:
+            if len(self._guided_ns) >= _MOST_GUIDED:
+                self._guided_ns.clear()
+            self._guided_ns[route] = now_ns
+            out.append(ToClient(route, self._welcome(0)))
 
     def _ask(self, now_ns: int, route: bytes, ask: Ask, out: list[NodeEffect]) -> None:
         if ask.what in CONSULTED:
