@@ -37,6 +37,9 @@ _MS = 1_000_000
 _PARKED_RETRY_NS = 200 * _MS
 _LONGEST_PARKED_NS = 2_000 * _MS
 _WHEEL_WIDTH_NS = 50 * _MS
+_MEETING_NS = 4_000 * _MS
+"""How long a member that has just started may not know of another one that is there."""
+_MEETING_LOOK_NS = 200 * _MS
 
 DISMISSED = Failure(code="cancelled", message="nobody waits any more")
 """What a breaker is told of an attempt that was given up: it is no fault of the executor's."""
@@ -75,6 +78,10 @@ class Course:
         """The tasks whose current attempt runs on a node."""
         return [live for live in self._by_executor.get(node, {}).values() if live.phase is Phase.RUNNING]
 
+    def silent(self) -> list[str]:
+        """The nodes that are suspected, and run something."""
+        return [node for node in self._by_executor if self._view.is_silent(node)]
+
     def waiting(self) -> list[Live]:
         """The tasks that found no executor."""
         return list(self._waiting.values())
@@ -83,6 +90,13 @@ class Course:
         """What the agent allows now; nobody may have offered it when the task came."""
         offer = self._view.offer(live.agent)
         return live.retries if offer is None else offer.retries
+
+    def may_move(self, live: Live) -> bool:
+        """Whether a task that runs on a silent node may be started elsewhere, and somebody is there for it."""
+        row, chosen = self._log.row(live.task), live.chosen
+        if row is None or chosen is None or not self.retries_of(live):
+            return False
+        return self._dispatch.can_go_elsewhere(live.agent, row.payload, chosen.node)
 
     def unix_ms(self, now_ns: int) -> int:
         """What time this node's clock means, as the log tells times."""
@@ -141,17 +155,7 @@ class Course:
             return
         live.phase = Phase.RUNNING
         self._counters.attempts += 1
-        node = live.chosen.node
-        if not self._is_there(row.executor):
-            lost = node_gone(node) if was_ordered else never_ordered(node)
-            self.conclude(now_ns, live, None, lost, out)
-            return
-        if was_ordered and self._view.is_silent(node) and self.retries_of(live):
-            self.conclude(now_ns, live, None, node_silent(node), out)
-            return
-        live.resend_after_ns = FIRST_RESEND_NS
-        self._time(live, now_ns + FIRST_RESEND_NS)
-        out.append(ToPeer(node, self._assign(now_ns, live, row)))
+        self._order(now_ns, live, row, live.chosen.node, out, was_ordered=was_ordered)
 
     def resume(self, now_ns: int, live: Live, row: Row, out: list[NodeEffect]) -> None:
         """Goes on with an attempt that another owner has ordered."""
@@ -246,10 +250,32 @@ class Course:
         self._waiting[live.task] = live
         self._time(live, due_ns)
 
+    def _order(
+        self, now_ns: int, live: Live, row: Row, node: str, out: list[NodeEffect], *, was_ordered: bool
+    ) -> None:
+        """Orders the attempt, or ends it if it has lost its node, which is not said of a node that is unknown yet."""
+        if was_ordered and self._view.member(node) is None:
+            live.unmet_until_ns = now_ns + _MEETING_NS
+            self._time(live, now_ns + _MEETING_LOOK_NS)
+            return
+        if not self._is_there(row.executor):
+            lost = node_gone(node) if was_ordered else never_ordered(node)
+            self.conclude(now_ns, live, None, lost, out)
+            return
+        if was_ordered and self._view.is_silent(node) and self.may_move(live):
+            self.conclude(now_ns, live, None, node_silent(node), out)
+            return
+        live.resend_after_ns = FIRST_RESEND_NS
+        self._time(live, now_ns + FIRST_RESEND_NS)
+        out.append(ToPeer(node, self._assign(now_ns, live, row)))
+
     def _repeat_order(self, now_ns: int, live: Live, out: list[NodeEffect]) -> None:
         """A long silence: the order may be lost, or the answer. The executor runs the attempt, or knows its end."""
         row = self._log.row(live.task)
         if row is None or live.chosen is None:
+            return
+        if now_ns < live.unmet_until_ns and self._view.member(live.chosen.node) is None:
+            self._time(live, now_ns + _MEETING_LOOK_NS)
             return
         if not self._is_there(row.executor):
             self.conclude(now_ns, live, None, node_gone(live.chosen.node), out)

@@ -58,6 +58,12 @@ class Dispatch:
                 return choice
         return self._choose_but(now_ns, ring, key, avoid, own_room)
 
+    def can_go_elsewhere(self, agent: str, payload: bytes, node: str) -> bool:
+        """Whether anybody but `node` takes work of that agent and size; breakers are not asked."""
+        too_small, takers = self._view.too_small_for(payload), self._view.takers
+        ring = self._view.agent_ring(agent)
+        return any(other != node and other in takers and other not in too_small for other in ring.nodes)
+
     def started(self, now_ns: int, agent: str, chosen: Chosen, deadline_ns: int) -> None:
         """The attempt is on its way to the chosen node."""
         if chosen.permit is not _OWN:

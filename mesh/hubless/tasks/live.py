@@ -31,7 +31,7 @@ class Live:
 
     `avoid` are the nodes that the next attempt had better not go to. `due_ns` is when an order is repeated, or a
     waiting task tried again. `receipts` are the gateways that want to know when the task is safe. `payload` is kept
-    until the task has a row.
+    until the task has a row. `unmet_until_ns`: how long to wait for an executor that this node has not met yet.
     """
 
     task: bytes
@@ -45,6 +45,7 @@ class Live:
     avoid: frozenset[str] = _NOBODY
     due_ns: int = 0
     resend_after_ns: int = FIRST_RESEND_NS
+    unmet_until_ns: int = 0
     gateways: tuple[str, ...] = ()
     receipts: list[str] = field(default_factory=list)
     payload: bytes = b""

@@ -154,19 +154,21 @@ class Owner:
             self._course.conclude(now_ns, live, None, node_gone(node), out)
 
     def peer_silent(self, now_ns: int, node: str, out: list[NodeEffect]) -> None:
-        """Gives the attempts on a node that is suspected to others, if their agents may be started twice.
+        """Gives the attempts on a node that is suspected to others, if they may be started twice and others are there.
 
         Silence takes seconds to become a death. Should the node live, its outcomes come too late to count.
         """
         for live in self._course.running_on(node):
-            if self._course.retries_of(live):
+            if self._course.may_move(live):
                 self.counters.redispatched += 1
                 self._course.conclude(now_ns, live, None, node_silent(node), out)
 
     def view_changed(self, now_ns: int, out: list[NodeEffect]) -> None:
-        """Tries again to place what found no executor."""
+        """Tries again to place what found no executor, or no other one than a node that is silent."""
         for live in self._course.waiting():
             self._course.start(now_ns, live, out)
+        for node in self._course.silent():
+            self.peer_silent(now_ns, node, out)
 
     # -- time -------------------------------------------------------------------------------------------
 

@@ -78,3 +78,49 @@ def test_a_new_owner_waits_for_it_no_more_than_the_last_one(
     effects = room.took_over()
     assert [effect.node for effect in effects] == ([executor] if waits else [])
     assert len(room.log.waiting) == (not waits)
+
+
+def alone(room: Any, member: Make, executor: str) -> None:
+    """Nobody but this executor can take work."""
+    for node in {"n1", "n2", "n3"} - {executor}:
+        room.view.learn(member(node, condition=Condition.BUSY))
+
+
+def test_while_nobody_else_can_take_it_its_attempt_is_left_alone(room: Any, member: Make) -> None:
+    """To give it up would bring nothing, and a node that is suspected often would make a dead letter of it."""
+    executor = running(room)
+    alone(room, member, executor)
+    for _ in range(20):
+        assert fall_silent(room, member, executor) == []
+        room.view.learn(member(executor))
+    assert room.log.waiting == []
+    room.ended(executor)
+    assert [effect.message.payload for effect in room.decide()] == [b"2"]
+
+
+def test_as_soon_as_somebody_else_can_take_it_it_goes_there(room: Any, member: Make) -> None:
+    executor = running(room)
+    alone(room, member, executor)
+    assert fall_silent(room, member, executor) == []
+    other = min({"n1", "n2", "n3"} - {executor})
+    room.view.learn(member(other))
+    assert room.view_changed() == []
+    recalled, ordered = room.decide()
+    assert (recalled.node, ordered.node, ordered.message.attempt) == (executor, other, 2)
+
+
+def test_a_new_owner_leaves_it_alone_as_well(room: Any, member: Make) -> None:
+    executor = running(room)
+    alone(room, member, executor)
+    room.view.learn(member(executor, condition=Condition.SUSPECT))
+    room.new_owner()
+    assert [effect.node for effect in room.took_over()] == [executor]
+    assert room.log.waiting == []
+
+
+def test_a_node_that_takes_less_is_nobody_to_go_to(room: Any, member: Make) -> None:
+    executor = running(room, payload=b"x" * 100)
+    for node in {"n1", "n2", "n3"} - {executor}:
+        room.view.learn(member(node, payload_bytes=99))
+    assert fall_silent(room, member, executor) == []
+    assert room.log.waiting == []

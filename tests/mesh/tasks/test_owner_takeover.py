@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hubless.effects import ToPeer
-from hubless.placement import mint_task_id
+from hubless.placement import Ring, mint_task_id
 from hubless.tasks.entries import AttemptStarted, Cancelled
 from hubless.tasks.row import State
 from hubless.view import View
@@ -173,6 +173,82 @@ def test_the_failures_of_earlier_owners_count(room: Any) -> None:
     room.ended(executor, 3, broken)
     room.decide()
     assert room.log.row(TASK).state is State.DEAD
+
+
+# -- an owner that has just started, and has not met everybody yet --------------------------------------
+
+
+@pytest.fixture
+def newcomer(room: Any, view_of: Callable[..., View], member: Callable[..., Member]) -> Callable[..., str]:
+    """Has an attempt run, and another owner take over which knows nobody but itself; who runs it."""
+
+    def start(**fields: Any) -> str:
+        executor = running(room, **fields)
+        room.view = view_of(member("n0", offers=()))
+        assert another_owner(room) == []
+        assert room.log.waiting == []
+        return executor
+
+    return start
+
+
+def meet(room: Any, *members: Member) -> None:
+    for member in members:
+        room.view.learn(member)
+    room.view.ring_built(Ring.built(room.view.ring_members()))
+
+
+@pytest.mark.parametrize("agent", ["echo", "once"])
+def test_an_executor_that_nobody_has_met_yet_is_waited_for(
+    room: Any, newcomer: Callable[..., str], member: Callable[..., Member], agent: str
+) -> None:
+    executor = newcomer(agent=agent)
+    assert room.tick(1 * S) == []
+    assert room.log.waiting == []
+    room.view.learn(member(executor))
+    again, assign = order(room.tick(1_300 * MS))
+    assert (again, assign.attempt) == (executor, 1)
+    room.ended(executor)
+    room.place(agent=agent)
+    assert outcome(room.decide()).payload == b"2"
+
+
+def test_its_outcome_counts_meanwhile(room: Any, newcomer: Callable[..., str]) -> None:
+    executor = newcomer(agent="once")
+    room.ended(executor)
+    room.place(agent="once")
+    assert outcome(room.decide()).payload == b"2"
+
+
+def test_an_executor_that_turns_out_to_be_another_process_is_gone(
+    room: Any, newcomer: Callable[..., str], member: Callable[..., Member]
+) -> None:
+    executor = newcomer()
+    meet(room, member(executor, boot=2))
+    assert room.tick(300 * MS) == []
+    assert order(room.decide())[1].attempt == 2
+
+
+def test_an_executor_that_nobody_ever_meets_is_gone_in_the_end(
+    room: Any, newcomer: Callable[..., str], member: Callable[..., Member]
+) -> None:
+    executor = newcomer()
+    (other, *_) = {"n1", "n2", "n3"} - {executor}
+    meet(room, member(other))
+    for tenth in range(1, 51):
+        room.tick(tenth * 100 * MS)
+    assert order(room.decide())[0] == other
+
+
+def test_a_deadline_does_not_wait_for_an_executor_that_nobody_has_met(
+    room: Any, newcomer: Callable[..., str]
+) -> None:
+    newcomer(deadline_ms=500)
+    room.place()
+    room.tick(600 * MS)
+    told = outcome(room.decide())
+    assert told.failure is not None
+    assert (told.failure.code, told.failure.effect) == ("expired", Effect.MAYBE)
 
 
 # -- giving up ----------------------------------------------------------------------------------------
