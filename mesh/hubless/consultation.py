@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from hubless.consulted import DEFAULT_LIMIT, MOST_ROWS, body_of, merged, task_details, task_row
+from hubless.consulted import DEFAULT_LIMIT, MOST_ROWS, body_of, merged, task_details, task_row, with_lost
 from hubless.effects import NodeEffect, ToClient, ToPeer
 from hubless.forking import founder_of, replica_of, wish_of
 from hubless.keeping import Keeping
@@ -258,6 +258,9 @@ class Consultation:
         if asked.what in OF_ALL:
             wish = _wish(asked.argument) or _Wish()
             body = merged(asked.what, asked.bodies, min(wish.limit, MOST_ROWS), self._view.label)
+            if asked.what == "shards":
+                terms = [self._view.term_of_shard(shard) for shard in range(self._shards)]
+                body = {"shards": with_lost(body["shards"], terms)}
             told = Told(asked.request, msgspec.json.encode({**body, "silent": silent}))
         else:
             who = "the best replica that is left" if asked.what == _FOUNDING else "the owner of its shard"

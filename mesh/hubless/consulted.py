@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from hubless.shard.fork import forks_of
 from hubless.tasks.process import node_of
 from hubless.tasks.row import Row
 from hubless_agents import Failure
@@ -112,6 +113,33 @@ def _shards(bodies: Sequence[dict[str, Any]], label: Callable[[str], str]) -> li
     for row in rows:
         row["owner_name"] = label(row["owner"]) if row["owner"] else ""
     return rows
+
+
+def with_lost(rows: list[dict[str, Any]], terms: Sequence[int]) -> list[dict[str, Any]]:
+    """All shards of the mesh, given the latest known term of each: a shard of which nobody has a replica is lost."""
+    known = {row["shard"]: row for row in rows}
+    return [known.get(shard) or _lost(shard, term) for shard, term in enumerate(terms)]
+
+
+def _lost(shard: int, term: int) -> dict[str, Any]:
+    return {
+        "shard": shard,
+        "owner": "",
+        "owner_name": "",
+        "is_owner": False,
+        "term": term,
+        "index": 0,
+        "commit": 0,
+        "voters": [],
+        "outgoing": [],
+        "learners": [],
+        "lag": {},
+        "condition": "quorum_lost",
+        "last_term": 0,
+        "forks": forks_of(term),
+        "live": 0,
+        "kept": 0,
+    }
 
 
 def _failure(failure: Failure) -> dict[str, Any]:

@@ -18,18 +18,22 @@ from hubless.client import connect_blocking
 @click.argument("shard", type=click.IntRange(min=0))
 @at_option
 @click.option("--yes", is_flag=True, help="Do it; without this, only what would be done is shown.")
+@click.option("--force", is_flag=True, help="Even if missing nodes are only in doubt, or did not answer.")
 @json_option
-def command(*, shard: int, at: tuple[str, ...], yes: bool, as_json: bool) -> Exit:
+def command(*, shard: int, at: tuple[str, ...], yes: bool, force: bool, as_json: bool) -> Exit:
     """Give SHARD a new lineage from the best replica that is left, without those that are lost.
 
     For a shard whose condition is quorum_lost, when the missing nodes will never come back with their data. Tasks that
     only they knew are gone. Tasks that were under way are marked as forked, and may run a second time.
+
+    Refused while the shard has an owner, and, without --force, while a majority may still be there: --force is for nodes
+    of which you know that they are gone and the mesh does not. If they are not gone, what they do is lost.
     """
     with connect_blocking(*at) as mesh:
-        told = mesh.ask("fork", str(shard)) if yes else mesh.ask("shards")
+        told = mesh.ask("fork", f"{shard} force" if force else str(shard)) if yes else mesh.ask("shards")
         names = Names() if as_json and yes else Names(mesh.members())
     if not yes:
-        raise _unconfirmed(shard, told, names, as_json=as_json)
+        raise _unconfirmed(shard, told, names, force=force, as_json=as_json)
     if as_json:
         print_json(told)
     else:
@@ -40,13 +44,15 @@ def command(*, shard: int, at: tuple[str, ...], yes: bool, as_json: bool) -> Exi
     return Exit.OK
 
 
-def _unconfirmed(shard: int, told: dict[str, Any], names: Names, *, as_json: bool) -> CommandError:
+def _unconfirmed(
+    shard: int, told: dict[str, Any], names: Names, *, force: bool, as_json: bool
+) -> CommandError:
     """Shows what would be done."""
     rows = [row for row in told["shards"] if row["shard"] == shard]
     if not rows:
         return CommandError(f"there is no shard {shard}: see `mesh shards`", kind="bad_argument")
     row = rows[0]
-    if row["condition"] != "quorum_lost":
+    if row["condition"] != "quorum_lost" and (row["owner"] or not force):
         text = f"shard {shard} is {row['condition']}, not quorum_lost: there is nothing to fork"
         return CommandError(text, Exit.REFUSED, "not_lost", {"shard": row})
     silent = [node for node in row["voters"] if node in told["silent"]]
@@ -56,7 +62,7 @@ def _unconfirmed(shard: int, told: dict[str, Any], names: Names, *, as_json: boo
         print_silence(screen, told["silent"], names.of)
         screen.print()
         screen.print(
-            f"`mesh fork {shard} --yes` would take the replica that is left with the longest log, as it is, and found "
+            f"`mesh fork {shard} --yes{' --force' if force else ''}` would take the replica that is left with the longest log, as it is, and found "
             f"shard {shard} anew with the replicas that answer. For ever lost are: entries that only the missing ones "
             f"have{_missing(silent, names)}, among them accepted tasks and results. Should they come back, what they "
             "have does not count any more. Tasks that were under way are marked as forked, and may run a second time."

@@ -29,6 +29,10 @@ _SHARDS = {
         "a replica cannot read what it wrote, and does not vote",
         "look at its node's log; `mesh drain NODE` replaces it by another node",
     ),
+    "outlived": (
+        "they were forked, and what is seen here is of before",
+        "this passes as soon as the nodes of the new lineage are within reach",
+    ),
     "journal failed": (
         "a node cannot write its journal any more, and does not vote",
         "look at its log and its disk, then start it again",

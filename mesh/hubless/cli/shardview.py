@@ -10,6 +10,7 @@ from rich.table import Table
 
 from hubless.cli.names import Names
 from hubless.cli.screen import table
+from hubless.shard.fork import term_within
 
 CONDITIONS = (
     "healthy",
@@ -19,6 +20,7 @@ CONDITIONS = (
     "disk full",
     "journal failed",
     "damaged",
+    "outlived",
     "quorum_lost",
 )
 """From what is as it should be to what is lost without a human."""
@@ -38,7 +40,7 @@ def shards_table(shards: list[dict[str, Any]], names: Names) -> Table:
             row["shard"],
             row["condition"],
             names[row["owner"]],
-            row["term"],
+            _term(row),
             _log(row),
             row["live"],
             row["kept"],
@@ -48,6 +50,12 @@ def shards_table(shards: list[dict[str, Any]], names: Names) -> Table:
     ]
     right = ("shard", "term", "log", "live", "kept")
     return table(columns, lines, right=right, whole=("shard", "condition", "term", "log", "live", "kept"))
+
+
+def _term(row: dict[str, Any]) -> str:
+    """The term; with how often the shard was forked before it."""
+    forks = row.get("forks", 0)
+    return f"{term_within(row['term'])} (fork {forks})" if forks else str(row["term"])
 
 
 def _log(row: dict[str, Any]) -> str:

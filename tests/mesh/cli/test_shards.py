@@ -157,3 +157,18 @@ def test_fork_with_a_word_of_consent(told):
     assert (code, asked[0]) == (0, ("fork", "2"))
     assert "shard 2 has a new lineage from entry 118 on, with aa, bb" in out
     assert json.loads(told("fork", "2", "--yes", "--json", fork=done)[1]) == done
+
+
+def test_fork_by_force_says_so(told):
+    in_doubt = of(shard(2, "electing", owner=""))
+    assert "not quorum_lost" in told("fork", "2", shards=in_doubt)[2]
+    _, out, err, _ = told("fork", "2", "--force", shards=in_doubt)
+    assert "`mesh fork 2 --yes --force` would" in " ".join(out.split())
+    done = {"shard": 2, "replicas": ["n1"], "index": 4}
+    code, _, _, asked = told("fork", "2", "--yes", "--force", fork=done)
+    assert (code, asked[0]) == (0, ("fork", "2 force"))
+
+
+def test_forks_show_beside_the_term(told):
+    forked = shard(1, term=(1 << 50) + 7, forks=1, last_term=1 << 50)
+    assert "7 (fork 1)" in told("shards", shards=of(forked))[1]
