@@ -239,9 +239,12 @@ class Field:
                 continue
             runs = sorted(starts.get(name, []))
             after = [start for start, _ in runs if start > at_ns]
-            was_hit = any(start <= at_ns and process in processes for start, process in runs)
-            if was_hit:  # one that went on where it was, after a stop, waited until its answer
-                found.gaps_ms.append(round(((after[0] if after else task.answered_ns) - at_ns) / 1e6, 1))
+            hit = [start for start, process in runs if start <= at_ns and process in processes]
+            was_at_work = bool(hit) and hit[-1] + task.ms * 1_000_000 > at_ns
+            if hit and after:
+                found.gaps_ms.append(round((after[0] - at_ns) / 1e6, 1))
+            elif was_at_work:  # no other attempt was made: it went on after the stop
+                found.gaps_ms.append(round((task.answered_ns - at_ns) / 1e6, 1))
             if runs:
                 end_ns = max(at_ns, runs[-1][0] + task.ms * 1_000_000)
                 found.waits_ms.append(round((task.answered_ns - end_ns) / 1e6, 1))

@@ -309,7 +309,7 @@ def _worker_log(log: Callable[[LogLine], None]) -> Callable[[int, str, str], Non
 
 
 def _collect_rarely() -> None:
-    """The cycle collector looks at every row that is kept, and finds next to nothing: it made one call in a hundred slow."""
+    """The cycle collector looks at every row that is kept and finds next to nothing: one call in a hundred was slow."""
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
 
