@@ -32,7 +32,7 @@ _KNOWN_TAGS = frozenset(kind.__struct_config__.tag for kind in Message.__args__)
 
 
 class _Messages(msgspec.Struct, array_like=True):
-    """What a frame holds. As a field of a struct the union is made ready once; by itself it would be for every frame."""
+    """What a frame holds. The union is made ready once since it is a field; by itself it would be for every frame."""
 
     messages: list[Message]
 

@@ -3,7 +3,8 @@
 A field is only ever added at the end and with a default, and a tag is never given to another message:
 a receiver that does not know a tag counts and drops that message alone, so that versions can roll.
 
-Task ids are 16 bytes (see `hubless.placement`). Payloads are the agent's own JSON bytes and are parsed
+Task ids are 16 bytes (see `hubless.placement`); what clients send as one is checked by the gateway, which says what
+is wrong with it. Payloads are the agent's own JSON bytes and are parsed
 only where they are used. Durations travel as *remaining* milliseconds, since clocks of nodes differ.
 """
 
@@ -20,6 +21,7 @@ from hubless.wire.replication import (
     AskVote,
     Beat,
     BeatAnswer,
+    Count,
     Dismissed,
     Install,
     Installed,
@@ -30,6 +32,7 @@ from hubless.wire.replication import (
 from hubless_agents import Failure
 
 _MOST_SHARDS = 4096
+TaskId = Annotated[bytes, Meta(min_length=16, max_length=16)]
 MeshId = Annotated[bytes, Meta(min_length=8, max_length=8)]
 ShardCount = Annotated[int, Meta(ge=1, le=_MOST_SHARDS)]
 Shard = Annotated[int, Meta(ge=0, lt=_MOST_SHARDS)]
@@ -181,7 +184,7 @@ class Place(Struct, frozen=True, array_like=True, gc=False, tag=20):
     since no owner is within reach; such a message never leaves its node either.
     """
 
-    task: bytes
+    task: TaskId
     agent: str
     key: str
     payload: bytes
@@ -201,7 +204,7 @@ class Settled(Struct, frozen=True, array_like=True, gc=False, tag=21):
     `provisional` as in `Answer`.
     """
 
-    task: bytes
+    task: TaskId
     payload: bytes | None
     failure: Failure | None
     node: str
@@ -218,7 +221,7 @@ class Assign(Struct, frozen=True, array_like=True, gc=False, tag=22):
     `term` is that in which the sender owns the task's shard, 0 for a task that no shard keeps.
     """
 
-    task: bytes
+    task: TaskId
     attempt: int
     agent: str
     payload: bytes
@@ -230,7 +233,7 @@ class Assign(Struct, frozen=True, array_like=True, gc=False, tag=22):
 class Ended(Struct, frozen=True, array_like=True, gc=False, tag=23):
     """Executor to owner: how the attempt ended. Exactly one of `payload` and `failure` is set."""
 
-    task: bytes
+    task: TaskId
     attempt: int
     payload: bytes | None
     failure: Failure | None
@@ -242,7 +245,7 @@ class Ended(Struct, frozen=True, array_like=True, gc=False, tag=23):
 class Recall(Struct, frozen=True, array_like=True, gc=False, tag=29):
     """Owner to executor: the attempt is no longer wanted. `term` as in the `Assign` that ordered it."""
 
-    task: bytes
+    task: TaskId
     attempt: int
     term: int = 0
 
@@ -250,7 +253,7 @@ class Recall(Struct, frozen=True, array_like=True, gc=False, tag=29):
 class Withdraw(Struct, frozen=True, array_like=True, gc=False, tag=24):
     """Gateway to owner: its client no longer wants this task."""
 
-    task: bytes
+    task: TaskId
 
 
 class Taken(Struct, frozen=True, array_like=True, gc=False, tag=26):
@@ -259,7 +262,7 @@ class Taken(Struct, frozen=True, array_like=True, gc=False, tag=26):
     `provisional`: it is in this node's own journal and nowhere else.
     """
 
-    task: bytes
+    task: TaskId
     provisional: bool = False
 
 
@@ -269,15 +272,15 @@ class Moved(Struct, frozen=True, array_like=True, gc=False, tag=27):
     `owner` in `term` is the best that the sender knows; "" for nobody.
     """
 
-    task: bytes
-    term: int
+    task: TaskId
+    term: Count
     owner: str
 
 
 class Owns(Struct, frozen=True, array_like=True, gc=False, tag=28):
     """To everybody: the sender has become the owner of these shards: (shard, term)."""
 
-    led: tuple[tuple[Shard, int], ...]
+    led: tuple[tuple[Shard, Count], ...]
 
 
 class Enter(Struct, frozen=True, array_like=True, gc=False, tag=32):
@@ -286,7 +289,7 @@ class Enter(Struct, frozen=True, array_like=True, gc=False, tag=32):
     `digest` stands for the payload of a task that succeeded. The result is None if there is a failure, and only then.
     """
 
-    task: bytes
+    task: TaskId
     agent: str
     key: str
     payload: bytes
@@ -301,7 +304,7 @@ class Enter(Struct, frozen=True, array_like=True, gc=False, tag=32):
 class EnterDone(Struct, frozen=True, array_like=True, gc=False, tag=33):
     """Owner to node: the shard has your outcome of this task, as its result or as superseded."""
 
-    task: bytes
+    task: TaskId
 
 
 class Consult(Struct, frozen=True, array_like=True, gc=False, tag=30):

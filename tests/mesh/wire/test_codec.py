@@ -43,6 +43,7 @@ FAILURE = Failure(code="worker_died", message="gone", where="n1/echo", effect=Ef
 
 texts = st.text(max_size=20)
 blobs = st.binary(max_size=50)
+ids = st.binary(min_size=16, max_size=16)
 counts = st.integers(0, 2**31)
 flags = st.booleans()
 failures = st.builds(
@@ -69,22 +70,22 @@ messages = st.one_of(
         receipt=flags,
     ),
     st.builds(
-        Place, blobs, texts, texts, blobs, counts, texts, st.lists(texts, max_size=3).map(tuple), flags, flags
+        Place, ids, texts, texts, blobs, counts, texts, st.lists(texts, max_size=3).map(tuple), flags, flags
     ),
-    st.builds(Assign, blobs, counts, texts, blobs, counts, st.lists(failures, max_size=2).map(tuple), counts),
-    st.builds(lambda task, attempt, end: Ended(task, attempt, *end), blobs, counts, ends),
+    st.builds(Assign, ids, counts, texts, blobs, counts, st.lists(failures, max_size=2).map(tuple), counts),
+    st.builds(lambda task, attempt, end: Ended(task, attempt, *end), ids, counts, ends),
     st.builds(
         lambda kind, task, end, node, attempt: kind(task, *end, node, attempt),
         kinds,
-        blobs,
+        ids,
         ends,
         texts,
         counts,
     ),
     st.builds(Ask, counts, texts, texts),
-    st.builds(Recall, blobs, counts, counts),
-    st.builds(Taken, blobs) | st.builds(Accepted, blobs),
-    st.builds(Moved, blobs, counts, texts),
+    st.builds(Recall, ids, counts, counts),
+    st.builds(Taken, ids) | st.builds(Accepted, blobs),
+    st.builds(Moved, ids, counts, texts),
     st.builds(Owns, st.lists(st.tuples(st.integers(0, 4095), counts), max_size=3).map(tuple)),
     st.builds(Refused, texts, texts, blobs),
     st.builds(Consult, counts, texts, texts),
@@ -296,3 +297,36 @@ def test_an_ownership_of_what_no_mesh_has_is_malformed(led: list) -> None:
     header = encode(MESH, "n1", 1, [])[0]
     envelope = decode([header, msgpack.packb([MESH, "n1", 1, [[28, led], [1, "client"]]])], LIMITS)
     assert (envelope.messages, envelope.malformed) == ([Hello("client")], 1)
+
+
+@pytest.mark.parametrize("task", [b"", b"short", bytes(17)])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [20, "echo", "", b"1", 5, "n1"],
+        [21, b"1", None, "n1", 1],
+        [22, 1, "echo", b"1", 5],
+        [23, 1, b"1", None],
+        [24],
+        [26],
+        [27, 1, "n1"],
+        [29, 1],
+        [32, "echo", "", b"", 0, b"1", None],
+        [33],
+    ],
+    ids=["Place", "Settled", "Assign", "Ended", "Withdraw", "Taken", "Moved", "Recall", "Enter", "EnterDone"],
+)
+def test_what_no_task_can_be_called_is_malformed_between_nodes(fields: list, task: bytes) -> None:
+    header = encode(MESH, "n1", 1, [])[0]
+    tag, *rest = fields
+    good, bad = [tag, TASK, *rest], [tag, task, *rest]
+    envelope = decode([header, msgpack.packb([MESH, "n1", 1, [bad, good]])], LIMITS)
+    assert ([message.task for message in envelope.messages], envelope.malformed) == ([TASK], 1)
+
+
+@pytest.mark.parametrize("term", [-1, 2**62])
+def test_terms_that_nobody_can_follow_are_malformed(term: int) -> None:
+    header = encode(MESH, "n1", 1, [])[0]
+    raw = [[28, [[1, term]]], [27, TASK, term, "n1"], [1, "client"]]
+    envelope = decode([header, msgpack.packb([MESH, "n1", 1, raw])], LIMITS)
+    assert (envelope.messages, envelope.malformed) == ([Hello("client")], 2)
