@@ -7,7 +7,8 @@ not answer in time is named. What is told of a task is read after its owner has 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import islice
+from typing import Annotated, Any
 
 import msgspec
 
@@ -16,7 +17,7 @@ from hubless.effects import NodeEffect, ToClient, ToPeer
 from hubless.forking import founder_of, replica_of, wish_of
 from hubless.keeping import Keeping
 from hubless.placement import is_task_id, shard_of_task
-from hubless.tasks.row import Row, State
+from hubless.tasks.row import TERMINAL, Row, State
 from hubless.view import View
 from hubless.wire import Ask, Consult, Consulted, Told
 from hubless_agents import Effect, Failure, failure
@@ -48,12 +49,12 @@ class _Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     state: State | None = None
     agent: str | None = None
-    limit: int = DEFAULT_LIMIT
+    limit: Annotated[int, msgspec.Meta(ge=1)] = DEFAULT_LIMIT
 
 
 @dataclass(slots=True)
 class _Asked:
-    """A client's question that is under way: who has not answered yet, and what the others said."""
+    """A client's question that is under way: who has not answered yet, who never will, and what the others said."""
 
     route: bytes
     request: int
@@ -61,6 +62,7 @@ class _Asked:
     argument: str
     due_ns: int
     waiting: set[str]
+    lost: set[str] = field(default_factory=set)
     bodies: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -80,10 +82,11 @@ class Consultation:
         self._asked: dict[int, _Asked] = {}
         self._requests = 0
         self._reads: dict[int, tuple[str, Consult]] = {}
-        self._orders: dict[bytes, list[tuple[str, int]]] = {}
+        self._orders: dict[bytes, list[tuple[str, Consult]]] = {}
         self._forks: dict[int, list[tuple[str, int, int]]] = {}
         keeping.on_read = self._read_ready
         keeping.on_forked = self._forked
+        keeping.on_disowned = self._disowned
 
     # -- from clients -----------------------------------------------------------------------------------
 
@@ -108,25 +111,30 @@ class Consultation:
                 text = f"{ask.argument[:80]!r} is not the number of a shard, with or without `force`: see `mesh shards`"
                 return self._failure("bad_input", text), []
             if ask.what in ("tasks", "dead_letters") and _wish(ask.argument) is None:
-                return self._failure("bad_input", "the argument is JSON with state, agent and limit"), []
+                text = "the argument is JSON with state, agent and limit, which is at least 1"
+                return self._failure("bad_input", text), []
             return None, [
                 known.member.node for known in self._view.known() if self._is_there(known.member.node)
             ]
-        shard = self._shard_of(ask)
-        if shard is None:
-            text = f"{ask.argument[:80]!r} is neither the id of a task nor the number of a shard of this mesh"
-            return self._failure("bad_input", text), []
+        task = self._task_id(ask.argument)
+        if task is None:
+            return self._failure(
+                "bad_input", f"{ask.argument[:80]!r} is not the id of a task of this mesh"
+            ), []
+        shard = shard_of_task(task)
         owner = self._view.owner_of_shard(shard)
         if owner is not None:
             return None, [owner]
         text = f"nobody within reach owns shard {shard} just now: see `mesh shards`, and try again"
         return self._failure("unreachable", text), []
 
-    def _shard_of(self, ask: Ask) -> int | None:
-        task = _task_id(ask.argument) if ask.what in OF_ONE_TASK else None
-        if task is not None and is_task_id(task, self._shards):
-            return shard_of_task(task)
-        return None
+    def _task_id(self, text: str) -> bytes | None:
+        """The task with that id, if this mesh can have one."""
+        try:
+            task = bytes.fromhex(text)
+        except ValueError:
+            return None
+        return task if is_task_id(task, self._shards) else None
 
     # -- from nodes -------------------------------------------------------------------------------------
 
@@ -139,10 +147,11 @@ class Consultation:
                 self._tell(node, consult.request, self._rows(consult), out)
             case "fork":
                 self._found(now_ns, node, consult, out)
-            case "status" | "result" | "cancel" | "retry" if (task := _task_id(consult.argument)) is not None:
+            case "status" | "result" | "cancel" | "retry" if task := self._task_id(consult.argument):
                 self._about_task(now_ns, node, consult, task, out)
             case _:
-                problem = self._failure("bad_input", f"this node knows no answer to {consult.what[:80]!r}")
+                text = f"this node knows no answer to {consult.what[:80]!r} of {consult.argument[:80]!r}"
+                problem = self._failure("bad_input", text)
                 out.append(ToPeer(node, Consulted(consult.request, b"", problem)))
 
     def _about_task(
@@ -162,7 +171,7 @@ class Consultation:
                 is_done = self._keeping.owner.retry(now_ns, task)
                 text = "no task with this id has ended without a result, and is still kept: see `mesh dead-letters`"
             if is_done:
-                self._orders.setdefault(task, []).append((node, consult.request))
+                self._orders.setdefault(task, []).append((node, consult))
                 self._keeping.on_changed = self._changed
             else:
                 self._refuse(node, consult, "refused", text, out)
@@ -170,7 +179,7 @@ class Consultation:
     def _read_ready(self, ticket: int, is_owner: bool, out: list[NodeEffect]) -> None:
         """The rows of the shard that a read was asked for are not stale, or this node can no longer tell."""
         asked = self._reads.pop(ticket, None)
-        task = None if asked is None else _task_id(asked[1].argument)
+        task = None if asked is None else self._task_id(asked[1].argument)
         if asked is None or task is None:
             return
         node, consult = asked
@@ -188,9 +197,28 @@ class Consultation:
             )
 
     def _changed(self, row: Row, out: list[NodeEffect]) -> None:
-        """A task has changed: who ordered that is told."""
-        for node, request in self._orders.pop(row.task, ()):
-            self._tell(node, request, {"task": row.task.hex(), "state": row.state.value}, out)
+        """A task has changed: who ordered that is told. What is cancelled may begin another attempt before it ends."""
+        if row.task not in self._orders:
+            return
+        orders = self._orders.pop(row.task)
+        waiting = [order for order in orders if order[1].what == "cancel" and row.state not in TERMINAL]
+        for node, consult in (order for order in orders if order not in waiting):
+            self._tell(node, consult.request, {"task": row.task.hex(), "state": row.state.value}, out)
+        if waiting:
+            self._orders[row.task] = waiting
+        self._look_whether_to_listen()
+
+    def _disowned(self, shard: int, out: list[NodeEffect]) -> None:
+        """Another node decides about a shard: whether it will find the orders in its log, this one never hears."""
+        text = (
+            "the shard of this task moved before that was decided: it may have been done, see `mesh status`"
+        )
+        for task in [task for task in self._orders if shard_of_task(task) == shard]:
+            for node, consult in self._orders.pop(task):
+                self._refuse(node, consult, "unreachable", text, out, effect=Effect.MAYBE)
+        self._look_whether_to_listen()
+
+    def _look_whether_to_listen(self) -> None:
         if not self._orders:
             self._keeping.on_changed = None
 
@@ -227,14 +255,15 @@ class Consultation:
             return  # as if it had said nothing: it is named in the end
         asked.waiting.discard(node)
         asked.bodies.append({**body, "node": node})
-        if not asked.waiting:
+        if asked.waiting <= asked.lost:
             self._conclude(now_ns, answer.request, out)
 
     def peer_lost(self, now_ns: int, node: str, out: list[NodeEffect]) -> None:
         """A node is dead, or answers nobody: nobody waits for its answers any longer."""
         for request in [number for number, asked in self._asked.items() if node in asked.waiting]:
             asked = self._asked[request]
-            if asked.what not in OF_ALL or asked.waiting == {node}:
+            asked.lost.add(node)
+            if asked.waiting <= asked.lost:
                 self._conclude(now_ns, request, out)
 
     # -- time -------------------------------------------------------------------------------------------
@@ -307,21 +336,29 @@ class Consultation:
         for _, machine in self._keeping.owned_machines():
             for state, count in machine.counts.items():
                 counts[state.value] = counts.get(state.value, 0) + count
-            kept = (
-                machine.dead_letters()
-                if is_of_dead
-                else (*machine.live(), *machine.ended(), *machine.dead_letters())
-            )
-            fitting = [row for row in kept if _fits(row, wish)]
-            rows += (task_row(row, self._me, with_failures=is_of_dead) for row in fitting[-limit:])
+            shelves = [machine.dead_letters()]
+            if not is_of_dead:
+                shelves += (machine.live(), machine.ended())
+            for shelf in shelves:
+                newest = islice((row for row in reversed(shelf) if _fits(row, wish)), limit)
+                rows += (task_row(row, self._me, with_failures=is_of_dead) for row in newest)
         rows.sort(key=lambda row: row["submitted"])
         return {"tasks": rows[-limit:], "counts": counts}
 
     def _tell(self, node: str, request: int, body: dict[str, Any], out: list[NodeEffect]) -> None:
         out.append(ToPeer(node, Consulted(request, msgspec.json.encode(body))))
 
-    def _refuse(self, node: str, consult: Consult, code: Code, text: str, out: list[NodeEffect]) -> None:
-        out.append(ToPeer(node, Consulted(consult.request, b"", self._failure(code, text))))
+    def _refuse(
+        self,
+        node: str,
+        consult: Consult,
+        code: Code,
+        text: str,
+        out: list[NodeEffect],
+        *,
+        effect: Effect = Effect.NONE,
+    ) -> None:
+        out.append(ToPeer(node, Consulted(consult.request, b"", self._failure(code, text, effect=effect))))
 
     def _is_there(self, node: str) -> bool:
         return self._view.is_present(node) and self._view.work_address(node) is not None
@@ -338,11 +375,4 @@ def _wish(argument: str) -> _Wish | None:
     try:
         return msgspec.json.decode(argument or "{}", type=_Wish)
     except msgspec.MsgspecError:
-        return None
-
-
-def _task_id(text: str) -> bytes | None:
-    try:
-        return bytes.fromhex(text)
-    except ValueError:
         return None

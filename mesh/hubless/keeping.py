@@ -63,6 +63,7 @@ class Keeping:
         self._strangers: dict[str, None] = {}
         self._tickets = 0
         self.on_changed: Callable[[Row, list[NodeEffect]], None] | None = None
+        self.on_disowned: Callable[[int, list[NodeEffect]], None] | None = None
         self.on_forked: Callable[[int, list[NodeEffect]], None] | None = None
         self.on_read: Callable[[int, bool, list[NodeEffect]], None] | None = None
         self.owner = Owner(me=me, view=view, log=self._tasks, dispatch=dispatch, epoch_ns=epoch_ns)
@@ -172,6 +173,8 @@ class Keeping:
                 self._left[shard] = now_ns
                 self._tasks.disowned(shard)
                 self.owner.gave_up(now_ns, shard, out)
+                if self.on_disowned is not None:
+                    self.on_disowned(shard, out)
             case Restored(shard=shard, state=state):
                 self._tasks.restored(shard, state)
             case Forgotten(shard=shard):

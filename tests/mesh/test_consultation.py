@@ -35,6 +35,7 @@ class Keeping:
     def __init__(self) -> None:
         self.on_read: Callable[[int, bool, list[NodeEffect]], None]
         self.on_changed: Callable[[Row, list[NodeEffect]], None] | None = None
+        self.on_disowned: Callable[[int, list[NodeEffect]], None]
         self.machine = Machine()
         self.reads: list[int] = []
         self.orders: list[tuple[str, bytes]] = []
@@ -247,9 +248,19 @@ def test_when_the_dead_are_the_last_to_answer_the_others_are_enough(room: Room) 
     assert told(room.lost("n2"))["silent"] == ["n2"]
 
 
+def test_who_is_lost_while_others_are_due_is_not_waited_for_in_the_end(room: Room) -> None:
+    room.ask("tasks")
+    assert room.lost("n2") == []
+    assert room.answer("n0", {"tasks": [], "counts": {}}) == []
+    assert told(room.answer("n1", {"tasks": [], "counts": {}}))["silent"] == ["n2"]
+    assert room.consultation.next_deadline_ns() is None
+
+
 @pytest.mark.parametrize(
     ("what", "argument", "code"),
     [
+        ("tasks", '{"limit": 0}', "bad_input"),
+        ("tasks", '{"limit": -5}', "bad_input"),
         ("status", "zz", "bad_input"),
         ("status", "", "bad_input"),
         ("status", mint_task_id(16, bytes(14)).hex(), "bad_input"),
@@ -311,6 +322,27 @@ def test_an_order_is_answered_when_it_is_decided(room: Room) -> None:
     assert room.keeping.on_changed is None, "and nobody listens any more"
 
 
+def test_a_cancellation_is_answered_by_an_end_and_not_by_another_attempt(room: Room) -> None:
+    room.follow(submitted())
+    room.consult("cancel", TASK.hex())
+    broken = Failure(code="worker_died", message="gone", effect=Effect.MAYBE)
+    assert room.follow(AttemptEnded(TASK, 1, None, broken, 2_000, Follows.AGAIN, "n2/1")) == []
+    assert consulted(room.follow(Cancelled(TASK, 2_000)))["state"] == "cancelled"
+
+
+def test_an_order_that_was_not_decided_before_the_shard_moved_may_have_been_followed(room: Room) -> None:
+    room.follow(submitted())
+    room.consult("cancel", TASK.hex())
+    out: list[NodeEffect] = []
+    room.keeping.on_disowned(4, out)
+    assert out == [], "that is another shard"
+    room.keeping.on_disowned(3, out)
+    failure = refused(out)
+    assert (failure.code, failure.effect) == ("unreachable", Effect.MAYBE)
+    assert room.follow(Cancelled(TASK, 2_000)) == []
+    assert room.keeping.on_changed is None
+
+
 @pytest.mark.parametrize("what", ["cancel", "retry"])
 def test_an_order_that_fits_no_task_is_refused(room: Room, what: str) -> None:
     room.keeping.takes_orders = False
@@ -321,6 +353,22 @@ def test_an_order_that_fits_no_task_is_refused(room: Room, what: str) -> None:
 def test_an_unknown_question_of_another_release_is_refused(room: Room) -> None:
     assert refused(room.consult("weather")).code == "bad_input"
     assert refused(room.consult("status", "no id")).code == "bad_input"
+
+
+@pytest.mark.parametrize("argument", ["", "ab", (bytes(17)).hex(), mint_task_id(16, bytes(14)).hex()])
+@pytest.mark.parametrize("what", ["status", "result", "cancel", "retry"])
+def test_what_no_task_can_be_called_is_refused(room: Room, what: str, argument: str) -> None:
+    assert refused(room.consult(what, argument)).code == "bad_input"
+
+
+def test_many_dead_letters_do_not_hide_the_tasks_that_run(room: Room) -> None:
+    poison = Failure(code="worker_died", message="gone", effect=Effect.MAYBE)
+    for number in range(5):
+        room.follow(submitted(number))
+        room.follow(AttemptEnded(task_of(number), 1, None, poison, 2_000, Follows.DEAD))
+    room.follow(submitted(9))
+    body = consulted(room.consult("tasks", '{"limit": 2}'))
+    assert [row["state"] for row in body["tasks"]] == ["dead", "running"]
 
 
 def test_a_node_tells_of_the_tasks_that_it_owns(room: Room) -> None:
