@@ -1,4 +1,4 @@
-"""Whether a shard may be given a new lineage, and from which of its replicas: pure judgement, on what the nodes tell."""
+"""Whether a shard may be given a new lineage, and from which of its replicas: judgement on what the nodes tell."""
 
 from __future__ import annotations
 

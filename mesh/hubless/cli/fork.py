@@ -26,8 +26,8 @@ def command(*, shard: int, at: tuple[str, ...], yes: bool, force: bool, as_json:
     For a shard whose condition is quorum_lost, when the missing nodes will never come back with their data. Tasks that
     only they knew are gone. Tasks that were under way are marked as forked, and may run a second time.
 
-    Refused while the shard has an owner, and, without --force, while a majority may still be there: --force is for nodes
-    of which you know that they are gone and the mesh does not. If they are not gone, what they do is lost.
+    Refused while the shard has an owner, and, without --force, while a majority may still be there. Use --force for
+    nodes that you know to be gone and the mesh does not. If they are not gone, what they do is lost.
     """
     with connect_blocking(*at) as mesh:
         told = mesh.ask("fork", f"{shard} force" if force else str(shard)) if yes else mesh.ask("shards")
@@ -62,7 +62,8 @@ def _unconfirmed(
         print_silence(screen, told["silent"], names.of)
         screen.print()
         screen.print(
-            f"`mesh fork {shard} --yes{' --force' if force else ''}` would take the replica that is left with the longest log, as it is, and found "
+            f"`mesh fork {shard} --yes{' --force' if force else ''}` would take the replica that is left with the "
+            "longest log, as it is, and found "
             f"shard {shard} anew with the replicas that answer. For ever lost are: entries that only the missing ones "
             f"have{_missing(silent, names)}, among them accepted tasks and results. Should they come back, what they "
             "have does not count any more. Tasks that were under way are marked as forked, and may run a second time."

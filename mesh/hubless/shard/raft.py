@@ -279,12 +279,8 @@ class Raft:
     def receive(self, now_ns: int, sender: str, message: RaftMessage) -> None:
         """A message of another replica of this shard."""
         state = self._state
-        if state.damage or state.is_outlived:
-            return
-        if state.knows_less_than(message.term):
-            if not isinstance(message, AskVote):  # whose sender may be mistaken in asking here
-                state.outlive(now_ns)
-            return
+        if self._is_mute(now_ns, message.term, is_told=not isinstance(message, AskVote)):
+            return  # who asks for a vote may be mistaken in asking here
         match message:
             case Append():
                 self._following.append(now_ns, sender, message)
@@ -306,6 +302,17 @@ class Raft:
             case _:
                 assert_never(message)
 
+    def _is_mute(self, now_ns: int, term: int, *, is_told: bool = True) -> bool:
+        """Whether this replica must not speak for the shard: it is damaged, or `term` is of a later lineage."""
+        state = self._state
+        if state.damage or state.is_outlived:
+            return True
+        if not state.knows_less_than(term):
+            return False
+        if is_told:
+            state.outlive(now_ns)
+        return True
+
     def _answered(self, now_ns: int, sender: str, message: Appended | Installed) -> None:
         owned = self._owned
         if owned is None:
@@ -320,13 +327,7 @@ class Raft:
 
         False if this replica's own term is higher, which the caller answers; or if it is damaged, and answers nothing.
         """
-        state = self._state
-        if state.damage or state.is_outlived:
-            return False
-        if state.knows_less_than(term):
-            state.outlive(now_ns)
-            return False
-        return self._following.beat(now_ns, owner, term, commit)
+        return not self._is_mute(now_ns, term) and self._following.beat(now_ns, owner, term, commit)
 
     def heard_follower(self, now_ns: int, node: str, sent_at_ns: int) -> None:
         """`node` follows this owner: so says its answer to the beat that was sent at `sent_at_ns`."""
@@ -336,13 +337,8 @@ class Raft:
 
     def saw_term(self, now_ns: int, term: int) -> None:
         """Somebody is in `term`; if that is later than the own one, follows."""
-        state = self._state
-        if state.damage or state.is_outlived:
-            return
-        if state.knows_less_than(term):
-            state.outlive(now_ns)
-        elif term > state.term:
-            state.follow(now_ns, term, None)
+        if not self._is_mute(now_ns, term) and term > self._state.term:
+            self._state.follow(now_ns, term, None)
 
     def flushed(self, now_ns: int, token: int) -> None:
         """The records of the output with that token are on disk, and so are all earlier ones."""

@@ -17,7 +17,8 @@ class Row(Struct, frozen=True):
     """One replica. `lag` tells an owner's view of the others: entries that they do not have yet.
 
     `condition` is one of "journal failed", "damaged", "quorum_lost" (a majority of the voters is gone, as far as
-    membership knows), "outlived" (the shard was forked without it), "electing", "moving", "under-replicated", "disk full", "healthy": the first that applies.
+    membership knows), "outlived" (the shard was forked without it), "electing", "moving", "under-replicated",
+    "disk full", "healthy": the first that applies.
     """
 
     shard: int
@@ -61,10 +62,8 @@ def _condition(group: Group, around: Surroundings, target: Sequence[str]) -> str
     raft, config = group.raft, group.raft.config
     voters = {*config.voters, *config.outgoing}
     present = voters - around.gone - group.broken
-    if raft.is_damaged:
-        return "damaged"
-    if raft.is_outlived:
-        return "outlived"
+    if raft.is_damaged or raft.is_outlived:
+        return "damaged" if raft.is_damaged else "outlived"
     if voters and not has_quorum(config, present):
         return "quorum_lost"
     if raft.owner is None:

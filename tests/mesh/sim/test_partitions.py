@@ -233,7 +233,7 @@ def test_what_nobody_waits_for_is_not_entered() -> None:
 
 
 def test_fork_brings_a_shard_back() -> None:
-    """Two of three nodes are lost with their disks: what the third one has goes on, and what was under way is marked."""
+    """Two of three nodes are lost with their disks: what the third has goes on, and what was under way is marked."""
     made = [
         *calls("wait", 10, at_ms=2_000),
         *calls("wait", 10, at_ms=4_900, ms=3_000.0, key="k", deadline_ms=60_000),

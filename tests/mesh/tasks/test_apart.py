@@ -57,7 +57,9 @@ class Disk:
                 case HardState():
                     self.hard = record
                 case Entries(entries=entries):
-                    self.entries = [old for old in self.entries if old.index < entries[0].index] + list(entries)
+                    self.entries = [old for old in self.entries if old.index < entries[0].index] + list(
+                        entries
+                    )
                 case Snapshot(index=index):
                     self.snapshot = record
                     self.entries = [old for old in self.entries if old.index > index]
@@ -128,13 +130,13 @@ class Room:
                     case Commit() if self.is_prompt:
                         self.disk.write(effect)
                         self.replicas.flushed(self.now_ns, effect.mark, following)
-                    case Committed(shard=PRIVATE, entries=entries):
+                    case Committed(entries=entries):
                         self.apart.committed(self.now_ns, entries, following)
-                    case Owning(shard=PRIVATE):
+                    case Owning():
                         self.apart.opened(self.now_ns, following)
-                    case Disowned(shard=PRIVATE):
+                    case Disowned():
                         self.apart.closed(self.now_ns, following)
-                    case Restored(shard=PRIVATE, state=state):
+                    case Restored(state=state):
                         self.apart.restored(state)
                     case _:
                         pass
