@@ -297,6 +297,7 @@ class Course:
             remaining_ms,
             row.recent_failures,
             self._log.term(row.task),
+            row.submitted_ms,
         )
 
     def _verdict(self, live: Live, row: Row, executor: str, failure: Failure) -> Follows:

@@ -46,11 +46,20 @@ class ExecutorCounters:
 
 
 class _Asked(NamedTuple):
-    """Who wants to hear of a run, and under which number. `term` is 0 for a task that no shard keeps."""
+    """Who wants to hear of a run, and under which number. `term` is 0 for a task that no shard keeps.
+
+    `submitted_ms` tells the task from one that had the same id before.
+    """
 
     owner: str
     attempt: int
     term: int
+    submitted_ms: int
+
+    @property
+    def number(self) -> tuple[int, int]:
+        """Which attempt of which task: they count up."""
+        return self.submitted_ms, self.attempt
 
 
 _SHARD = ""
@@ -112,22 +121,24 @@ class Executor:
 
     def assign(self, now_ns: int, owner: str, assign: Assign, out: list[NodeEffect]) -> None:
         """Runs an attempt, unless it runs already or has ended: then it is told again how."""
-        asked = _Asked(owner, assign.attempt, assign.term)
+        asked = _Asked(owner, assign.attempt, assign.term, assign.submitted_ms)
         run = self._running.get(assign.task)
         if run is None:
             told = self._told.get(assign.task)
             if told is not None and self._is_told_again(asked, assign.task, told, out):
                 return
-            if not self._is_sent_on(owner, assign, out):
+            if self._has_to_go_on(owner, assign):
+                self._send_on(asked, assign, out)
+            else:
                 self._start(now_ns, {_asker(asked): asked}, assign, out)
             return
         last = run.asked.get(_asker(asked))
         if last is None:
             self.counters.joined += 1
             run.asked[_asker(asked)] = asked
-        elif asked.attempt <= last.attempt:
+        elif asked.number <= last.number:
             self.counters.repeated += 1
-            if asked.attempt == last.attempt and asked.term >= last.term:
+            if asked.number == last.number and asked.term >= last.term:
                 run.asked[_asker(asked)] = asked
         else:
             self.counters.superseded += 1
@@ -137,17 +148,20 @@ class Executor:
 
     def recall(self, now_ns: int, owner: str, recall: Recall, out: list[NodeEffect]) -> None:
         """An owner no longer wants the attempt. When none does it is stopped, and its outcome goes nowhere."""
-        asked = _Asked(owner, recall.attempt, recall.term)
         run = self._running.get(recall.task)
-        last = None if run is None else run.asked.get(_asker(asked))
-        if run is None or last is None or asked.attempt < last.attempt or asked.term < last.term:
+        asker = _SHARD if recall.term else owner
+        last = None if run is None else run.asked.get(asker)
+        if run is None or last is None or recall.attempt < last.attempt or recall.term < last.term:
             return
-        del run.asked[_asker(asked)]
+        del run.asked[asker]
         if run.asked:
             return
         self.counters.withdrawn += 1
         del self._running[recall.task]
-        self._keep(recall.task, _Told(None, _withdrawn(self._me), {_asker(asked): asked}))
+        self._keep(
+            recall.task,
+            _Told(None, _withdrawn(self._me), {asker: last._replace(owner=owner, attempt=recall.attempt)}),
+        )
         self.handle(now_ns, Withdrawn(recall.task), out)
 
     def owner_restarted(self, owner: str) -> None:
@@ -197,19 +211,22 @@ class Executor:
         )
         self.handle(now_ns, Offered(assignment), out)
 
-    def _is_sent_on(self, owner: str, assign: Assign, out: list[NodeEffect]) -> bool:
+    def _has_to_go_on(self, owner: str, assign: Assign) -> bool:
         """Whether another owner's task had better look for another node first.
 
         A node refuses a task so but once, and not at all after a few failures: it waits here if it must wait anywhere.
         """
         if owner == self._me or len(assign.failures) >= _MOST_SENT_ON or not self._supervisor.is_clogged():
             return False
-        if any(failure.where == self._me for failure in assign.failures):
-            return False
+        return all(failure.where != self._me for failure in assign.failures)
+
+    def _send_on(self, asked: _Asked, assign: Assign, out: list[NodeEffect]) -> None:
+        """Refuses an order. A copy of it must find the same answer: the owner may have gone elsewhere by then."""
         self.counters.sent_on += 1
-        message = "every worker of this node still runs a task that was withdrawn"
-        out.append(ToPeer(owner, Ended(assign.task, assign.attempt, None, _refused(self._me, message))))
-        return True
+        refusal = _refused(self._me, "every worker of this node still runs a task that was withdrawn")
+        told = _Told(None, refusal, {_asker(asked): asked})
+        self._keep(assign.task, told)
+        out.append(ToPeer(asked.owner, told.ended(assign.task, asked.attempt)))
 
     def _is_told_again(self, asked: _Asked, task: bytes, told: _Told, out: list[NodeEffect]) -> bool:
         """Whether an attempt that ended here answers this order. A success answers any other owner's too."""
@@ -219,11 +236,11 @@ class Executor:
                 return False
             self.counters.joined += 1
             told.asked[_asker(asked)] = asked
-        elif asked.attempt > last.attempt:
+        elif asked.number > last.number:
             return False
         else:
             self.counters.repeated += 1
-            if asked.attempt < last.attempt:
+            if asked.number < last.number:
                 return True
         out.append(ToPeer(asked.owner, told.ended(task, asked.attempt)))
         return True

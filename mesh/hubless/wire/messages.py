@@ -218,7 +218,8 @@ class Settled(Struct, frozen=True, array_like=True, gc=False, tag=21):
 class Assign(Struct, frozen=True, array_like=True, gc=False, tag=22):
     """Owner to executor: run this attempt. The attempt number is the fencing token.
 
-    `term` is that in which the sender owns the task's shard, 0 for a task that no shard keeps.
+    `term` is that in which the sender owns the task's shard, 0 for a task that no shard keeps. `submitted_ms`, by the
+    clock of its first owner, tells it from a task that had the same id before and is forgotten.
     """
 
     task: TaskId
@@ -228,6 +229,7 @@ class Assign(Struct, frozen=True, array_like=True, gc=False, tag=22):
     deadline_ms: int
     failures: tuple[Failure, ...] = ()
     term: int = 0
+    submitted_ms: int = 0
 
 
 class Ended(Struct, frozen=True, array_like=True, gc=False, tag=23):

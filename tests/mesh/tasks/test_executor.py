@@ -54,10 +54,17 @@ class Room:
         return out
 
     def assign(
-        self, owner: str, attempt: int, task: bytes = TASK, agent: str = "echo", term: int = 0
+        self,
+        owner: str,
+        attempt: int,
+        task: bytes = TASK,
+        agent: str = "echo",
+        term: int = 0,
+        submitted_ms: int = 0,
     ) -> list[tuple[str, Ended]]:
         out: list[NodeEffect] = []
-        self.executor.assign(0, owner, Assign(task, attempt, agent, b"1", 10_000, (), term), out)
+        assign = Assign(task, attempt, agent, b"1", 10_000, (), term, submitted_ms)
+        self.executor.assign(0, owner, assign, out)
         return told(self.seen(out))
 
     def recall(self, owner: str, attempt: int = 1, term: int = 0) -> list[tuple[str, Ended]]:
@@ -277,6 +284,57 @@ def test_a_restart_of_the_owner_does_not_make_a_shard_s_attempts_forgotten(room:
     assert room.assign("n1", 1, term=5) == []
     assert room.answer(1) == [("n1", succeeded(1))]
     assert len(room.gives) == 1
+
+
+# -- the id of a task that its owner has forgotten, submitted anew ------------------------------------------
+
+
+@pytest.mark.parametrize("term", [0, 4])
+@pytest.mark.parametrize("attempt", [1, 2])
+def test_what_an_earlier_task_of_that_id_came_to_answers_nothing(room: Room, term: int, attempt: int) -> None:
+    room.assign("n1", attempt, term=term, submitted_ms=1_000)
+    room.answer(attempt, b"3")
+    assert room.assign("n1", 1, term=term, submitted_ms=90_000) == []
+    assert len(room.executor) == 1
+    assert room.answer(1) == [("n1", succeeded(1))]
+    assert room.assign("n1", 1, term=term, submitted_ms=90_000) == [("n1", succeeded(1))]
+
+
+def test_nor_does_its_failure(room: Room) -> None:
+    room.assign("n1", 1, term=4, submitted_ms=1_000)
+    room.answer(1, b'"not a number"')
+    assert room.assign("n1", 1, term=4, submitted_ms=90_000) == []
+    assert len(room.executor) == 1
+
+
+def test_an_earlier_task_of_that_id_that_still_runs_is_given_up(room: Room) -> None:
+    room.assign("n1", 2, term=4, submitted_ms=1_000)
+    assert room.assign("n2", 1, term=5, submitted_ms=90_000) == []
+    assert room.recalled
+    assert room.answer(2) == []
+    assert room.answer(1) == [("n2", succeeded(1))]
+
+
+def test_a_node_that_sent_an_order_on_does_not_follow_a_copy_of_it(room: Room) -> None:
+    """Its owner may have gone elsewhere by then, with an agent that must run but once."""
+    other = b"o" * 16
+    room.assign("n1", 1)
+    room.recall("n1")
+    refused = room.assign("n2", 1, other, term=4)
+    room.answer(1)
+    assert room.assign("n2", 1, other, term=4) == refused
+    assert len(room.executor) == 0
+    assert room.assign("n2", 2, other, term=4) == [], "but it takes the next attempt"
+    assert len(room.executor) == 1
+
+
+def test_a_late_order_of_the_earlier_task_is_not_heard(room: Room) -> None:
+    room.assign("n1", 1, term=4, submitted_ms=90_000)
+    assert room.assign("n1", 2, term=4, submitted_ms=1_000) == []
+    assert room.recalled == []
+    room.answer(1)
+    assert room.assign("n1", 2, term=4, submitted_ms=1_000) == []
+    assert len(room.executor) == 0
 
 
 # -- tasks that no shard keeps -----------------------------------------------------------------------------

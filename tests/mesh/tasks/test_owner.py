@@ -27,6 +27,7 @@ def task_of(number: int) -> bytes:
 
 
 TASK = task_of(0)
+SUBMITTED_MS = 1_700_000_000_000
 
 
 def assigned(effects: list[ToPeer]) -> tuple[str, Assign]:
@@ -62,7 +63,7 @@ def room(room_of: Callable[..., Any], member: Callable[..., Member]) -> Any:
 def test_a_task_is_given_to_an_executor_and_its_outcome_to_the_gateway(room: Any) -> None:
     executor, order = assigned(room.place())
     assert executor in ("n1", "n2", "n3")
-    assert order == Assign(TASK, 1, "echo", b"1", 30_000, (), room.log.term(TASK))
+    assert order == Assign(TASK, 1, "echo", b"1", 30_000, (), room.log.term(TASK), SUBMITTED_MS)
     assert settled(room.ended(executor)) == {"g1": Settled(TASK, b"2", None, executor, 1)}
     assert room.held() == (0, 0, 0)
 

@@ -27,6 +27,7 @@ from hubless_gossip import Condition, Member
 MS = 1_000_000
 S = 1_000 * MS
 TASK = mint_task_id(0, bytes(14))
+SUBMITTED_MS = 1_700_000_000_000
 OTHER = mint_task_id(0, bytes(13) + b"\1")
 BROKEN = Failure(code="worker_died", message="gone", effect=Effect.MAYBE)
 Make = Callable[..., Any]
@@ -468,7 +469,7 @@ def test_what_found_no_executor_starts_when_one_comes(room_of: Make, member: Cal
     room.view.learn(member("n1"))
     assert room.view_changed() == []
     assert [type(entry) for entry in room.log.waiting] == [AttemptStarted]
-    assert order(room.decide()) == ("n1", Assign(TASK, 1, "echo", b"1", 30_000, (), 1))
+    assert order(room.decide()) == ("n1", Assign(TASK, 1, "echo", b"1", 30_000, (), 1, SUBMITTED_MS))
 
 
 def test_an_executor_that_comes_before_the_submission_is_decided_is_not_overlooked(
