@@ -8,6 +8,7 @@ import pytest
 
 from hubless.datadir import DataDirectoryError
 from hubless.journal import JournalError, JournalFailedError, JournalFullError, MemoryJournal
+from hubless.shard.private import PRIVATE
 from hubless.shard.records import Entries, Forget, HardState
 from hubless.wire.replication import Entry
 
@@ -233,3 +234,17 @@ def test_a_journal_in_memory_keeps_nothing(kit) -> None:
     assert journal.recovered() == []
     assert journal.size_bytes == 0
     journal.close()
+
+
+def test_a_nodes_own_log_is_kept_beside_those_of_shards(opened, kit) -> None:
+    model = kit.model()
+    batches = [
+        [HardState(PRIVATE, 1, "n1"), kit.entries(PRIVATE, 1, 3), kit.entries(0, 1, 2)],
+        [kit.snapshot(PRIVATE, 3), kit.entries(PRIVATE, 4, 4)],
+    ]
+    for batch in batches:
+        journal = opened()
+        journal.commit(batch)
+        model.commit(batch)
+        journal.close()
+    assert opened().recovered() == model.recovered()
