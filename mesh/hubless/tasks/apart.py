@@ -50,7 +50,8 @@ _UNTIL_ENTERED = Retention(
 class ApartCounters:
     """`taken` tasks were written down here, `entered` outcomes have reached their shards, `withdrawn` are those that
     nobody wanted any more. `refused` counts tasks that had to go on waiting, as this node's log has no room for them
-    or cannot be written to. `offered` counts outcomes told to owners, repetitions included.
+    or cannot be written to. `offered` counts outcomes told to owners, repetitions included. `held` are the tasks of which
+    their shards do not know yet.
     """
 
     taken: int = 0
@@ -58,6 +59,7 @@ class ApartCounters:
     entered: int = 0
     withdrawn: int = 0
     refused: int = 0
+    held: int = 0
 
 
 class OwnLog:
@@ -155,8 +157,10 @@ class Apart:
                 continue
             if isinstance(entry, Dropped):
                 self._entering.drop(now_ns, entry.task)
+                self.counters.held = len(self)
                 continue
             self.counters.taken += isinstance(entry, Submitted)
+            self.counters.held = len(self)
             self._owner.decided(now_ns, entry, row, own)
             self._look(now_ns, row)
         self._say(own, out)
@@ -169,6 +173,7 @@ class Apart:
         """The log can be written to: what an earlier process has left goes on."""
         self._log.is_open = True
         machine = self._log.machine
+        self.counters.held = len(self)
         if machine.rows:
             text = (
                 f"{len(machine.rows)} tasks that this node took on apart from their shards are to be entered"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+import pytest
 
 from hubless_agents import Effect
 from hubless_sim.faults import Crash, Fault, Partition, Restart
@@ -284,3 +286,49 @@ def test_a_shard_that_might_have_a_majority_is_not_forked() -> None:
     run.advance_to_ms(60_000)
     healed = next(other for other in told(run, "n1", "shards")["shards"] if other["shard"] == row["shard"])
     assert (healed["condition"], healed["forks"], len(healed["voters"])) == ("healthy", 1, 3)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_every_provisional_answer_is_in_its_shard_in_the_end(seed: int) -> None:
+    """Cuts, crashes and returns at drawn times: what was answered provisionally is found, once, with what was said."""
+    chance = random.Random(f"partitions:{seed}")
+    faults: list[Fault] = []
+    for _ in range(2):
+        alone = f"n{chance.randrange(3)}"
+        at_ms = chance.randrange(3_000, 20_000)
+        others = tuple(f"n{node}" for node in range(5) if f"n{node}" != alone)
+        client = "n3" if alone == "n0" else "n4"
+        sides = ((alone, client), tuple(node for node in others if node != client))
+        faults.append(cut(at_ms, at_ms + chance.randrange(3_000, 15_000), sides))
+    for _ in range(chance.randrange(3)):
+        node = f"n{chance.randrange(3)}"
+        at_ms = chance.randrange(6_000, 25_000)
+        faults += [Crash(at_ms=at_ms, nodes=(node,)), Restart(at_ms=at_ms + 700, nodes=(node,))]
+    made = [
+        Call(
+            at_ms=2_500 + 300 * n,
+            agent=chance.choice(["run", "run", "once", "wait"]),
+            script=Script(n, ms=chance.choice([5.0, 5.0, 400.0, 3_000.0])),
+            gateway=f"n{n % 2}",
+            key=chance.choice(["", f"k{n % 7}"]),
+            deadline_ms=chance.choice([6_000, 40_000]),
+        )
+        for n in range(100)
+    ]
+    run = ran(made, *faults, seed=seed, until_ms=100_000)
+    assert len(run.answers) + len(run.given_up) == 100
+    known = tasks(run)
+    for _, answer in run.answers.values():
+        if run.agent_of.get(answer.task) == "once":
+            assert len(run.starts[answer.task]) == 1
+        if not answer.provisional:
+            continue
+        row = told(run, "n1", "status", answer.task.hex())
+        outcomes = [row["result"], *(other["result"] for other in row["superseded"])]
+        if answer.code == "":
+            assert answer.payload.decode() in outcomes
+        assert answer.task.hex() in known
+    for name in run.running():
+        unfinished = run.node(name).counters()["unfinished"]
+        assert not any(msgspec.structs.astuple(unfinished)), (name, unfinished)  # type: ignore[type-var]
+        assert count(run, name, "apart", "held") == 0
