@@ -1,9 +1,9 @@
 """What subscribers get to hear: bounded, and without the noise of a flapping member.
 
 Damping holds back events, never the view: `Gossip.members()` always shows what is believed now. A death is told
-at once, since work goes on going to whoever is held for alive. So are the first `flap_budget` changes of a member's
-process in a window. Beyond that, any other news must last `settle * 4^k` to be told, k rising with each: a flapping
-member is held for unwell until it has been well for a while, as a flapping route is (RFC 2439).
+at once, and so is a suspicion, since work goes on going to whoever is held for well. So are the first `flap_budget`
+changes of a member's process in a window. Beyond that, any other news must last `settle * 4^k` to be told, k rising
+with each: a flapping member is held for unwell until it has been well for a while, as a flapping route is (RFC 2439).
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Damper:
         if (member.boot, member.condition) == history.told:
             return None
         is_worse = member.boot == history.told[0] and member.condition > max(
-            history.told[1], Condition.SUSPECT
+            history.told[1], Condition.BUSY
         )
         restarting = history.boots > _RESTARTS_PER_BUDGET * self._budget
         if is_worse or (not restarting and (certain or history.spent < self._budget)):

@@ -93,6 +93,17 @@ def test_the_death_of_a_flapping_member_is_told_at_once_and_its_return_when_it_l
     assert flapping.told[-1].member.condition == Condition.ALIVE
 
 
+def test_a_suspicion_of_a_flapping_member_that_is_held_for_well_is_told_at_once() -> None:
+    flapping = Flapping()
+    for _ in range(CONFIG.flap_budget):
+        flapping.become(Condition.BUSY)
+        flapping.become(Condition.ALIVE)
+    flapping.wait(60)
+    assert flapping.told[-1].member.condition is Condition.ALIVE
+    flapping.become(Condition.SUSPECT)
+    assert flapping.told[-1].member.condition is Condition.SUSPECT
+
+
 def test_what_the_kernel_proved_is_told_at_once() -> None:
     flapping = Flapping()
     for _ in range(10):
