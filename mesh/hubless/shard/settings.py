@@ -30,7 +30,7 @@ class ReplicasSettings:
     stagger_ns: int = 100 * _MS
     enquire_ns: int = 5_000 * _MS
     most_reads: int = 10_000
-    compact_bytes: int = _MIB
+    compact_bytes: int = _MIB // 2
     most_compactions: int = 2
     raft: RaftSettings = field(
         default_factory=lambda: RaftSettings(election_ns=2_500 * _MS, resend_ns=500 * _MS)

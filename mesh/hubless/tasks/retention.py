@@ -24,10 +24,10 @@ class Retention:
 
     kept_ms: int = 600_000
     rows: int = 2_000
-    size_bytes: int = 2 * _MIB
+    size_bytes: int = _MIB
     dead_kept_ms: int = 7 * _DAY_MS
     dead_rows: int = 200
-    dead_bytes: int = _MIB
+    dead_bytes: int = _MIB // 2
 
     def __post_init__(self) -> None:
         for name in ("kept_ms", "rows", "size_bytes", "dead_kept_ms", "dead_rows", "dead_bytes"):
