@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from hubless_sim.faults import Crash, Fault, Partition, Pause, Restart
+from hubless_sim.faults import Crash, Fault, OneWay, Partition, Pause, Restart
+from hubless_sim.mesh_client import Answered
 from hubless_sim.mesh_run import MeshRun
 from hubless_sim.operations import Call, Leave
 from hubless_sim.scripted_pool import Script
@@ -164,8 +165,14 @@ def test_an_agent_that_nobody_offers_is_refused_at_once() -> None:
     assert run.starts == {}
 
 
-def test_the_answer_of_an_attempt_that_was_given_up_is_refused() -> None:
-    """n1 sleeps long enough to be declared dead; its tasks run elsewhere; awake, it reports what it had."""
+def moved_from(run: MeshRun, node: str, count: int) -> list[Answered]:
+    """The answers to the calls that began on a node and began again elsewhere."""
+    starts = [(number, starts_of_call(run, number)) for number in range(count)]
+    return [run.answers[number][1] for number, begun in starts if len(begun) > 1 and begun[0][1] == node]
+
+
+def test_an_attempt_that_was_given_up_is_stopped_when_its_node_awakes() -> None:
+    """n1 sleeps long enough to be declared dead; its tasks run elsewhere; awake, it hears first that nobody waits."""
     calls = [
         Call(at_ms=2_000, agent="square", script=Script(n, ms=6_000.0), gateway="n0", own_shard=True)
         for n in range(60)
@@ -177,9 +184,30 @@ def test_the_answer_of_an_attempt_that_was_given_up_is_refused() -> None:
         duration_ms=30_000,
     )
     assert codes(run) == {""}
-    moved = [run.answers[n][1] for n in range(60) if len(starts_of_call(run, n)) > 1]
+    moved = moved_from(run, "n1", 60)
     assert moved, "some task must have been on the node that slept"
     assert {answer.attempt for answer in moved} == {2}
+    assert total(run, "executor", "withdrawn") > 0
+    assert set(unfinished(run).values()) == {(0, 0, 0, 0, 0, 0)}
+
+
+def test_the_answer_of_an_attempt_that_was_given_up_is_refused() -> None:
+    """n1 hears nobody and is taken for dead; it never hears that its tasks run elsewhere, and reports what it had."""
+    calls = [
+        Call(at_ms=2_000, agent="square", script=Script(n, ms=3_000.0), gateway="n0", own_shard=True)
+        for n in range(60)
+    ]
+    run = ran(
+        calls,
+        OneWay(at_ms=2_300, until_ms=7_000, sources=("n0", "n2", "n3", "n4"), targets=("n1",)),
+        agents=(PATIENT,),
+        duration_ms=30_000,
+    )
+    assert codes(run) == {""}
+    moved = moved_from(run, "n1", 60)
+    assert moved, "some task must have been on the node that heard nobody"
+    assert min(answer.attempt for answer in moved) >= 2
+    assert "n1" not in {answer.executor for answer in moved}
     assert total(run, "owner", "fenced") > 0
     assert set(unfinished(run).values()) == {(0, 0, 0, 0, 0, 0)}
 
