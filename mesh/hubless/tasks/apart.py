@@ -50,8 +50,8 @@ _UNTIL_ENTERED = Retention(
 class ApartCounters:
     """`taken` tasks were written down here, `entered` outcomes have reached their shards, `withdrawn` are those that
     nobody wanted any more. `refused` counts tasks that had to go on waiting, as this node's log has no room for them
-    or cannot be written to. `offered` counts outcomes told to owners, repetitions included. `held` are the tasks of which
-    their shards do not know yet.
+    or cannot be written to. `offered` counts outcomes told to owners, repetitions included. `held` are the tasks of
+    which their shards do not know yet.
     """
 
     taken: int = 0
@@ -96,6 +96,7 @@ class Apart:
         self._log = OwnLog(replicas)
         self._owner = Owner(me=me, view=view, log=self._log, dispatch=dispatch, epoch_ns=epoch_ns)
         self._entering = Entering()
+        self._turns = 0
         self.counters = ApartCounters()
 
     def __len__(self) -> int:
@@ -215,7 +216,7 @@ class Apart:
         own: list[NodeEffect] = []
         self._owner.tick(now_ns, own)
         self._say(own, out)
-        for owner, task in self._entering.due(now_ns, self._view.owner_of_shard):
+        for owner, task in self._entering.due(now_ns, self._whom):
             row = self._log.row(task)
             if row is not None:
                 self.counters.offered += 1
@@ -226,6 +227,17 @@ class Apart:
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     # -- inside -------------------------------------------------------------------------------------------
+
+    def _whom(self, shard: int) -> str | None:
+        """The owner of a shard; while none is known a replica, one after the other, as that knows who it is."""
+        owner = self._view.owner_of_shard(shard)
+        if owner is not None:
+            return owner
+        others = [
+            node for node in self._view.preference(shard) if node != self._me and self._view.is_alive(node)
+        ]
+        self._turns += 1
+        return others[self._turns % len(others)] if others else None
 
     def _look(self, now_ns: int, row: Row) -> None:
         """What has ended is entered, unless nobody wanted it any more."""

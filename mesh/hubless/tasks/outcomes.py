@@ -21,7 +21,9 @@ def settled(me: str, row: Row) -> Settled:
 def refusal(me: str, view: View, place: Place, live: int, most_live: int) -> Failure | None:
     """Why a task that an owner does not know is not taken, or None."""
     where = f"owner {me}"
-    if place.again and place.once and not place.is_kept:
+    offer = view.offer(place.agent)
+    is_on_record = place.is_kept and not (offer is not None and offer.runs_apart)
+    if place.again and place.once and not is_on_record and not place.apart:
         return Failure(
             code="unreachable",
             message="the node that had the task is gone; its effect may have happened, and it runs only once",

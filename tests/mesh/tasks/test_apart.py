@@ -25,7 +25,7 @@ from hubless.tasks.row import digest_of
 from hubless.view import View
 from hubless.wire import Assign, Ended, Enter, Moved, Place, Settled, Taken
 from hubless_agents import Effect, Failure
-from hubless_gossip import Member
+from hubless_gossip import Condition, Member
 
 MS = 1_000_000
 S = 1_000 * MS
@@ -202,7 +202,10 @@ def test_who_asks_again_is_told_that_it_is_taken_provisionally(room: Room) -> No
     assert messages(room.place()) == [Taken(TASK, provisional=True)]
 
 
-def test_an_outcome_is_offered_to_the_next_owner_until_that_has_it(room: Room) -> None:
+def test_an_outcome_is_offered_to_the_next_owner_until_that_has_it(
+    room: Room, member: Callable[..., Member]
+) -> None:
+    room.view.learn(member("n1", offers=(), condition=Condition.SUSPECT))
     room.place()
     room.ended()
     assert room.tick() == []
@@ -216,6 +219,14 @@ def test_an_outcome_is_offered_to_the_next_owner_until_that_has_it(room: Room) -
     assert not room.apart.knows(TASK)
     assert len(room.apart) == 0
     assert room.apart.counters.entered == 1
+
+
+def test_while_no_owner_is_known_a_replica_is_asked_who_it_is(room: Room) -> None:
+    room.place()
+    room.ended()
+    assert [effect.node for effect in room.tick()] == ["n1"]
+    room.apart.moved("n1", Moved(TASK, 5, "n0"))
+    assert [effect.node for effect in room.tick(500 * MS)] == ["n0"]
 
 
 def test_a_failure_is_offered_with_what_a_retry_needs(room: Room) -> None:
