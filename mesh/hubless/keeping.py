@@ -35,7 +35,7 @@ from hubless.tasks.owner import Owner
 from hubless.tasks.row import Row
 from hubless.tasks.shards import Change, ShardTasks
 from hubless.view import View
-from hubless.wire import Enter, EnterDone, Moved, Owns, Place, Settled
+from hubless.wire import Enter, EnterDone, Moved, OwnedBy, Owns, Place, Settled
 from hubless.wire.replication import ShardMessage
 from hubless_agents import Failure
 
@@ -90,6 +90,12 @@ class Keeping:
             out.append(ToPeer(place.gateway, Moved(place.task, term, owner)))
         else:
             out.append(ToPeer(owner, msgspec.structs.replace(place, trail=trail)))
+
+    def whose(self, node: str, shard: int, out: list[NodeEffect]) -> None:
+        """Says who owns a shard, as far as is known here."""
+        term = self._tasks.owned.get(shard)
+        owner, term = self._owner_of(shard) if term is None else (self._me, term)
+        out.append(ToPeer(node, OwnedBy(shard, term, owner)))
 
     def enter(self, now_ns: int, node: str, enter: Enter, out: list[NodeEffect]) -> None:
         """A node saw to a task while this shard was not within its reach. What the log has decided of it is told."""
@@ -246,6 +252,10 @@ class Keeping:
     @property
     def counters(self) -> object:
         return self._replicas.counters
+
+    def peers(self) -> frozenset[str]:
+        """The nodes with which this one keeps anything: their deaths are its business at once."""
+        return self._replicas.peers()
 
     # -- as operators ask -------------------------------------------------------------------------------
 

@@ -82,6 +82,7 @@ from hubless_gossip import (
     MetaChanged,
     MetaUpdated,
     Tell,
+    WatchRequested,
 )
 
 _ALONE_AFTER_NS = 3_000_000_000
@@ -184,6 +185,7 @@ class Node:
         self._load_told = 0
         self._alone_from_ns: int | None = None
         self._look_at_ns = 0
+        self._watched: frozenset[str] = frozenset()
 
     # -- the driver's side ------------------------------------------------------------------------------
 
@@ -335,11 +337,19 @@ class Node:
             self._look_at_ns = now_ns + _LOOK_EVERY_NS
             self._forget_the_forgotten()
             self._view.replace_dead(now_ns, self._station.replace_after_ns)
+            self._watch_peers(now_ns, out)
         self._tell_load(now_ns, out)
         self._roles.tick(now_ns, out)
         out += (notices.of_breaker(self._view, moved) for moved in self._breakers.tick(now_ns))
         if self._departure.has_begun:
             self._depart(now_ns, out)
+
+    def _watch_peers(self, now_ns: int, out: list[NodeEffect]) -> None:
+        """Who replicates what this node does is watched beside the neighbours on gossip's ring."""
+        peers = self._roles.keeping.peers()
+        if peers != self._watched:
+            self._watched = peers
+            out += self._gossip.handle(now_ns, WatchRequested(tuple(sorted(peers))))
 
     def _depart(self, now_ns: int, out: list[NodeEffect]) -> None:
         stage = self._departure.advance(

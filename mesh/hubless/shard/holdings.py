@@ -85,6 +85,10 @@ class Holdings:
             return None
         return group.raft.owner, group.raft.term
 
+    def peers(self) -> frozenset[str]:
+        """The other nodes that replicate any shard that this one does."""
+        return frozenset(node for group in self._groups.values() for node in group.others)
+
     def rows(self) -> tuple[Row, ...]:
         """Every replica of this node, by shard."""
         return tuple(
