@@ -31,6 +31,7 @@ from hubless.wire import (
     LeavePlease,
     Message,
     Moved,
+    OwnedBy,
     Owns,
     Place,
     Recall,
@@ -39,6 +40,7 @@ from hubless.wire import (
     Submit,
     Taken,
     Welcome,
+    Whose,
     Withdraw,
 )
 from hubless.wire.replication import ShardMessage
@@ -156,10 +158,10 @@ class Roles:
             case Recall():
                 if self._executor is not None:
                     self._executor.recall(now_ns, node, message, out)
-            case Settled() | Taken() | Moved() | Owns():
+            case Settled() | Taken() | Moved() | Owns() | OwnedBy():
                 self._to_gateway(now_ns, node, message, out)
-            case Enter() | EnterDone():
-                return self._enter(now_ns, node, message, out)
+            case Enter() | EnterDone() | Whose():
+                return self._to_keeping(now_ns, node, message, out)
             case LeavePlease(reason=reason, drain=drain):
                 out.append(DepartureAsked(reason, drain=drain))
             case Consult() | Consulted():
@@ -302,7 +304,7 @@ class Roles:
         return None
 
     def _to_gateway(
-        self, now_ns: int, node: str, message: Settled | Taken | Moved | Owns, out: list[NodeEffect]
+        self, now_ns: int, node: str, message: Settled | Taken | Moved | Owns | OwnedBy, out: list[NodeEffect]
     ) -> None:
         match message:
             case Settled():
@@ -312,6 +314,8 @@ class Roles:
             case Moved():
                 self.keeping.apart.moved(node, message)
                 self._gateway.moved(now_ns, node, message, out)
+            case OwnedBy():
+                self._gateway.owned_by(now_ns, node, message, out)
             case Owns(led=led):
                 self.keeping.heard_of(now_ns, node, led, out)
                 news = [shard for shard, term in led if self._view.learn_owner(shard, term, node)]
@@ -333,7 +337,14 @@ class Roles:
         if node == self._me:
             self.keeping.apart.withdraw(now_ns, task, out)
 
-    def _enter(self, now_ns: int, node: str, message: Enter | EnterDone, out: list[NodeEffect]) -> bool:
+    def _to_keeping(
+        self, now_ns: int, node: str, message: Enter | EnterDone | Whose, out: list[NodeEffect]
+    ) -> bool:
+        if isinstance(message, Whose):
+            if message.shard >= self._station.shards:
+                return False
+            self.keeping.whose(node, message.shard, out)
+            return True
         if not is_task_id(message.task, self._station.shards):
             return False
         if isinstance(message, Enter):

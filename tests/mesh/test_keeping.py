@@ -30,7 +30,7 @@ from hubless.tasks.entries import Submitted, encode_entry
 from hubless.tasks.machine import Machine
 from hubless.tasks.row import State
 from hubless.view import View
-from hubless.wire import Assign, Ended, Moved, Owns, Place, Settled, Taken
+from hubless.wire import Assign, Ended, Moved, OwnedBy, Owns, Place, Settled, Taken
 from hubless.wire.replication import Config, Entry
 from hubless_gossip import Condition, Member
 
@@ -193,6 +193,21 @@ def test_when_nobody_is_known_to_own_the_shard_the_gateway_hears_so(room: Room) 
     assert room.place() == [("n1", Moved(TASK, 0, ""))]
     room.view.learn_owner(3, 4, "n0")
     assert room.place() == [("n1", Moved(TASK, 0, ""))], "this node is not it any more, or not yet"
+
+
+def test_who_is_asked_for_an_owner_says_what_it_knows(room: Room) -> None:
+    def answer() -> list[tuple[str, object]]:
+        out: list[NodeEffect] = []
+        room.keeping.whose("n1", 3, out)
+        return sent(out)
+
+    assert answer() == [("n1", OwnedBy(3, 0, ""))]
+    room.view.learn_owner(3, 4, "n2")
+    assert answer() == [("n1", OwnedBy(3, 4, "n2"))]
+    room.replicas.owners[3] = ("n3", 5)
+    assert answer() == [("n1", OwnedBy(3, 5, "n3"))]
+    room.own(term=6)
+    assert answer() == [("n1", OwnedBy(3, 6, "n0"))]
 
 
 @pytest.mark.parametrize("trail", [("n0",), tuple(f"m{number}" for number in range(MAX_HOPS))])

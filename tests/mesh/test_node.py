@@ -27,6 +27,7 @@ from hubless.wire import (
     LeavePlease,
     Limits,
     Message,
+    OwnedBy,
     Owns,
     Place,
     Refused,
@@ -34,6 +35,7 @@ from hubless.wire import (
     Taken,
     Told,
     Welcome,
+    Whose,
     encode,
     encode_refusal,
 )
@@ -346,6 +348,14 @@ def test_a_placement_with_an_impossible_id_is_dropped(alone: Alone, task: bytes,
     assert of(SendWork, alone.peer(Place(task, "echo", "", b"1", 1_000, "n1"))) == []
     counters: Any = alone.node.counters()["reception"]
     assert counters.misplaced + counters.malformed == 1
+
+
+def test_who_asks_for_an_owner_is_told(alone: Alone) -> None:
+    alone.meet("n1")
+    (told,) = of(SendWork, alone.peer(Whose(3)))
+    assert isinstance(told.message, OwnedBy)
+    assert told.message.shard == 3
+    assert of(SendWork, alone.peer(told.message)) == []
 
 
 def sent(effects: list[NodeEffect]) -> list[Message]:

@@ -1,4 +1,4 @@
-"""What an owner counts."""
+"""What owners and gateways count."""
 
 from __future__ import annotations
 
@@ -24,3 +24,19 @@ class OwnerCounters:
     expired: int = 0
     taken_over: int = 0
     given_up: int = 0
+
+
+@dataclass(slots=True)
+class GatewayCounters:
+    """What became of the tasks that clients handed in. `placed_again` counts every repetition towards an owner,
+    `steered` the tasks that were sent back to be given an id of another shard, `apart` those that this node took on
+    by itself.
+    """
+
+    accepted: int = 0
+    answered: int = 0
+    refused: int = 0
+    placed_again: int = 0
+    expired: int = 0
+    steered: int = 0
+    apart: int = 0

@@ -26,6 +26,7 @@ from hubless.wire.messages import (
     LeavePlease,
     Message,
     Moved,
+    OwnedBy,
     Owns,
     Place,
     Recall,
@@ -35,6 +36,7 @@ from hubless.wire.messages import (
     Taken,
     Told,
     Welcome,
+    Whose,
     Withdraw,
 )
 from hubless.wire.outbox import Outbox
@@ -60,6 +62,7 @@ __all__ = [
     "Message",
     "Moved",
     "Outbox",
+    "OwnedBy",
     "Owns",
     "Place",
     "Recall",
@@ -69,6 +72,7 @@ __all__ = [
     "Taken",
     "Told",
     "Welcome",
+    "Whose",
     "Withdraw",
     "decode",
     "encode",

@@ -309,6 +309,20 @@ class EnterDone(Struct, frozen=True, array_like=True, gc=False, tag=33):
     task: TaskId
 
 
+class Whose(Struct, frozen=True, array_like=True, gc=False, tag=34):
+    """Node to replica: who owns this shard?"""
+
+    shard: Shard
+
+
+class OwnedBy(Struct, frozen=True, array_like=True, gc=False, tag=35):
+    """The answer to `Whose`: `owner`, perhaps the sender, in `term` is the best that it knows; "" for nobody."""
+
+    shard: Shard
+    term: Count
+    owner: str
+
+
 class Consult(Struct, frozen=True, array_like=True, gc=False, tag=30):
     """Node to node: an operator's question or order that the receiver can answer (see `Ask`)."""
 
@@ -356,6 +370,8 @@ Message = (
     | Owns
     | Enter
     | EnterDone
+    | Whose
+    | OwnedBy
     | Consult
     | Consulted
     | LeavePlease

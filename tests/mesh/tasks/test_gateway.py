@@ -11,7 +11,20 @@ from hubless.meta import Offer
 from hubless.placement import mint_task_id, shard_of_key, shard_of_task
 from hubless.tasks import Gateway
 from hubless.view import View
-from hubless.wire import Accepted, Answer, Durability, Moved, Place, Refused, Settled, Submit, Taken, Withdraw
+from hubless.wire import (
+    Accepted,
+    Answer,
+    Durability,
+    Moved,
+    OwnedBy,
+    Place,
+    Refused,
+    Settled,
+    Submit,
+    Taken,
+    Whose,
+    Withdraw,
+)
 from hubless_agents import Effect, Failure
 from hubless_gossip import Condition, Member
 
@@ -65,6 +78,12 @@ class Room:
         self.gateway.moved(0, node, Moved(task, term, owner), out)
         return out
 
+    def hint(self, node: str, task: bytes, term: int, owner: str) -> list[NodeEffect]:
+        """A node that was asked says who owns the task's shard."""
+        out: list[NodeEffect] = []
+        self.gateway.owned_by(0, node, OwnedBy(shard_of_task(task), term, owner), out)
+        return out
+
     def taken(self, owner: str, task: bytes) -> list[NodeEffect]:
         out: list[NodeEffect] = []
         self.gateway.taken(owner, Taken(task), out)
@@ -97,6 +116,14 @@ def places(effects: list[NodeEffect]) -> list[tuple[str, Place]]:
         (effect.node, effect.message)
         for effect in effects
         if isinstance(effect, ToPeer) and isinstance(effect.message, Place)
+    ]
+
+
+def questions(effects: list[NodeEffect]) -> list[tuple[str, Whose]]:
+    return [
+        (effect.node, effect.message)
+        for effect in effects
+        if isinstance(effect, ToPeer) and isinstance(effect.message, Whose)
     ]
 
 
@@ -301,13 +328,13 @@ def test_nodes_that_point_at_each_other_are_not_asked_in_a_circle(room: Room) ->
     asked += [node for node, _ in places(room.moved("n2", task, 1, "n1"))]
     asked += [node for node, _ in places(room.moved("n1", task, 1, "n2"))]
     assert asked == ["n2"]
-    assert len(places(room.tick(150 * MS))) == 1, "a little later one of them is asked again"
+    assert {node for node, _ in questions(room.tick(100 * MS))} == {"n0", "n1", "n2"}, "others may know"
 
 
 def test_an_owner_that_is_not_ready_yet_is_asked_again_when_it_is(room: Room) -> None:
     task = room.owned_by("n1")
     room.submit(task)
-    assert room.moved("n1", task) == []
+    assert places(room.moved("n1", task)) == []
     assert [node for node, _ in places(room.owns("n1", 1, task))] == ["n1"]
 
 
@@ -315,21 +342,110 @@ def test_who_points_at_the_dead_points_at_nobody(room: Room, member: Callable[..
     task = room.owned_by("n1")
     room.submit(task)
     room.view.learn(member("n2", condition=Condition.DEAD))
-    assert room.moved("n1", task, 2, "n2") == []
+    assert places(room.moved("n1", task, 2, "n2")) == []
 
 
-def test_while_nobody_is_known_to_own_a_shard_its_replicas_are_asked_in_turn(
-    view_of: Callable[..., View], member: Callable[..., Member]
-) -> None:
-    room = Room(view_of(member("n0"), member("n1"), member("n2")), term=0)
-    task = task_of(shard_of_key("k", 16))
-    asked = [node for node, _ in places(room.submit(task, key="k"))]
-    for turn in range(1, 6):
-        room.moved(asked[-1], task)
-        asked += [node for node, _ in places(room.tick(turn * 150 * MS))]
-    assert (len(asked), set(asked)) == (6, {"n0", "n1", "n2"})
-    ((node, _),) = places(room.owns("n2", 1, task))
-    assert node == "n2"
+# -- nobody is known to own a shard --------------------------------------------------------------------
+
+KEYED = task_of(shard_of_key("k", 16))
+OTHER_KEYED = task_of(shard_of_key("k", 16), 1)
+
+
+@pytest.fixture
+def ignorant(view_of: Callable[..., View], member: Callable[..., Member]) -> Room:
+    """A gateway that knows of no owner."""
+    return Room(view_of(member("n0"), member("n1"), member("n2")), term=0)
+
+
+def test_its_replicas_are_asked_until_one_knows(ignorant: Room) -> None:
+    asked = questions(ignorant.submit(KEYED, key="k"))
+    assert {node for node, _ in asked} == {"n0", "n1", "n2"}
+    assert {question for _, question in asked} == {Whose(shard_of_task(KEYED))}
+    again = [tenth for tenth in range(1, 40) if questions(ignorant.tick(tenth * 100 * MS))]
+    assert again == [1, 3, 7, 15, 25, 35]
+    assert [node for node, _ in places(ignorant.hint("n1", KEYED, 4, "n2"))] == ["n2"]
+    assert questions(ignorant.tick(5 * S)) == []
+
+
+def test_they_are_asked_once_for_all_who_wait(ignorant: Room) -> None:
+    assert len(questions(ignorant.submit(KEYED, key="k"))) == 3
+    assert ignorant.submit(OTHER_KEYED, key="k") == []
+    told = places(ignorant.hint("n2", KEYED, 4, "n2"))
+    assert [(node, place.task) for node, place in told] == [("n2", KEYED), ("n2", OTHER_KEYED)]
+
+
+def test_who_knows_nobody_changes_nothing(ignorant: Room) -> None:
+    ignorant.submit(KEYED, key="k")
+    assert ignorant.hint("n1", KEYED, 0, "") == []
+
+
+def test_who_is_asked_and_was_thought_to_be_the_owner_is_believed(room: Room) -> None:
+    task = room.owned_by("n1")
+    assert room.hint("n1", task, 0, "") == []
+    assert room.view.owner_of_shard(shard_of_task(task)) is None
+
+
+def test_they_are_not_asked_for_what_nobody_waits_for(ignorant: Room) -> None:
+    ignorant.submit(KEYED, key="k")
+    ignorant.cancel(KEYED)
+    assert ignorant.tick(60 * S) == []
+    assert ignorant.gateway.next_deadline_ns() is None
+
+
+def test_an_owner_that_is_there_again_needs_no_answer(room: Room, member: Callable[..., Member]) -> None:
+    task = room.owned_by("n1")
+    room.view.learn(member("n1", condition=Condition.DEAD))
+    room.submit(task, again=True)
+    room.view.learn(member("n1"))
+    assert [node for node, _ in places(room.tick(100 * MS))] == ["n1"]
+
+
+def test_what_was_only_asked_for_expires_without_effect(ignorant: Room) -> None:
+    ignorant.submit(KEYED, key="k", deadline_ms=500)
+    (told,) = [effect for effect in ignorant.tick(500 * MS) if isinstance(effect, ToClient)]
+    failure = answer([told]).failure
+    assert failure is not None
+    assert (failure.code, failure.effect) == ("expired", Effect.NONE)
+
+
+# -- nobody waits any more ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bereft(room: Room, member: Callable[..., Member]) -> bytes:
+    """A task whose owner has died."""
+    task = room.owned_by("n1")
+    room.submit(task)
+    room.view.learn(member("n1", condition=Condition.DEAD))
+    room.gateway.owner_gone("n1")
+    return task
+
+
+def test_a_cancellation_reaches_the_next_owner(room: Room, bereft: bytes) -> None:
+    """Who lets withdraw but those who asked it for the task."""
+    assert room.cancel(bereft) == []
+    place, withdraw = room.owns("n2", 2, bereft)
+    assert [to for to, _ in places([place])] == ["n2"]
+    assert withdraw == ToPeer("n2", Withdraw(bereft))
+    assert len(room.gateway) == 0
+    assert room.settle(bereft) == []
+
+
+def test_who_wants_it_again_before_that_gets_it(room: Room, bereft: bytes) -> None:
+    room.cancel(bereft)
+    room.submit(bereft)
+    assert [type(effect.message) for effect in room.owns("n2", 2, bereft)] == [Place]  # type: ignore[union-attr]
+    assert answer(room.settle(bereft)).payload == b"2"
+
+
+def test_a_cancellation_that_reaches_nobody_ends_with_the_deadline(room: Room, bereft: bytes) -> None:
+    room.cancel(bereft)
+    for second in range(1, 40):
+        assert [effect for effect in room.tick(second * S) if isinstance(effect, ToClient)] == []
+    assert len(room.gateway) == 0
+
+
+# -- steering -------------------------------------------------------------------------------------------
 
 
 def test_a_task_without_a_key_is_steered_to_a_shard_that_can_be_reached(

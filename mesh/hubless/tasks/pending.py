@@ -1,0 +1,53 @@
+"""What a gateway knows of a task that clients wait for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+FIRST_RESEND_NS = 1_000_000_000
+
+
+@dataclass(slots=True)
+class Pending:
+    """A task that clients wait for, mostly one. `owner` is "" while nobody is known to own its shard.
+
+    `again`: another gateway may have taken it before. `is_repeatable`: its agent allows a second start. `is_kept`: by
+    its shard. `placed` counts how often it was given to a node that may own its shard, `placed_with` names the last
+    one. `wants_receipt` until it has been given. `runs_apart`: its agent
+    goes on without an owner; `is_apart`: and this node has taken it on by itself. `is_unwanted`: nobody waits for it
+    any more, which its next owner is to be told.
+    """
+
+    routes: tuple[bytes, ...]
+    agent: str
+    key: str
+    payload: bytes
+    deadline_ns: int
+    owner: str
+    resend_ns: int
+    again: bool
+    is_repeatable: bool
+    is_kept: bool
+    wants_receipt: bool
+    runs_apart: bool = False
+    is_apart: bool = False
+    is_taken: bool = False
+    is_unwanted: bool = False
+    placed: int = 0
+    placed_with: str = ""
+    resend_after_ns: int = FIRST_RESEND_NS
+
+    @property
+    def was_placed(self) -> bool:
+        """Whether an owner may have taken it."""
+        return self.placed > 0
+
+    @property
+    def may_be_known(self) -> bool:
+        """Whether anybody beside this gateway may have begun it."""
+        return self.was_placed or self.again
+
+    def was_refused_by(self, node: str) -> None:
+        """A node does not own the shard. If nobody else was asked, and it but once, nobody can have taken the task."""
+        if self.placed == 1 and self.placed_with == node and not self.is_taken:
+            self.placed = 0
