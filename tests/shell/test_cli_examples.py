@@ -13,7 +13,12 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def test_every_example_is_tested_here():
-    assert {path.name for path in EXAMPLES.glob("*.py")} == {"hello.py", "pipeline.py", "llm_agent.py"}
+    assert {path.name for path in EXAMPLES.glob("*.py")} == {
+        "hello.py",
+        "pipeline.py",
+        "receipts.py",
+        "llm_agent.py",
+    }
 
 
 def test_hello_is_eight_lines_at_most(start_dev):
@@ -24,12 +29,15 @@ def test_hello_is_eight_lines_at_most(start_dev):
 
 def test_the_pipeline_streams_through_its_three_agents(start_dev):
     mesh = start_dev(2, EXAMPLES / "pipeline.py")
-    program = f"import runpy, trio; names = runpy.run_path({str(EXAMPLES / 'pipeline.py')!r}); "
-    program += f"print(trio.run(names['main'], *{mesh.at!r}))"
-    result = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
-    )
-    assert result.stdout == "['Gossip', 'Ring', 'Node']\n"
+    assert _main_of("pipeline.py", mesh.at) == "['Gossip', 'Ring', 'Node']\n"
+
+
+def test_receipts_are_for_one_task_each_however_often_it_is_handed_in(start_dev):
+    mesh = start_dev(2, EXAMPLES / "receipts.py")
+    paid = "['order-17 is paid', 'order-18 is paid', 'order-19 is paid']\n"
+    assert _main_of("receipts.py", mesh.at) == paid
+    kept = json.loads(mesh.run("tasks", "--json").stdout)["tasks"]
+    assert [(row["state"], row["attempt"]) for row in kept] == [("succeeded", 1)] * 3
 
 
 @pytest.mark.parametrize("stub", [True, False])
@@ -43,3 +51,13 @@ def test_the_llm_agent_answers_with_a_stub_and_says_what_is_missing_without(star
     else:
         assert result.returncode == 1
         assert "HUBLESS_STUB_MODEL=1" in json.loads(result.stderr)["error"]["message"]
+
+
+def _main_of(example: str, addresses: list[str]) -> str:
+    """What an example's program returns, printed."""
+    program = f"import runpy, trio; names = runpy.run_path({str(EXAMPLES / example)!r}); "
+    program += f"print(trio.run(names['main'], *{addresses!r}))"
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    return result.stdout
