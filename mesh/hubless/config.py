@@ -62,7 +62,7 @@ class NodeConfig:
         listen: work socket; port 0 takes a free one.
         gossip: gossip socket; None takes the work port + 1 (or a free one when the work port is 0).
         join: work addresses of any nodes of the mesh; empty founds a new mesh, or resumes the one in `data`.
-        data: directory that keeps the node's identity and peers over restarts; None keeps nothing.
+        data: directory that keeps the node's identity, peers and replicas over restarts; None keeps nothing.
         name: shown to people beside the node id.
         profile: timing preset of gossip and heartbeats.
         workers: worker processes that run tasks; spares come on top.

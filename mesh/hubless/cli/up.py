@@ -37,7 +37,12 @@ _PARENT_CHECK_S = 0.5
     metavar="HOST:PORT",
     help="Nodes of the mesh to join; repeatable.",
 )
-@click.option("--data", metavar="DIR", type=click.Path(path_type=Path), help="Keep identity and peers here.")
+@click.option(
+    "--data",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Keep identity, peers and replicas here; without it nothing outlives the process.",
+)
 @click.option("--name", default="", help="A name for people.")
 @click.option("--zone", default="", help="Where the node is, such as a rack.")
 @click.option(
