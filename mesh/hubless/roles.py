@@ -127,8 +127,8 @@ class Roles:
                     self._guide(now_ns, route, message, out)
                 else:
                     out.append(ToClient(route, refusal))
-            case Cancel(task=task):
-                self._gateway.cancel(task, out, route=route)
+            case Cancel(task=task, alone=alone):
+                self._gateway.cancel(task, out, route=route, alone=alone)
             case Hello(role="client") if not self._is_serving and len(self._early) < _MOST_EARLY:
                 self._early.append((route, message))
             case Hello(request=request):
@@ -151,8 +151,8 @@ class Roles:
                 return self._place(now_ns, node, message, out)
             case Ended():
                 self._ended(now_ns, node, message, out)
-            case Withdraw(task=task):
-                self._withdraw(now_ns, node, task, out)
+            case Withdraw():
+                self._withdraw(now_ns, node, message, out)
             case Assign():
                 self._assign(now_ns, node, message, out)
             case Recall():
@@ -332,8 +332,9 @@ class Roles:
                 return
         self._owner_of(ended.task).ended(now_ns, node, ended, out)
 
-    def _withdraw(self, now_ns: int, node: str, task: bytes, out: list[NodeEffect]) -> None:
-        self._owner_of(task).withdraw(now_ns, node, task, out)
+    def _withdraw(self, now_ns: int, node: str, withdraw: Withdraw, out: list[NodeEffect]) -> None:
+        task = withdraw.task
+        self._owner_of(task).withdraw(now_ns, node, task, out, alone=withdraw.alone)
         if node == self._me:
             self.keeping.apart.withdraw(now_ns, task, out)
 

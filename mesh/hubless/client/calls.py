@@ -139,7 +139,7 @@ class Calls:
         gateway = first.gateway
         self._forget(first)
         if gateway is not None and not first.is_shared:
-            self._post(gateway, Cancel(task))
+            self._post(gateway, Cancel(task, alone=True))
 
     # -- what the mesh says ---------------------------------------------------------------------------
 

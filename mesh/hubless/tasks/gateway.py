@@ -179,20 +179,23 @@ class Gateway:
         if self._view.learn_owner(told.shard, told.term, told.owner):
             self.owners_changed(now_ns, (told.shard,), out)
 
-    def cancel(self, task: bytes, out: list[NodeEffect], *, route: bytes = b"") -> None:
-        """Drops a task that its client, the one at `route`, no longer waits for; others may go on waiting."""
+    def cancel(self, task: bytes, out: list[NodeEffect], *, route: bytes = b"", alone: bool = False) -> None:
+        """Drops a task that its client, the one at `route`, no longer waits for; others may go on waiting.
+
+        Not so if it is `alone`: then the others are connections that it had before, here or to other gateways.
+        """
         pending = self._pending.get(task)
-        if pending is not None and route:
+        if pending is not None and route and not alone:
             pending.routes = tuple(other for other in pending.routes if other != route)
             if pending.routes:
                 return
         if pending is not None and pending.is_kept and not pending.owner and pending.may_be_known:
-            pending.routes, pending.is_unwanted = (), True
+            pending.routes, pending.is_unwanted, pending.is_given_up = (), True, alone
             return
         self._forget(task)
         owner = "" if pending is None else pending.owner if pending.is_kept else self._me
         if owner:
-            out.append(ToPeer(owner, Withdraw(task)))
+            out.append(ToPeer(owner, Withdraw(task, alone=alone)))
 
     def owners_changed(self, now_ns: int, shards: Collection[int], out: list[NodeEffect]) -> None:
         """These shards have other owners: what waits for them is placed there."""
@@ -289,7 +292,7 @@ class Gateway:
             pending.placed, pending.placed_with = pending.placed + 1, to
         out.append(ToPeer(to, self._placement(now_ns, task, pending)))
         if pending.is_unwanted:  # whoever has it has to know that this gateway asks, to let it withdraw
-            out.append(ToPeer(to, Withdraw(task)))
+            out.append(ToPeer(to, Withdraw(task, alone=pending.is_given_up)))
             self._forget(task)
 
     def _place_again(self, now_ns: int, task: bytes, pending: Pending, out: list[NodeEffect]) -> None:

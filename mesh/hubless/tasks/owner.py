@@ -103,11 +103,15 @@ class Owner:
         self.counters.placed += 1
         self._live[place.task] = live
 
-    def withdraw(self, now_ns: int, gateway: str, task: bytes, out: list[NodeEffect]) -> None:
-        """A gateway's client no longer wants the task. When nobody does it is cancelled."""
+    def withdraw(
+        self, now_ns: int, gateway: str, task: bytes, out: list[NodeEffect], *, alone: bool = False
+    ) -> None:
+        """A gateway's client no longer wants the task. When nobody does, or can (`alone`), it is cancelled."""
         live = self._live.get(task)
-        if live is None or gateway not in live.gateways:
+        if live is None or (gateway not in live.gateways and not alone):
             return
+        if alone:
+            live.gateways = ()
         live.gateways = tuple(other for other in live.gateways if other != gateway)
         if not live.gateways:
             self.cancel(now_ns, task, out)

@@ -15,7 +15,7 @@ class Pending:
     its shard. `placed` counts how often it was given to a node that may own its shard, `placed_with` names the last
     one. `wants_receipt` until it has been given. `runs_apart`: its agent
     goes on without an owner; `is_apart`: and this node has taken it on by itself. `is_unwanted`: nobody waits for it
-    any more, which its next owner is to be told.
+    any more, which its next owner is to be told; `is_given_up`: nobody anywhere does.
     """
 
     routes: tuple[bytes, ...]
@@ -33,6 +33,7 @@ class Pending:
     is_apart: bool = False
     is_taken: bool = False
     is_unwanted: bool = False
+    is_given_up: bool = False
     placed: int = 0
     placed_with: str = ""
     resend_after_ns: int = FIRST_RESEND_NS

@@ -137,9 +137,12 @@ class Answer(Struct, frozen=True, array_like=True, gc=False, tag=11):
 
 
 class Cancel(Struct, frozen=True, array_like=True, gc=False, tag=12):
-    """The client no longer wants the answer."""
+    """The client no longer wants the answer. `alone`: nor can anybody else, wherever and however often it was
+    submitted: nobody has the id but this client.
+    """
 
     task: bytes
+    alone: bool = False
 
 
 class Accepted(Struct, frozen=True, array_like=True, gc=False, tag=15):
@@ -253,9 +256,10 @@ class Recall(Struct, frozen=True, array_like=True, gc=False, tag=29):
 
 
 class Withdraw(Struct, frozen=True, array_like=True, gc=False, tag=24):
-    """Gateway to owner: its client no longer wants this task."""
+    """Gateway to owner: its client no longer wants this task. `alone` as in `Cancel`: nor do others'."""
 
     task: TaskId
+    alone: bool = False
 
 
 class Taken(Struct, frozen=True, array_like=True, gc=False, tag=26):

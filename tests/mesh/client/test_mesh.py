@@ -103,7 +103,7 @@ async def test_who_is_cancelled_before_the_receipt_withdraws_the_task(desk):
     with trio.move_on_after(0):
         await Mesh(wiring).submit("echo")
     submit, cancel = wiring.sent
-    assert cancel == Cancel(submit.task)
+    assert cancel == Cancel(submit.task, alone=True)
 
 
 async def test_a_task_is_asked_about_by_its_id_alone(desk):

@@ -30,7 +30,7 @@ def test_a_receipt_is_asked_for_and_ends_the_wait(Desk):
     assert desk.receipts == ["task"]
     assert len(desk.session.calls) == 0
     desk.session.due(10 * S)
-    assert desk.sent()[A] != [Cancel(submit.task)] and not desk.replies
+    assert desk.sent()[A] != [Cancel(submit.task, alone=True)] and not desk.replies
 
 
 def test_the_outcome_of_an_accepted_task_is_heard_while_its_gateway_stays(Desk):
@@ -88,7 +88,7 @@ def test_no_receipt_in_time_says_which_task_may_be_there_all_the_same(Desk):
     (reply,) = desk.replies["task"]
     assert (reply.failure.code, reply.failure.effect) == ("expired", Effect.MAYBE)
     assert submit.task.hex() in reply.failure.message
-    assert Cancel(submit.task) in desk.sent()[A]
+    assert Cancel(submit.task, alone=True) in desk.sent()[A]
 
 
 def test_of_too_many_accepted_tasks_the_oldest_is_no_longer_listened_for():

@@ -138,7 +138,7 @@ def test_the_client_gives_up_a_little_after_the_deadline_and_tells_the_mesh(Desk
     desk.session.due(2 * S)
     (reply,) = desk.replies["slow"]
     assert (reply.failure.code, reply.failure.effect) == ("expired", Effect.MAYBE)
-    assert Cancel(submit.task) in desk.sent()[A]
+    assert Cancel(submit.task, alone=True) in desk.sent()[A]
 
 
 def test_a_cancelled_call_is_withdrawn_and_its_answer_dropped(Desk):
@@ -147,7 +147,7 @@ def test_a_cancelled_call_is_withdrawn_and_its_answer_dropped(Desk):
     call = desk.submit("gone")
     (submit,) = desk.submits()[A]
     desk.session.calls.cancel(call)
-    assert desk.sent()[A] == [Cancel(submit.task)]
+    assert desk.sent()[A] == [Cancel(submit.task, alone=True)]
     desk.answer(A, submit.task)
     assert not desk.replies
 

@@ -185,6 +185,17 @@ def test_a_task_is_withdrawn_when_the_last_of_its_clients_goes(room: Room) -> No
     assert out == [ToPeer("n1", Withdraw(task))]
 
 
+def test_who_has_the_id_alone_withdraws_it_over_whatever_connection(room: Room) -> None:
+    """The others are connections that it lost, here and to other gateways."""
+    task = room.owned_by("n1")
+    room.submit(task)
+    out: list[NodeEffect] = []
+    room.gateway.submit(S, b"again", Submit(task, "echo", "", b"1", 30_000), out)
+    room.gateway.cancel(task, out, route=b"again", alone=True)
+    assert out == [ToPeer("n1", Withdraw(task, alone=True))]
+    assert len(room.gateway) == 0
+
+
 def test_an_owner_that_says_nothing_is_asked_again_at_growing_intervals(room: Room) -> None:
     task = room.owned_by("n1")
     room.submit(task, deadline_ms=60_000)
@@ -429,6 +440,12 @@ def test_a_cancellation_reaches_the_next_owner(room: Room, bereft: bytes) -> Non
     assert withdraw == ToPeer("n2", Withdraw(bereft))
     assert len(room.gateway) == 0
     assert room.settle(bereft) == []
+
+
+def test_so_does_one_that_nobody_else_can_undo(room: Room, bereft: bytes) -> None:
+    room.gateway.cancel(bereft, [], alone=True)
+    _, withdraw = room.owns("n2", 2, bereft)
+    assert withdraw == ToPeer("n2", Withdraw(bereft, alone=True))
 
 
 def test_who_wants_it_again_before_that_gets_it(room: Room, bereft: bytes) -> None:

@@ -83,6 +83,15 @@ def test_all_gateways_that_asked_are_told(room: Any) -> None:
     assert set(settled(room.ended(executor))) == {"g1", "g2"}
 
 
+def test_a_task_is_cancelled_at_once_when_nobody_else_can_want_it(room: Any) -> None:
+    """Its client came over another gateway before, which has not noticed that it went."""
+    room.place(gateway="g1")
+    room.place(gateway="g2")
+    (recall,) = room.said(lambda now_ns, out: room.owner.withdraw(now_ns, "g2", TASK, out, alone=True))
+    assert isinstance(recall.message, Recall)
+    assert len(room.owner) == 0
+
+
 def test_a_task_is_cancelled_when_the_last_gateway_withdraws(room: Any) -> None:
     executor, _ = assigned(room.place())
     room.place(gateway="g2")
