@@ -82,10 +82,6 @@ class Course:
         """The nodes that are suspected, and run something."""
         return [node for node in self._by_executor if self._view.is_silent(node)]
 
-    def waiting(self) -> list[Live]:
-        """The tasks that found no executor."""
-        return list(self._waiting.values())
-
     def retries_of(self, live: Live) -> int:
         """What the agent allows now; nobody may have offered it when the task came."""
         offer = self._view.offer(live.agent)
@@ -135,6 +131,15 @@ class Course:
         if not self._log.propose(now_ns, live.task, entry):
             self._release(now_ns, live, DISMISSED, out)
             self._wait_until(live, now_ns + _PARKED_RETRY_NS)
+
+    def start_waiting(self, now_ns: int, out: list[NodeEffect]) -> None:
+        """Tries again what found no executor; if one task finds none, the others of its agent are not tried now."""
+        hopeless: set[str] = set()
+        for live in list(self._waiting.values()):
+            if live.agent not in hopeless:
+                self.start(now_ns, live, out)
+                if live.task in self._waiting and live.due_ns > now_ns:
+                    hopeless.add(live.agent)
 
     def go_on(
         self, now_ns: int, live: Live, row: Row, out: list[NodeEffect], *, was_ordered: bool = False
@@ -243,6 +248,8 @@ class Course:
             due_ns = live.deadline_ns  # whoever comes to offer it is a change of the view
         elif why.retry_at_ns is not None and why.refused == why.offering:
             due_ns = min(max(due_ns, why.retry_at_ns), now_ns + _LONGEST_PARKED_NS)
+        elif why.not_taking == why.offering:
+            due_ns = now_ns + _LONGEST_PARKED_NS  # so is whoever takes work again
         self._wait_until(live, due_ns)
 
     def _wait_until(self, live: Live, due_ns: int) -> None:

@@ -32,6 +32,7 @@ from hubless.wire import Ended, Place, Recall, Settled, Taken
 from hubless_agents import Failure
 
 _MS = 1_000_000
+_SHARD_BYTES = 2
 MOST_LIVE = 100_000
 
 
@@ -47,6 +48,7 @@ class Owner:
         self._view = view
         self._log = log
         self._live: dict[bytes, Live] = {}
+        self._of_shard: dict[bytes, dict[bytes, Live]] = {}
         self.counters = OwnerCounters()
         self._course = Course(
             me=me, view=view, log=log, dispatch=dispatch, epoch_ns=epoch_ns, counters=self.counters
@@ -101,7 +103,7 @@ class Owner:
             self._course.drop(now_ns, live, out)
             return  # the gateway asks again, here or elsewhere
         self.counters.placed += 1
-        self._live[place.task] = live
+        self._add(live)
 
     def withdraw(
         self, now_ns: int, gateway: str, task: bytes, out: list[NodeEffect], *, alone: bool = False
@@ -169,8 +171,7 @@ class Owner:
 
     def view_changed(self, now_ns: int, out: list[NodeEffect]) -> None:
         """Tries again to place what found no executor, or no other one than a node that is silent."""
-        for live in self._course.waiting():
-            self._course.start(now_ns, live, out)
+        self._course.start_waiting(now_ns, out)
         for node in self._course.silent():
             self.peer_silent(now_ns, node, out)
 
@@ -229,10 +230,10 @@ class Owner:
 
     def gave_up(self, now_ns: int, shard: int, out: list[NodeEffect]) -> None:
         """Lets go of the tasks of a shard that this node no longer owns."""
-        prefix = shard.to_bytes(2, "big")
-        for task in [task for task in self._live if task.startswith(prefix)]:
+        for live in self._of_shard.pop(shard.to_bytes(_SHARD_BYTES, "big"), {}).values():
             self.counters.given_up += 1
-            self._course.drop(now_ns, self._live.pop(task), out)
+            del self._live[live.task]
+            self._course.drop(now_ns, live, out)
 
     # -- inside -----------------------------------------------------------------------------------------
 
@@ -241,13 +242,20 @@ class Owner:
         deadline_ns = now_ns + (row.deadline_ms - self._course.unix_ms(now_ns)) * _MS
         live = Live(row.task, row.agent, row.key.encode() or row.task, row.retries, deadline_ns)
         live.attempt = row.attempt
-        self._live[row.task] = live
+        self._add(live)
         return live
+
+    def _add(self, live: Live) -> None:
+        """Sees to the task from now on. It is found by its id, and with all others of its shard."""
+        task = live.task
+        self._live[task] = live
+        self._of_shard.setdefault(task[:_SHARD_BYTES], {})[task] = live
 
     def _finish(self, now_ns: int, live: Live, row: Row, out: list[NodeEffect]) -> None:
         # Something is held still if an outcome from elsewhere was quicker than the attempt here.
         self._course.drop(now_ns, live, out)
         del self._live[row.task]
+        del self._of_shard[row.task[:_SHARD_BYTES]][row.task]
         for gateway in live.gateways:
             self.counters.settled += 1
             out.append(ToPeer(gateway, settled(self._me, row)))

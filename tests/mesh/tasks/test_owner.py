@@ -225,11 +225,9 @@ def test_a_task_of_an_agent_that_nobody_offers_yet_waits_for_one(
     assert assigned(room.ended(executor, 1, broken)), "its retries are those on offer by now"
 
 
-def test_a_parked_task_is_looked_at_five_times_a_second_however_often_the_view_changes(
-    room: Any, member: Callable[..., Member], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for node in ("n1", "n2", "n3"):
-        room.view.learn(member(node, condition=Condition.BUSY))
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The agents that executors were looked for."""
     looks: list[str] = []
     look = View.agent_ring
 
@@ -238,14 +236,38 @@ def test_a_parked_task_is_looked_at_five_times_a_second_however_often_the_view_c
         return look(view, agent)
 
     monkeypatch.setattr(View, "agent_ring", counted)
+    return looks
+
+
+def test_a_parked_task_is_seldom_looked_at_however_often_the_view_changes(
+    room: Any, member: Callable[..., Member], looks: list[str]
+) -> None:
+    """As long as nobody takes work, it is the view that will say when somebody does."""
+    for node in ("n1", "n2", "n3"):
+        room.view.learn(member(node, condition=Condition.BUSY))
     room.place()
     for now_ms in range(100):
         room.now_ns = now_ms * MS
         room.view_changed()
     looks.clear()
-    for now_ms in range(100, 2_100, 50):
+    for now_ms in range(100, 10_100, 50):
         room.tick(now_ms * MS)
-    assert len(looks) == 10
+    assert len(looks) == 5
+
+
+def test_a_change_of_the_view_costs_one_look_for_all_who_wait_for_an_agent(
+    room: Any, member: Callable[..., Member], looks: list[str]
+) -> None:
+    busy = [member(node, condition=Condition.BUSY) for node in ("n1", "n2", "n3")]
+    for each in busy:
+        room.view.learn(each)
+    for number in range(100):
+        room.place(task_of(number), agent="once" if number % 2 else "echo")
+    looks.clear()
+    assert room.view_changed() == []
+    assert sorted(looks) == ["echo", "once"]
+    room.view.learn(member("n2"))
+    assert len(room.view_changed()) == 100
 
 
 def test_a_task_that_nobody_offers_waits_for_the_view_alone(
