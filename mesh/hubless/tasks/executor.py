@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from hubless.effects import NodeEffect, ToPeer
-from hubless.tasks.attempts import LONGEST_DEADLINE_MS
+from hubless.tasks.attempts import LONGEST_DEADLINE_MS, NODE_GONE
 from hubless.wire import Assign, Ended, Recall
 from hubless_agents import (
     Assignment,
@@ -25,6 +25,7 @@ from hubless_agents import (
 
 _MS = 1_000_000
 _KEPT_ANSWERS = 4_096
+_KEPT_ENDS = 16_384
 _SHORT_WAIT_NS = 5 * _MS
 _MOST_HELD = 64
 _MOST_SENT_ON = 3
@@ -105,7 +106,8 @@ class Executor:
     outcome under its own attempt number.
 
     Outcomes sent to other nodes are kept for a while, bounded in number and bytes, since an owner that
-    missed one asks by assigning the attempt again.
+    missed one asks by assigning the attempt again. That an attempt has ended is remembered for longer: it does not
+    run again under the same number.
     """
 
     def __init__(self, *, me: str, supervisor: Supervisor) -> None:
@@ -114,6 +116,7 @@ class Executor:
         self._running: dict[bytes, _Run] = {}
         self._told: OrderedDict[bytes, _Told] = OrderedDict()
         self._told_bytes = 0
+        self._ends: OrderedDict[bytes, _Asking] = OrderedDict()
         self.counters = ExecutorCounters()
 
     def __len__(self) -> int:
@@ -125,6 +128,8 @@ class Executor:
         run = self._running.get(assign.task)
         if run is None:
             told = self._told.get(assign.task)
+            if told is None and (ends := self._ends.get(assign.task)) is not None:
+                told = _Told(None, _no_longer_known(self._me), ends)
             if told is not None and self._is_told_again(asked, assign.task, told, out):
                 return
             if self._has_to_go_on(owner, assign):
@@ -174,6 +179,8 @@ class Executor:
             run.asked.pop(owner, None)
         for told in self._told.values():
             told.asked.pop(owner, None)
+        for ends in self._ends.values():
+            ends.pop(owner, None)
 
     def handle(self, now_ns: int, event: SupervisorEvent, out: list[NodeEffect]) -> None:
         """Passes an event to the supervisor; reports go to their owners, everything else to `out`."""
@@ -262,14 +269,18 @@ class Executor:
         out += (ToPeer(asked.owner, told.ended(task, asked.attempt)) for asked in run.asked.values())
 
     def _keep(self, task: bytes, told: _Told) -> None:
+        self._ends.pop(task, None)
         before = self._told.pop(task, None)
         if before is not None:
             self._told_bytes -= before.size_bytes
         self._told[task] = told
         self._told_bytes += told.size_bytes
         while len(self._told) > _KEPT_ANSWERS or self._told_bytes > _KEPT_BYTES:
-            _, oldest = self._told.popitem(last=False)
-            self._told_bytes -= oldest.size_bytes
+            oldest, ended = self._told.popitem(last=False)
+            self._told_bytes -= ended.size_bytes
+            self._ends[oldest] = ended.asked
+            if len(self._ends) > _KEPT_ENDS:
+                self._ends.popitem(last=False)
 
 
 def _asker(asked: _Asked) -> str:
@@ -278,6 +289,11 @@ def _asker(asked: _Asked) -> str:
 
 def _refused(node: str, message: str) -> Failure:
     return Failure(code="no_executor", message=message, where=node)
+
+
+def _no_longer_known(node: str) -> Failure:
+    message = "the attempt has ended, and its outcome is no longer kept where it ran"
+    return Failure(code=NODE_GONE, message=message, where=node, effect=Effect.MAYBE)
 
 
 def _withdrawn(node: str) -> Failure:

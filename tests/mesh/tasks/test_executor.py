@@ -376,9 +376,28 @@ def test_outcomes_are_kept_within_bounds_in_bytes() -> None:
         room.assign("n1", 1, task)
         room.answer(1, b" " * 1_000_000 + b"1", task)
     first, last = (0).to_bytes(16, "big"), (19).to_bytes(16, "big")
-    assert len(room.assign("n1", 1, last)) == 1
-    assert room.assign("n1", 1, first) == [], "forgotten, so it runs again"
-    assert len(room.executor) == 1
+    ((_, kept),) = room.assign("n1", 1, last)
+    assert kept.payload is not None
+    ((_, dropped),) = room.assign("n1", 1, first)
+    assert dropped.failure is not None
+    assert (dropped.failure.code, dropped.failure.effect.value) == ("unreachable", "maybe")
+    assert len(room.executor) == 0, "what has run does not run again under the same number"
+    assert room.assign("n1", 2, first) == []
+    assert len(room.executor) == 1, "whether it may under another one is its owner's to say"
+
+
+def test_that_attempts_have_ended_is_remembered_within_bounds_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hubless.tasks.executor._KEPT_ANSWERS", 2)
+    monkeypatch.setattr("hubless.tasks.executor._KEPT_ENDS", 3)
+    room = Room()
+    for number in range(10):
+        task = number.to_bytes(16, "big")
+        room.assign("n1", 1, task)
+        room.answer(1, task=task)
+    known = [len(room.assign("n1", 1, number.to_bytes(16, "big"))) for number in range(4, 10)]
+    assert known == [0, 1, 1, 1, 1, 1]
+    assert room.assign("n1", 1, (9).to_bytes(16, "big"))[0][1].payload == b"2"
+    assert room.assign("n1", 1, (5).to_bytes(16, "big"))[0][1].failure is not None
 
 
 def test_a_full_queue_is_refused_without_effect() -> None:
