@@ -78,7 +78,7 @@ class GossipConfig(Struct, frozen=True, kw_only=True):
     flap_budget: int = 4
     """Per flap_window a member (of one boot) costs that many events; beyond, a condition must last."""
     settle_ms: int = 5000
-    """How long it must last: settle * 2^k, k = events told beyond the budget."""
+    """How long it must last: settle * 4^k, k = events told beyond the budget."""
     events_max: int = 4096
     """Membership events per handle(); what is beyond is reported as EventsLost."""
 
