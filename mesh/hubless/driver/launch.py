@@ -102,8 +102,11 @@ async def serve(
                 on_log=_worker_log(log),
             )
             stack.callback(pool.close)
-        origin = _Origin(identity, shards, is_founder, journal.recovered(), _remembered(directory, log))
-        node = _node(config, origin, sockets)
+        node = _node(  # nobody but the node holds on to what was recovered: it would stay for life
+            config,
+            _Origin(identity, shards, is_founder, journal.recovered(), _remembered(directory, log)),
+            sockets,
+        )
         async with trio.open_nursery() as nursery:
             driver = Driver(
                 node,
