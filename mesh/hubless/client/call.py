@@ -24,8 +24,9 @@ class Call:
     id, so nobody withdraws it. `waits_for_quorum`: a shard without one is asked again until the patience ends.
 
     `gateway` is where the task is now, None while nobody could be given it; `sent` whether any gateway that did not
-    refuse it ever was. `refusals` counts for how often in a row no quorum was reached, since `refused_ns`. `others`
-    are callers that gave the same task to this client while it was on its way: they have no gateway of their own.
+    refuse it ever was. `refusals` counts for how often in a row no quorum was reached, since `refused_ns`. The task
+    came at `begun_ns`. `others` are callers that gave the same task to this client while it was on its way: they
+    have no gateway of their own.
     """
 
     submit: Submit
@@ -41,6 +42,7 @@ class Call:
     is_over: bool = False
     refusals: int = 0
     refused_ns: int = 0
+    begun_ns: int = 0
     others: tuple[Call, ...] = ()
 
     @property

@@ -112,6 +112,7 @@ class Calls:
             not (is_named or key),
             is_named,
             waits_for_quorum,
+            begun_ns=now_ns,
         )
         refusal = self._refusal(payload)
         if refusal is not None:
@@ -218,7 +219,8 @@ class Calls:
             remaining_ms = call.submit.deadline_ms
             if call.ends_ns is not None:
                 remaining_ms = max(1, (call.ends_ns - now_ns) // _MS)
-            call.submit = replace(call.submit, deadline_ms=remaining_ms, again=call.sent)
+            age_ms = max(1, (now_ns - call.begun_ns) // _MS) if call.sent else 0
+            call.submit = replace(call.submit, deadline_ms=remaining_ms, again=call.sent, age_ms=age_ms)
             self._give(call, call.submit, gateway)
 
     # -- time -----------------------------------------------------------------------------------------

@@ -120,6 +120,7 @@ class Gateway:
             is_repeatable=offer is not None and offer.retries > 0,
             is_kept=is_kept,
             wants_receipt=submit.receipt,
+            begun_ns=now_ns - max(0, submit.age_ms) * _MS,
             runs_apart=is_kept and self._runs_apart(submit.agent),
             is_apart=is_kept and self._apart is not None and self._apart.knows(submit.task),
         )
@@ -288,9 +289,9 @@ class Gateway:
         if not to:
             self._asking.want(now_ns, shard_of_task(task), out)
             return
+        out.append(ToPeer(to, self._placement(now_ns, task, pending)))
         if not pending.is_apart:
             pending.placed, pending.placed_with = pending.placed + 1, to
-        out.append(ToPeer(to, self._placement(now_ns, task, pending)))
         if pending.is_unwanted:  # whoever has it has to know that this gateway asks, to let it withdraw
             out.append(ToPeer(to, Withdraw(task, alone=pending.is_given_up)))
             self._forget(task)
@@ -312,6 +313,7 @@ class Gateway:
             again=pending.again,
             once=not pending.is_repeatable,
             apart=pending.is_apart,
+            age_ms=max(1, (now_ns - pending.begun_ns) // _MS) if pending.may_be_known else 0,
         )
 
     def _owner_for(self, now_ns: int, task: bytes, pending: Pending) -> str:

@@ -21,6 +21,9 @@ class TaskLog(Protocol):
     def row(self, task: bytes) -> Row | None:
         """What was decided about a task so far; None for one that is not known, or no longer."""
 
+    def may_have_forgotten(self, task: bytes, since_ms: int) -> bool:
+        """Whether a task without a row may have had one, if it was submitted at `since_ms` (unix ms) or later."""
+
     def term(self, task: bytes) -> int:
         """The term in which this node owns the task's shard; 0 when no shard keeps the task."""
 
@@ -47,6 +50,9 @@ class Unlogged:
 
     def row(self, task: bytes) -> Row | None:
         return self._machine.rows.get(task)
+
+    def may_have_forgotten(self, task: bytes, since_ms: int) -> bool:  # noqa: ARG002 - one machine for all
+        return self._machine.forgotten_ms >= since_ms
 
     def term(self, task: bytes) -> int:  # noqa: ARG002 - the same for all
         return 0

@@ -56,6 +56,7 @@ class _Image(Struct, frozen=True, array_like=True):
     live: tuple[Row, ...]
     ended: tuple[Row, ...]
     dead: tuple[Row, ...]
+    forgotten_ms: int = 0
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -66,7 +67,8 @@ class Machine:
     """The tasks of one shard, as of the entries applied.
 
     `rows` are all tasks that are known, in no order that means anything; `clock_ms` the latest time that any entry
-    has named, which never goes back; `forks` the last times that the shard was given a new lineage.
+    has named, which never goes back; `forks` the last times that the shard was given a new lineage. Of tasks submitted
+    after `forgotten_ms` none is forgotten.
     """
 
     def __init__(self, *, retention: Retention = DEFAULT_RETENTION) -> None:
@@ -75,6 +77,7 @@ class Machine:
         self.applied = 0
         self.counters = MachineCounters()
         self.forks: tuple[Forked, ...] = ()
+        self.forgotten_ms = 0
         self.counts: dict[State, int] = dict.fromkeys(State, 0)
         self._live = Shelf()
         self._ended = Shelf(retention.kept_ms, retention.rows, retention.size_bytes)
@@ -141,7 +144,9 @@ class Machine:
         """A snapshot. Equal machines give equal bytes."""
         shelves = (tuple(self._live), tuple(self._ended), tuple(self._dead))
         return _ENCODER.encode(
-            _Image(_VERSION, self.clock_ms, self.applied, self.counters, self.forks, *shelves)
+            _Image(
+                _VERSION, self.clock_ms, self.applied, self.counters, self.forks, *shelves, self.forgotten_ms
+            )
         )
 
     @classmethod
@@ -158,6 +163,7 @@ class Machine:
         machine = cls(retention=retention)
         machine.clock_ms, machine.applied = image.clock_ms, image.applied
         machine.counters, machine.forks = image.counters, image.forks
+        machine.forgotten_ms = image.forgotten_ms
         for rows in (image.live, image.ended, image.dead):
             for row in rows:
                 row.agent, row.executor = intern(row.agent), intern(row.executor)
@@ -237,6 +243,7 @@ class Machine:
         while (row := shelf.take_overdue(self.clock_ms)) is not None:
             self._forget(row)
             self.counters.evicted += 1
+            self.forgotten_ms = max(self.forgotten_ms, row.submitted_ms)
 
     def _drop(self, row: Row) -> Row | None:
         if row.state not in TERMINAL:

@@ -18,7 +18,9 @@ def settled(me: str, row: Row) -> Settled:
     return Settled(row.task, payload, failure, row.executor.rpartition("/")[0], row.attempt)
 
 
-def refusal(me: str, view: View, place: Place, live: int, most_live: int) -> Failure | None:
+def refusal(
+    me: str, view: View, place: Place, live: int, most_live: int, *, is_forgotten: bool = False
+) -> Failure | None:
     """Why a task that an owner does not know is not taken, or None."""
     where = f"owner {me}"
     offer = view.offer(place.agent)
@@ -27,6 +29,13 @@ def refusal(me: str, view: View, place: Place, live: int, most_live: int) -> Fai
         return Failure(
             code="unreachable",
             message="the node that had the task is gone; its effect may have happened, and it runs only once",
+            where=where,
+            effect=Effect.MAYBE,
+        )
+    if is_forgotten and place.once:
+        return Failure(
+            code="unreachable",
+            message="it may have ended, so long ago that its shard has forgotten that; and it runs only once",
             where=where,
             effect=Effect.MAYBE,
         )

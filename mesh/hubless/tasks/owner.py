@@ -71,7 +71,10 @@ class Owner:
             self.counters.recognised += 1
             self._recognise(place, row, live, out)
             return
-        problem = refusal(self._me, self._view, place, len(self._live), MOST_LIVE)
+        is_forgotten = place.age_ms > 0 and self._log.may_have_forgotten(
+            place.task, self._course.unix_ms(now_ns) - place.age_ms
+        )
+        problem = refusal(self._me, self._view, place, len(self._live), MOST_LIVE, is_forgotten=is_forgotten)
         if problem is not None:
             self._refuse(place, problem, out)
             return

@@ -9,13 +9,14 @@ FIRST_RESEND_NS = 1_000_000_000
 
 @dataclass(slots=True)
 class Pending:
-    """A task that clients wait for, mostly one. `owner` is "" while nobody is known to own its shard.
+    """A task that clients wait for, mostly one, since `begun_ns`, here or with another gateway. `owner` is "" while
+    nobody is known to own its shard.
 
     `again`: another gateway may have taken it before. `is_repeatable`: its agent allows a second start. `is_kept`: by
     its shard. `placed` counts how often it was given to a node that may own its shard, `placed_with` names the last
-    one. `wants_receipt` until it has been given. `runs_apart`: its agent
-    goes on without an owner; `is_apart`: and this node has taken it on by itself. `is_unwanted`: nobody waits for it
-    any more, which its next owner is to be told; `is_given_up`: nobody anywhere does.
+    one. `wants_receipt` until it has been given. `runs_apart`: its agent goes on without an owner; `is_apart`: and this
+    node has taken it on by itself. `is_unwanted`: nobody waits for it any more, which its next owner is to be told;
+    `is_given_up`: nobody anywhere does.
     """
 
     routes: tuple[bytes, ...]
@@ -29,6 +30,7 @@ class Pending:
     is_repeatable: bool
     is_kept: bool
     wants_receipt: bool
+    begun_ns: int = 0
     runs_apart: bool = False
     is_apart: bool = False
     is_taken: bool = False

@@ -100,7 +100,8 @@ class Submit(Struct, frozen=True, array_like=True, gc=False, tag=10):
 
     `deadline_ms` is what remains of the caller's patience; 0 asks for the agent's own deadline.
     `key` is "" for a task without one; a key decides the shard that `task` must carry. `again` says that another
-    gateway may have taken the same id before. `durability` is one of `Durability`; `receipt` asks for an `Accepted`.
+    gateway may have taken the same id before, `age_ms` ago at most. `durability` is one of `Durability`; `receipt` asks
+    for an `Accepted`.
     """
 
     task: bytes
@@ -111,6 +112,7 @@ class Submit(Struct, frozen=True, array_like=True, gc=False, tag=10):
     again: bool = False
     durability: Durability = Durability.OF_AGENT
     receipt: bool = False
+    age_ms: int = 0
 
 
 def _check_outcome(payload: bytes | None, failure: Failure | None) -> None:
@@ -184,7 +186,8 @@ class Place(Struct, frozen=True, array_like=True, gc=False, tag=20):
     `receipt` asks for a `Taken` as soon as the task cannot be lost any more. `is_kept` is False for a task that no
     shard keeps: it never leaves its gateway's node, and of such a task `again` says that another gateway may have
     started it before, `once` that its agent must not be started twice. `apart`: the gateway's own node is to see to it,
-    since no owner is within reach; such a message never leaves its node either.
+    since no owner is within reach; such a message never leaves its node either. `age_ms`: how long ago an owner may
+    first have been given the task, 0 if none was: what runs `once` and may be forgotten since is not taken.
     """
 
     task: TaskId
@@ -199,6 +202,7 @@ class Place(Struct, frozen=True, array_like=True, gc=False, tag=20):
     again: bool = False
     once: bool = False
     apart: bool = False
+    age_ms: int = 0
 
 
 class Settled(Struct, frozen=True, array_like=True, gc=False, tag=21):

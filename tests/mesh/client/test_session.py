@@ -88,7 +88,8 @@ def test_a_task_sent_again_carries_what_is_left_of_the_callers_patience(Desk):
     desk.sent()
     desk.session.lost(400 * MS, A, GONE)
     desk.up(B, now_ns=400 * MS)
-    assert [submit.deadline_ms for submit in desk.submits()[B]] == [600]
+    (again,) = desk.submits()[B]
+    assert (again.deadline_ms, again.again, again.age_ms) == (600, True, 400)
 
 
 def test_learned_members_serve_only_while_no_given_one_does(Desk):

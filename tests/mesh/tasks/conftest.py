@@ -42,6 +42,9 @@ class LateLog:
     def row(self, task: bytes) -> Row | None:
         return self.machine.rows.get(task)
 
+    def may_have_forgotten(self, task: bytes, since_ms: int) -> bool:
+        return self.machine.forgotten_ms >= since_ms
+
     def term(self, task: bytes) -> int:
         return self.current_term
 

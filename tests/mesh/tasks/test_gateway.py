@@ -203,6 +203,20 @@ def test_an_owner_that_says_nothing_is_asked_again_at_growing_intervals(room: Ro
     assert asked_s == [1, 3, 7, 15, 23, 31, 39]
 
 
+def test_how_long_ago_an_owner_may_have_had_it_travels(room: Room) -> None:
+    first, other, third = (room.owned_by("n1", number) for number in range(3))
+    ((_, place),) = places(room.submit(first))
+    assert place.age_ms == 0
+    ((_, again),) = places(room.tick(1 * S))
+    assert again.age_ms == 1_000
+    ((_, place),) = places(room.submit(other, now_ns=2 * S, again=True, age_ms=700))
+    assert place.age_ms == 700
+    room.submit(third, now_ns=3 * S)
+    room.moved("n1", third)
+    ages = {place.task: place.age_ms for _, place in places(room.owns("n1", 2, third, now_ns=4 * S))}
+    assert (ages[first], ages[other], ages[third]) == (4_000, 2_700, 0)
+
+
 def test_what_remains_of_the_deadline_travels(room: Room) -> None:
     task = room.owned_by("n1")
     room.submit(task)

@@ -57,6 +57,16 @@ def test_a_result_is_forgotten_when_entries_say_that_its_time_is_over() -> None:
     assert machine.counters.evicted == 1
 
 
+def test_up_to_when_tasks_are_forgotten_is_known_and_outlives_a_snapshot() -> None:
+    machine = Machine(retention=SMALL)
+    feed(machine, submitted(1, 5), submitted(2, 7), succeeded(2, 10), succeeded(1, 11), submitted(3, 50))
+    assert machine.forgotten_ms == 0
+    feed(machine, submitted(4, 200))
+    assert (finished(machine), machine.forgotten_ms) == ([], 7)
+    again = Machine.from_state(machine.state(), retention=SMALL)
+    assert (again.forgotten_ms, again.state()) == (7, machine.state())
+
+
 def test_a_forgotten_id_is_unknown() -> None:
     machine = Machine(retention=SMALL)
     feed(machine, submitted(1, 0), succeeded(1, 10), submitted(2, 500))

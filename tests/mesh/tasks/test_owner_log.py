@@ -461,6 +461,23 @@ def test_a_task_that_keeps_killing_workers_is_a_dead_letter(room: Any) -> None:
 # -- waiting for an executor --------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("once", "age_ms", "is_refused"),
+    [(True, 5_000, True), (True, 0, False), (True, 900, False), (False, 5_000, False)],
+)
+def test_what_may_have_ended_before_the_log_forgot_that_is_not_run_twice(
+    room_of: Make, member: Callable[..., Member], once: bool, age_ms: int, is_refused: bool
+) -> None:
+    room = room_of(member("n0", offers=()), member("n1"))
+    room.log.machine.forgotten_ms = SUBMITTED_MS - 1_000
+    effects = room.place(agent="once" if once else "echo", once=once, age_ms=age_ms)
+    failures = [effect.message.failure for effect in effects]
+    assert [(failure.code, failure.effect) for failure in failures] == is_refused * [
+        ("unreachable", Effect.MAYBE)
+    ]
+    assert len(room.log.waiting) == (not is_refused)
+
+
 def test_what_found_no_executor_starts_when_one_comes(room_of: Make, member: Callable[..., Member]) -> None:
     room = room_of(member("n0", offers=()), member("n1", offers=()))
     room.place(receipt=True)
