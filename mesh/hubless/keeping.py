@@ -286,6 +286,10 @@ class Keeping:
         self._forked_by[shard] = by
         return self._replicas.fork(now_ns, shard, above)
 
+    def machine(self, shard: int) -> Machine | None:
+        """The tasks of a shard, as far as its replica here has followed the log; None without one."""
+        return self._tasks.machine(shard)
+
     def owned_machines(self) -> Iterator[tuple[int, Machine]]:
         """The tasks of the shards that this node owns."""
         return self._tasks.owned_machines()

@@ -31,6 +31,7 @@ from hubless.effects import (
 )
 from hubless.guard import Breakers, Evidence, OwnLag
 from hubless.inspection import Inspection
+from hubless.keeping import Keeping
 from hubless.meta import MetaTooLargeError, offers_of, pack_meta
 from hubless.placement import Ring
 from hubless.reception import Reception
@@ -243,6 +244,11 @@ class Node:
         known = self._view.member(node)
         return known is not None and known.boot == boot and known.condition in PRESENT
 
+    @property
+    def keeping(self) -> Keeping:
+        """What this node keeps for the mesh, to be looked into."""
+        return self._roles.keeping
+
     def counters(self) -> dict[str, object]:
         """Counters of all cores, by name."""
         return {
@@ -407,7 +413,9 @@ class Node:
             self._roles.process_replaced(member.node)
         if before is not None and before.condition in PRESENT and is_gone:
             self._process_gone(now_ns, before, work_before, out)
-        if member.condition is Condition.SUSPECT and (before is None or before.condition is not Condition.SUSPECT):
+        if member.condition is Condition.SUSPECT and (
+            before is None or before.condition is not Condition.SUSPECT
+        ):
             self._roles.process_silent(now_ns, member.node, out)
         if member.condition in PRESENT and (before is None or is_gone or before.condition not in PRESENT):
             self._roles.keeping.met(member.node)

@@ -9,8 +9,10 @@ from heapq import heappop, heappush
 
 import msgspec
 
+from hubless.client.ids import derived_task_id
 from hubless.placement import mint_task_id, shard_of_key
 from hubless.wire import (
+    Accepted,
     Answer,
     Ask,
     Cancel,
@@ -42,14 +44,20 @@ from hubless_sim.hosts import (
     Watch,
 )
 from hubless_sim.mesh_host import WORK, to_frame, to_packet
-from hubless_sim.operations import Call
+from hubless_sim.operations import Call, Query
+from hubless_sim.sealed import seal, unseal
 
 MS = 1_000_000
 _STREAM = 5
+_REPEAT, _QUERY = b"r", b"q"
 _GRACE_NS = 3_000 * MS
 _GREET_EVERY_NS = 500 * MS
 _HOMELESS_NS = 100 * MS
 _ELSEWHERE_NS = 30 * MS
+_LEAST_REPEATED_MS = 1_000
+
+FIRST_QUERY = 1 << 20
+"""The request number of a tape's first query."""
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -64,6 +72,38 @@ class Answered(msgspec.Struct, frozen=True):
     executor: str
     attempt: int
     provisional: bool = False
+    where: str = ""
+    """Who says so, of a failure."""
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether this is the outcome that a log has, and no refusal or impatience on the way there."""
+        if self.provisional:
+            return False
+        if self.code == "" or self.attempt > 0:
+            return True
+        return self.where.startswith("owner") and self.code in ("cancelled", "expired")
+
+
+class Handed(msgspec.Struct, frozen=True):
+    """A call was handed to a gateway for the first time under this id."""
+
+    call: int
+    task: bytes
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """A client was told that its task is kept."""
+
+    call: int
+    task: bytes
+
+
+class Queried(msgspec.Struct, frozen=True):
+    """A query of the tape was sent, about this task (b"" if it is about none)."""
+
+    query: int
+    task: bytes
 
 
 class GaveUp(msgspec.Struct, frozen=True):
@@ -113,6 +153,7 @@ class MeshClient:
         birth: Birth,
         *,
         calls: tuple[tuple[int, Call], ...],
+        queries: tuple[tuple[int, Query], ...] = (),
         nodes: int,
         mesh: bytes,
         shards: int,
@@ -124,7 +165,11 @@ class MeshClient:
         self._chance = stream(birth.seed, _STREAM)
         self._draws = 0
         self._calls = dict(calls)
+        self._queries = dict(queries)
         self._open: dict[bytes, _Open] = {}
+        self._tasks: dict[int, bytes] = {}
+        self._call_of: dict[bytes, int] = {}
+        self._repeated: dict[bytes, int] = {}
         self._owned: dict[int, tuple[int, ...]] = {}
         self._linked: dict[int, int] = {}
         self._serving: set[int] = set()
@@ -132,6 +177,10 @@ class MeshClient:
         self._times: list[tuple[int, int, bytes]] = []
         for number, call in calls:
             heappush(self._times, (call.at_ms * MS, number, b""))
+            if call.repeat_after_ms is not None:
+                heappush(self._times, ((call.at_ms + call.repeat_after_ms) * MS, number, _REPEAT))
+        for number, query in queries:
+            heappush(self._times, (query.at_ms * MS, number, _QUERY))
         self._out: list[HostEffect] = []
         self._is_started = False
 
@@ -156,8 +205,13 @@ class MeshClient:
             case _:
                 pass
         for gateway, frame in self._outbox.frames():
-            self._out.append(Send(gateway, to_packet(WORK, frame)))
+            self._out.append(Send(gateway, seal(to_packet(WORK, frame))))
         return self._out
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no call waits for its answer just now."""
+        return not self._open
 
     def next_deadline_ns(self) -> int | None:
         """When the next call, repetition or end of patience is due."""
@@ -166,8 +220,11 @@ class MeshClient:
     # What comes in
 
     def _frame(self, now_ns: int, source: int, packet: bytes) -> None:
+        content = unseal(packet)
+        if not content:
+            return
         try:
-            envelope = decode(to_frame(packet), Limits())
+            envelope = decode(to_frame(content), Limits())
         except FrameError:
             return
         for message in envelope.messages:
@@ -177,8 +234,11 @@ class MeshClient:
         match message:
             case Answer(task=task):
                 waiting = self._open.pop(task, None)
-                told = Stray(task, source) if waiting is None else _answered(waiting, source, message)
+                number = self._repeated.get(task) if waiting is None else waiting.number
+                told = Stray(task, source) if number is None else _answered(number, source, message)
                 self._out.append(Note(told))
+            case Accepted(task=task) if task in self._call_of:
+                self._out.append(Note(Receipt(self._call_of[task], task)))
             case Told():
                 self._out.append(Note(message))
             case Welcome(owned=owned):
@@ -196,7 +256,7 @@ class MeshClient:
 
     def _without_quorum(self, now_ns: int, waiting: _Open) -> None:
         """Nobody owns the shard just now: a call that nobody can have taken gets the id of another, a little later."""
-        if not waiting.was_sent_before:
+        if not (waiting.was_sent_before or waiting.call.idempotency):
             del self._open[waiting.task]
             self._outbox.add(waiting.gateway, Hello("client"))
             waiting.sent = False
@@ -220,6 +280,10 @@ class MeshClient:
             waiting = self._open.get(task)
             if not task:
                 self._begin(now_ns, number)
+            elif task == _REPEAT:
+                self._repeat(now_ns, number)
+            elif task == _QUERY:
+                self._query(number)
             elif waiting is None:
                 continue
             elif now_ns >= waiting.deadline_ns + _GRACE_NS:
@@ -235,6 +299,8 @@ class MeshClient:
     def _begin(self, now_ns: int, number: int) -> None:
         call = self._calls[number]
         task = mint_task_id(self._shard(call), self._entropy())
+        if call.idempotency:
+            task = derived_task_id(call.idempotency, call.key, self._shards)
         waiting = _Open(number, call, task, now_ns + call.deadline_ms * MS)
         self._open[task] = waiting
         heappush(self._times, (waiting.deadline_ns + _GRACE_NS, number, task))
@@ -246,17 +312,45 @@ class MeshClient:
 
     def _submit(self, now_ns: int, waiting: _Open) -> None:
         """Hands a call to its gateway, or waits a little for one that serves."""
-        call = waiting.call
         is_served = waiting.gateway in self._serving
         waiting.resend_ns = now_ns + (self._patience_ns if is_served else _HOMELESS_NS)
         heappush(self._times, (waiting.resend_ns, waiting.number, waiting.task))
         if not is_served:
             return
         remaining_ms = max(1, (waiting.deadline_ns - now_ns) // MS)
-        payload = call.script.to_payload()
-        submit = Submit(waiting.task, call.agent, call.key, payload, remaining_ms, again=waiting.sent)
-        self._outbox.add(waiting.gateway, submit)
+        self._hand_over(waiting.gateway, waiting.number, waiting.task, remaining_ms, again=waiting.sent)
         waiting.was_sent_before, waiting.sent = waiting.sent, True
+
+    def _hand_over(self, gateway: int, number: int, task: bytes, remaining_ms: int, *, again: bool) -> None:
+        call = self._calls[number]
+        if task not in self._call_of:
+            self._tasks[number], self._call_of[task] = task, number
+            self._out.append(Note(Handed(number, task)))
+        payload = call.script.to_payload()
+        submit = Submit(task, call.agent, call.key, payload, remaining_ms, again=again, receipt=call.receipt)
+        self._outbox.add(gateway, submit)
+
+    def _repeat(self, now_ns: int, number: int) -> None:
+        """Submits a call once more through another gateway, whatever has become of it."""
+        task, call = self._tasks.get(number), self._calls[number]
+        if task is None:
+            return
+        before = self._open[task].gateway if task in self._open else index_of(call.gateway)
+        gateway = self._next_after(before)
+        if gateway in self._serving:
+            self._repeated[task] = number
+            remaining_ms = call.at_ms + call.deadline_ms - now_ns // MS
+            self._hand_over(gateway, number, task, max(_LEAST_REPEATED_MS, remaining_ms), again=True)
+
+    def _query(self, number: int) -> None:
+        query = self._queries[number]
+        task = b"" if query.node else self._tasks.get(query.call, b"")
+        gateway = index_of(query.gateway)
+        if gateway not in self._serving:
+            gateway = self._next_after(gateway)
+        if gateway in self._serving and (task or query.node):
+            self._out.append(Note(Queried(number, task)))
+            self._outbox.add(gateway, Ask(FIRST_QUERY + number, query.what, query.node or task.hex()))
 
     def _leave(self, now_ns: int, gateway: int) -> None:
         """Everything that waits at a gateway goes elsewhere."""
@@ -267,9 +361,12 @@ class MeshClient:
 
     def _move_on(self, waiting: _Open) -> None:
         """The next node in turn that has welcomed this client; any next one while there is none."""
-        others = [(waiting.gateway + step) % self._nodes for step in range(1, self._nodes)]
-        others.append(waiting.gateway)
-        waiting.gateway = next((node for node in others if node in self._serving), others[0])
+        waiting.gateway = self._next_after(waiting.gateway)
+
+    def _next_after(self, gateway: int) -> int:
+        others = [(gateway + step) % self._nodes for step in range(1, self._nodes)]
+        others.append(gateway)
+        return next((node for node in others if node in self._serving), others[0])
 
     def _cancel_ns(self, waiting: _Open) -> int:
         after_ms = waiting.call.cancel_after_ms or 0
@@ -290,10 +387,10 @@ class MeshClient:
         return draw(self._chance, self._draws)
 
 
-def _answered(waiting: _Open, gateway: int, answer: Answer) -> Answered:
+def _answered(call: int, gateway: int, answer: Answer) -> Answered:
     failure = answer.failure
     return Answered(
-        waiting.number,
+        call,
         answer.task,
         gateway,
         answer.payload or b"",
@@ -302,4 +399,5 @@ def _answered(waiting: _Open, gateway: int, answer: Answer) -> Answered:
         answer.node,
         answer.attempt,
         answer.provisional,
+        "" if failure is None else failure.where,
     )

@@ -81,6 +81,7 @@ from hubless_sim.hosts import (
 from hubless_sim.journal_shell import JournalShell
 from hubless_sim.names import name_of, place_of
 from hubless_sim.scripted_pool import PoolProfile, ScriptedPool
+from hubless_sim.sealed import seal, unseal
 
 GOSSIP, WORK, BACK = b"\0", b"\1", b"\2"
 """Which socket a packet is for: gossip, work, or a connection that the receiver made to somebody's work socket."""
@@ -263,11 +264,14 @@ class MeshHost:
         return self._watched.get(index, f"n{index}")
 
     def _packet(self, packet: bytes, source: int) -> None:
+        packet = unseal(packet)
         match packet[:1]:
             case b"\0":
                 self._inbox.append(PacketReceived(packet[1:], address_of(source)))
             case b"\1":
                 self._inbox.append(WorkFrame(source.to_bytes(4, "big"), to_frame(packet)))
+            case b"":
+                pass
             case _:
                 self._inbox.append(PeerRefused(to_frame(packet)))
 
@@ -280,7 +284,7 @@ class MeshHost:
                 case ToClient(route=route, message=message):
                     self._to_clients.add(int.from_bytes(route, "big"), message)
                 case SendPacket(to=to, packet=packet):
-                    out.append(Send(to.port - FIRST_PORT, GOSSIP + packet))
+                    out.append(Send(to.port - FIRST_PORT, seal(GOSSIP + packet)))
                 case GiveTask() | RecallTask() | SpawnWorker() | KillWorker() | MeasureMemory():
                     self._pool.perform(now_ns, effect)
                     self._note_started()
@@ -299,7 +303,7 @@ class MeshHost:
     def _perform_rare(self, effect: NodeEffect) -> None:
         match effect:
             case RefuseClient(route=route, text=text):
-                back = to_packet(BACK, encode_refusal(text))
+                back = seal(to_packet(BACK, encode_refusal(text)))
                 self._out.append(Send(int.from_bytes(route, "big"), back))
             case Log() | Serving():
                 self._out.append(Note(effect))
@@ -323,6 +327,6 @@ class MeshHost:
 
     def _flush(self) -> None:
         for index, frame in self._to_peers.frames():
-            self._out.append(Send(index, to_packet(WORK, frame)))
+            self._out.append(Send(index, seal(to_packet(WORK, frame))))
         for index, frame in self._to_clients.frames():
-            self._out.append(Send(index, to_packet(BACK, frame)))
+            self._out.append(Send(index, seal(to_packet(BACK, frame))))

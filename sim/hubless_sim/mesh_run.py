@@ -7,15 +7,27 @@ import msgspec
 
 from hubless.effects import Log, Serving
 from hubless.node import LeaveMesh, Node
+from hubless.shard.settings import ReplicasSettings
 from hubless.wire import Ask, Told
 from hubless_agents import SupervisorConfig
 from hubless_gossip import Condition, JoinRequested
+from hubless_sim import mesh_checks
 from hubless_sim.faults import MS, index_of
 from hubless_sim.gossip_host import configured
 from hubless_sim.hosts import Birth, Host
-from hubless_sim.mesh_client import Answered, GaveUp, MeshClient, Question, Stray
+from hubless_sim.mesh_client import (
+    FIRST_QUERY,
+    Answered,
+    GaveUp,
+    Handed,
+    MeshClient,
+    Queried,
+    Question,
+    Receipt,
+    Stray,
+)
 from hubless_sim.mesh_host import Halted, MeshHost, MeshSetting
-from hubless_sim.operations import Call, Leave, Operation
+from hubless_sim.operations import Call, Leave, Operation, Query
 from hubless_sim.run import Run
 from hubless_sim.scripted_pool import Started
 from hubless_sim.systems import MeshSystem
@@ -31,6 +43,12 @@ class Start(msgspec.Struct, frozen=True):
     attempt: int
 
 
+_SETTLED_MS = 500
+"""Beats have told by then what was decided last."""
+
+ClientNote = Answered | Handed | Receipt | Queried | Told
+
+
 class MeshRun(Run):
     """A run of a tape, advanced by hand. What was observed is kept by the number of the call."""
 
@@ -42,7 +60,16 @@ class MeshRun(Run):
         self.calls = tuple(each for each in tape.operations if isinstance(each, Call))
         if self.calls and not tape.clients:
             raise TapeError("tape: calls and no clients at `$.clients`; give it one or more.")
+        self.queries = tuple(each for each in tape.operations if isinstance(each, Query))
         self.answers: dict[int, tuple[int, Answered]] = {}
+        self.repeats: list[tuple[int, Answered]] = []
+        self.handed: dict[bytes, list[tuple[int, int]]] = {}
+        """When each task was handed in, in ns, and by which call."""
+        self.receipts: dict[bytes, int] = {}
+        self.queried: dict[int, tuple[int, bytes]] = {}
+        self.replies: dict[int, tuple[int, Told]] = {}
+        self.unowned: dict[int, tuple[str, ...]] = {}
+        """Shards that did not have one owner when they had to, and who took himself for one."""
         self.strays: list[Stray] = []
         self.given_up: dict[int, int] = {}
         self.starts: dict[bytes, list[Start]] = {}
@@ -56,14 +83,22 @@ class MeshRun(Run):
             gossip = configured(system.preset, system.knobs)
         except (ValueError, TypeError) as error:
             raise TapeError(f"tape: {error} at `$.system`.") from error
+        try:
+            replicas = ReplicasSettings.local() if system.replicas is None else system.replicas.to_settings()
+        except ValueError as error:
+            raise TapeError(f"tape: {error} at `$.system.replicas`.") from error
         self._setting = MeshSetting(
             mesh=tape.seed.to_bytes(8, "big"),
             gossip=gossip,
             supervisor=SupervisorConfig(workers=system.workers, queue_per_agent=system.queue),
             shards=system.shards,
             ring_ms=system.ring_ms,
+            replicas=replicas,
         )
+        self._last_ms = max([system.owned_ms or 0, *(operation.at_ms for operation in tape.operations)])
         super().__init__(tape)
+        if system.owned_ms is not None:
+            self.world.at(system.owned_ms * MS, self._look_for_owners)
 
     def node(self, name: str) -> Node:
         """The core that runs on a node; raises LookupError while the node is down."""
@@ -94,7 +129,24 @@ class MeshRun(Run):
             "answers": {code: codes.count(code) for code in dict.fromkeys(codes)},
             "unanswered": len(self.calls) - len(self.answers),
             "attempts": sum(len(starts) for starts in self.starts.values()),
+            "receipts": len(self.receipts),
+            "lost_shards": sorted(mesh_checks.lost_shards(self)),
         }
+
+    def violations(self) -> list[str]:
+        """What does not hold after the calm, of tapes that have one."""
+        return [] if self.system.owned_ms is None else mesh_checks.violations(self)
+
+    def is_over(self) -> bool:
+        """Whether, in the calm, nobody has anything left to do."""
+        at_ms = self.world.now_ns // MS
+        if self.system.owned_ms is None or at_ms < self._last_ms + _SETTLED_MS:
+            return False
+        clients = (self.world.host(self.tape.nodes + turn) for turn in range(self.tape.clients))
+        if not all(client is None or client.is_idle for client in clients):
+            return False
+        unfinished = (self.node(name).counters()["unfinished"] for name in self.running())
+        return not any(any(msgspec.structs.astuple(each)) for each in unfinished)  # type: ignore[arg-type]
 
     def make(self, birth: Birth) -> Host:
         """A whole node, or a client with its share of the calls."""
@@ -105,6 +157,7 @@ class MeshRun(Run):
         return MeshClient(
             birth,
             calls=tuple(each for each in enumerate(self.calls) if each[0] % clients == turn),
+            queries=tuple(each for each in enumerate(self.queries) if each[1].call % clients == turn),
             nodes=self.tape.nodes,
             mesh=self._setting.mesh,
             shards=self.system.shards,
@@ -139,10 +192,8 @@ class MeshRun(Run):
                 self.agent_of[task] = agent
                 start = Start(now_ns, name, self.world.boot(node), attempt)
                 self.starts.setdefault(task, []).append(start)
-            case Answered(call=call):
-                self.answers[call] = (now_ns, value)
-            case Told(request=request):
-                self.told[request] = value
+            case Answered() | Handed() | Receipt() | Queried() | Told():
+                self._client_said(now_ns, value)
             case Stray():
                 self.strays.append(value)
             case GaveUp(call=call):
@@ -158,6 +209,34 @@ class MeshRun(Run):
                     self.condition_told.append((now_ns, name, member, condition))
             case _:
                 raise TypeError(f"nobody here tells {value!r}")
+
+    def _client_said(self, now_ns: int, value: ClientNote) -> None:
+        match value:
+            case Answered(call=call) if call in self.answers:
+                self.repeats.append((now_ns, value))
+            case Answered(call=call):
+                self.answers[call] = (now_ns, value)
+            case Handed(call=call, task=task):
+                self.handed.setdefault(task, []).append((now_ns, call))
+            case Receipt(task=task):
+                self.receipts.setdefault(task, now_ns)
+            case Queried(query=query, task=task):
+                self.queried[query] = (now_ns, task)
+            case Told(request=request) if request >= FIRST_QUERY:
+                self.replies[request - FIRST_QUERY] = (now_ns, value)
+            case Told(request=request):
+                self.told[request] = value
+
+    def owners(self) -> dict[int, tuple[str, ...]]:
+        """By shard, the nodes that take themselves for its owner just now."""
+        found: dict[int, list[str]] = {shard: [] for shard in range(self.system.shards)}
+        for name in self.running():
+            for shard in self.node(name).keeping.owned:
+                found[shard].append(name)
+        return {shard: tuple(names) for shard, names in found.items()}
+
+    def _look_for_owners(self) -> None:
+        self.unowned = {shard: names for shard, names in self.owners().items() if len(names) != 1}
 
     def deaths_told(self, member: str, after_ms: int) -> dict[str, int]:
         """When each node first said, after a time, that a member is dead; in ns."""

@@ -54,6 +54,25 @@ class Call(
     deadline_ms: int = 20_000
     own_shard: bool = True
     cancel_after_ms: int | None = None
+    receipt: bool = False
+    repeat_after_ms: int | None = None
+    idempotency: str = ""
+
+
+class Query(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="query", tag_field="kind"
+):
+    """A client asks through a node what an operator would (mesh): ``what`` of the task of its call, or of a node.
+
+    ``call`` is a call's place among the calls of the tape, and its client asks; one that was not made yet is nothing to
+    ask about.  ``node`` names who is to be drained.
+    """
+
+    at_ms: int
+    what: Literal["status", "result", "cancel", "retry", "drain"]
+    gateway: str
+    call: int = 0
+    node: str = ""
 
 
 class Ring(
@@ -77,12 +96,12 @@ class Opinion(
     condition: Literal["well", "doubtful", "gone", "draining"]
 
 
-Operation = Leave | Meta | Load | Call | Ring | Opinion
+Operation = Leave | Meta | Load | Call | Query | Ring | Opinion
 
 
 def called(operation: Operation) -> tuple[str, ...]:
     """The nodes that are asked."""
-    return (operation.gateway,) if isinstance(operation, Call) else operation.nodes
+    return (operation.gateway,) if isinstance(operation, Call | Query) else operation.nodes
 
 
 def named_in(operation: Operation) -> tuple[str, ...]:
@@ -90,6 +109,8 @@ def named_in(operation: Operation) -> tuple[str, ...]:
     match operation:
         case Ring(members=members):
             return (*operation.nodes, *members)
+        case Query(gateway=gateway, node=node):
+            return (gateway, node) if node else (gateway,)
         case Opinion(member=member):
             return (*operation.nodes, member)
         case _:

@@ -60,6 +60,12 @@ class Reply(msgspec.Struct, frozen=True):
     out: int
 
 
+class Signed(Reply, frozen=True):
+    """A reply as it is written, with the attempt that came to it."""
+
+    attempt: int
+
+
 class PoolProfile(msgspec.Struct, frozen=True):
     """Timing of the workers, in ns."""
 
@@ -182,7 +188,7 @@ class ScriptedPool:
         due_ns = now_ns + took_ns
         match deed:
             case "answer":
-                payload = msgspec.json.encode(Reply(script.n, answer_of(script.n)))
+                payload = msgspec.json.encode(Signed(script.n, answer_of(script.n), assignment.attempt))
                 answered = WorkerAnswered(worker, given.give, "returned", payload, took_ns=took_ns)
                 self._later(due_ns, answered)
             case "garble":

@@ -1,6 +1,7 @@
-"""Packets between the hosts of bare shards: a kind, a checksum and a body; what does not match is dropped.
+"""Packets between hosts: a kind, a checksum and a body; what does not match is dropped.
 
-Stands for the transport below real nodes, which keeps garbled bytes from those above it.
+Stands for the transport below real nodes, which keeps garbled bytes from those above it. The requests are those of bare
+shards.
 """
 
 import zlib

@@ -1,59 +1,72 @@
-"""``python -m hubless_sim.sweep``: bare shards under faults of every kind, one drawn tape a seed.
+"""``python -m hubless_sim.sweep``: bare shards or whole nodes under faults of every kind, one drawn tape a seed.
 
 Ends with exit code 1 at the first seed that fails, and prints its tape.
 """
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from multiprocessing import get_context
 
 import click
 
+from hubless_sim import mesh_swarm, shard_swarm
 from hubless_sim.play import play
-from hubless_sim.shard_swarm import drawn_tape
+from hubless_sim.tape import Tape
 
 _BATCH = 20
 
 
-def violations_of(seed: int) -> tuple[str, ...]:
+SWARMS: dict[str, Callable[[int], Tape]] = {
+    "shards": shard_swarm.drawn_tape,
+    "mesh": mesh_swarm.drawn_tape,
+}
+"""How each system's tape of a seed is drawn."""
+
+
+def violations_of(seed: int, system: str = "shards") -> tuple[str, ...]:
     """What does not hold in the run of a seed's tape."""
-    return play(drawn_tape(seed)).violations
+    return play(SWARMS[system](seed)).violations
 
 
-def _tried(seed: int) -> tuple[int, tuple[str, ...]]:
+def _tried(seed: int, system: str) -> tuple[int, tuple[str, ...]]:
     try:
-        return seed, violations_of(seed)
+        return seed, violations_of(seed, system)
     except Exception as error:  # noqa: BLE001 whatever a host raises is a finding, and the sweep says of which seed
         return seed, (f"{type(error).__name__}: {error}",)
 
 
-def swept(first: int, seeds: int, jobs: int) -> Iterator[tuple[int, tuple[str, ...]]]:
+def swept(first: int, seeds: int, jobs: int, system: str = "shards") -> Iterator[tuple[int, tuple[str, ...]]]:
     """Every seed with its violations, in order."""
     numbers = range(first, first + seeds)
+    tried = partial(_tried, system=system)
     if jobs == 1:
-        yield from map(_tried, numbers)
+        yield from map(tried, numbers)
         return
     with get_context("spawn").Pool(jobs) as pool:
-        yield from pool.imap(_tried, numbers, chunksize=_BATCH)
+        yield from pool.imap(tried, numbers, chunksize=_BATCH)
 
 
 @click.command(name="hubless_sim.sweep")
 @click.option("--seeds", default=1_000, show_default=True, help="How many seeds.")
 @click.option("--first", default=0, show_default=True, help="The first of them.")
 @click.option("--jobs", default=1, show_default=True, help="Processes.")
+@click.option(
+    "--system", type=click.Choice(sorted(SWARMS)), default="shards", show_default=True, help="What runs."
+)
 @click.option("--keep-going", is_flag=True, help="Name all seeds that fail, print no tape.")
-def main(seeds: int, first: int, jobs: int, keep_going: bool) -> None:
+def main(seeds: int, first: int, jobs: int, system: str, keep_going: bool) -> None:
     """Run drawn tapes and say whether all holds in them."""
     began = time.monotonic()
     failed = 0
-    for seed, violations in swept(first, seeds, jobs):
+    for seed, violations in swept(first, seeds, jobs, system):
         if not violations:
             continue
         failed += 1
         click.echo(f"seed {seed}: " + "\n    ".join(violations), err=True)
         if not keep_going:
-            click.echo(drawn_tape(seed).to_json().decode())
+            click.echo(SWARMS[system](seed).to_json().decode())
             sys.exit(1)
     took_s = time.monotonic() - began
     click.echo(f"{seeds} seeds, {failed} failed, {took_s:.1f} s", err=True)

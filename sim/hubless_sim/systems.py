@@ -6,8 +6,8 @@ from hubless.shard.moves import MoveSettings
 from hubless.shard.output import RaftSettings
 from hubless.shard.settings import ReplicasSettings
 from hubless_agents import Contract
-from hubless_agents.contract import Partition
-from hubless_sim.operations import Call, Leave, Load, Meta, Opinion, Ring
+from hubless_agents.contract import Durability, Partition
+from hubless_sim.operations import Call, Leave, Load, Meta, Opinion, Query, Ring
 
 MS = 1_000_000
 
@@ -30,6 +30,7 @@ class Offering(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     concurrency: int = 1
     nodes: tuple[str, ...] = ()
     partition: Partition = "wait"
+    durability: Durability = "replicated"
 
     def to_contract(self) -> Contract:
         """As a worker declares it. Answers must be objects, so that garbled ones break the contract."""
@@ -41,58 +42,13 @@ class Offering(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             output_schema=b'{"type":"object"}',
             runtime="thread" if self.concurrency == 1 else "asyncio",
             partition=self.partition,
+            durability=self.durability,
         )
 
 
-class MeshSystem(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="mesh", tag_field="kind"
-):
-    """Whole nodes with scripted workers, and clients.
+class ReplicaKnobs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Settings of ``ReplicasSettings`` and what is within it: small, so that much happens in little time."""
 
-    ``preset`` and ``knobs`` are those of their gossip.  A client that hears nothing for ``patience_ms`` submits again.
-    """
-
-    agents: tuple[Offering, ...]
-    preset: str = "local"
-    knobs: dict[str, int | float | bool] = msgspec.field(default_factory=dict[str, int | float | bool])
-    workers: int = 2
-    queue: int = 256
-    shards: int = 64
-    ring_ms: int = 0
-    patience_ms: int = 1_500
-
-
-class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What the clients do: requests from ``from_ms`` to ``until_ms`` with pauses of up to ``pause_ms``, then probes.
-
-    A request that hears nothing for ``patience_ms`` goes to the next node, and is given up after ``give_up_ms``; a
-    probe after ``probe_give_up_ms``, and it is made again after the others.
-    """
-
-    from_ms: int = 500
-    until_ms: int = 3_000
-    probe_ms: int = 4_000
-    pause_ms: int = 30
-    patience_ms: int = 200
-    give_up_ms: int = 1_000
-    probe_give_up_ms: int = 400
-    keys: int = 2
-    writes: float = 0.6
-
-
-class ShardSystem(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="shards", tag_field="kind"
-):
-    """The replicas of nodes and nothing else of them, with registers for tasks, and clients.
-
-    ``ring`` are the members that all nodes know of at first (none named: all nodes); it places ``replicas`` of each
-    of the ``shards``.  The rest are settings of ``ReplicasSettings`` and what is within it.
-    """
-
-    shards: int = 2
-    replicas: int = 3
-    ring: tuple[str, ...] = ()
-    workload: Workload = msgspec.field(default_factory=Workload)
     beat_ms: int = 50
     stagger_ms: int = 50
     election_ms: int = 500
@@ -136,11 +92,65 @@ class ShardSystem(
         )
 
 
+class MeshSystem(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="mesh", tag_field="kind"
+):
+    """Whole nodes with scripted workers, and clients.
+
+    ``preset`` and ``knobs`` are those of their gossip, ``replicas`` null has the local preset.  A client that hears
+    nothing for ``patience_ms`` submits again.  ``owned_ms``: from then on every shard must have one owner.
+    """
+
+    agents: tuple[Offering, ...]
+    preset: str = "local"
+    knobs: dict[str, int | float | bool] = msgspec.field(default_factory=dict[str, int | float | bool])
+    workers: int = 2
+    queue: int = 256
+    shards: int = 64
+    ring_ms: int = 0
+    patience_ms: int = 1_500
+    replicas: ReplicaKnobs | None = None
+    owned_ms: int | None = None
+
+
+class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the clients do: requests from ``from_ms`` to ``until_ms`` with pauses of up to ``pause_ms``, then probes.
+
+    A request that hears nothing for ``patience_ms`` goes to the next node, and is given up after ``give_up_ms``; a
+    probe after ``probe_give_up_ms``, and it is made again after the others.
+    """
+
+    from_ms: int = 500
+    until_ms: int = 3_000
+    probe_ms: int = 4_000
+    pause_ms: int = 30
+    patience_ms: int = 200
+    give_up_ms: int = 1_000
+    probe_give_up_ms: int = 400
+    keys: int = 2
+    writes: float = 0.6
+
+
+class ShardSystem(
+    ReplicaKnobs, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="shards", tag_field="kind"
+):
+    """The replicas of nodes and nothing else of them, with registers for tasks, and clients.
+
+    ``ring`` are the members that all nodes know of at first (none named: all nodes); it places ``replicas`` of each
+    of the ``shards``.
+    """
+
+    shards: int = 2
+    replicas: int = 3
+    ring: tuple[str, ...] = ()
+    workload: Workload = msgspec.field(default_factory=Workload)
+
+
 System = GossipSystem | MeshSystem | ShardSystem
 
 OPERATIONS: dict[type, tuple[type, ...]] = {
     GossipSystem: (Leave, Meta, Load),
-    MeshSystem: (Leave, Call),
+    MeshSystem: (Leave, Call, Query),
     ShardSystem: (Ring, Opinion),
 }
 """What can be asked of each system."""

@@ -1,0 +1,91 @@
+"""Whole nodes that keep tasks, under faults of every kind: nothing accepted is lost, nothing ends twice, all lives on.
+
+Two bugs are planted, one at a time: the seeds must find them.
+"""
+
+from collections.abc import Callable
+
+import pytest
+from msgspec.structs import replace
+
+from hubless.effects import NodeEffect
+from hubless.shard.events import Commit
+from hubless.shard.replicas import Replicas
+from hubless.tasks.live import Phase
+from hubless.tasks.owner import Owner
+from hubless.wire import Ended
+from hubless_sim.faults import FAULT_KINDS
+from hubless_sim.mesh_run import MeshRun
+from hubless_sim.mesh_swarm import drawn_tape
+from hubless_sim.sweep import swept, violations_of
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+STANDING = range(16)
+LONG = 10_000
+FOUND: tuple[int, ...] = ()
+
+
+@pytest.mark.parametrize("seed", [*STANDING, *FOUND])
+def test_the_standing_seeds_hold(seed: int) -> None:
+    assert violations_of(seed, "mesh") == ()
+
+
+@pytest.mark.long
+def test_ten_thousand_seeds_hold() -> None:
+    failed = {seed: violations for seed, violations in swept(0, LONG, 2, "mesh") if violations}
+    assert failed == {}
+
+
+def test_the_seeds_draw_every_kind_of_fault() -> None:
+    drawn = {fault.__struct_config__.tag for seed in range(300) for fault in drawn_tape(seed).faults}
+    assert drawn == set(FAULT_KINDS)
+
+
+def test_the_seeds_ask_for_everything() -> None:
+    """Clients hand in tasks, get receipts, submit again, cancel, look, and have the dead tried again."""
+    runs = [MeshRun(drawn_tape(seed)) for seed in range(4)]
+    for run in runs:
+        run.finish()
+    assert all(run.receipts and run.repeats for run in runs)
+    answered = {run.queries[query].what for run in runs for query in run.replies}
+    assert answered >= {"status", "cancel", "retry"}
+
+
+def answers_before_the_flush(patch: pytest.MonkeyPatch) -> None:
+    tick_ended = Replicas.tick_ended
+
+    def eager(self: Replicas, now_ns: int, out: list[NodeEffect]) -> None:
+        before = len(out)
+        tick_ended(self, now_ns, out)
+        for effect in out[before:]:
+            if isinstance(effect, Commit):
+                self.flushed(now_ns, effect.mark, out)
+
+    patch.setattr(Replicas, "tick_ended", eager)
+
+
+def accepts_the_result_of_an_old_attempt(patch: pytest.MonkeyPatch) -> None:
+    ended = Owner.ended
+
+    def lax(self: Owner, now_ns: int, executor: str, told: Ended, out: list[NodeEffect]) -> None:
+        live = self._live.get(told.task)
+        if live is not None and live.phase is Phase.RUNNING and live.chosen is not None:
+            executor, told = live.chosen.node, replace(told, attempt=live.attempt)
+        ended(self, now_ns, executor, told, out)
+
+    patch.setattr(Owner, "ended", lax)
+
+
+@pytest.mark.parametrize(
+    ("plant", "found", "seeds"),
+    [
+        (answers_before_the_flush, "was accepted, and nobody knows of it", range(40)),
+        (accepts_the_result_of_an_old_attempt, "has the result of attempt", range(40)),
+    ],
+)
+def test_a_planted_bug_is_found(
+    plant: Plant, found: str, seeds: range, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch)
+    assert any(found in text for seed in seeds for text in violations_of(seed, "mesh"))
