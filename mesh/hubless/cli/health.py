@@ -22,7 +22,7 @@ class Problem:
 
 _SHARDS = {
     "quorum_lost": (
-        "no majority of their replicas can be reached",
+        "no majority of their replicas can be reached, and their tasks are not among those shown",
         "start the missing nodes again with their data; if that is gone for ever, see `mesh fork SHARD`",
     ),
     "damaged": (
@@ -46,6 +46,7 @@ _SHARDS = {
     "moving": ("their replicas change", "nothing: this ends by itself"),
 }
 _PASSING = ("moving", "electing")
+_NEEDED = "start it again with its data: there are shards that cannot go on without it"
 _MEMBERS = {
     "dead": "start it again with its data; or do nothing: others take its shards over",
     "suspect": "see whether its host and its network are well",
@@ -60,7 +61,9 @@ def problems(
     gone = {member["node"] for member in members if member["condition"] in ("dead", "left")}
     return [
         *_of_shards(shards["shards"]),
-        *_of_members(members, names),
+        *_of_members(
+            members, names, is_needed=any(row["condition"] == "quorum_lost" for row in shards["shards"])
+        ),
         *_of_silence({*shards["silent"], *tasks["silent"]} - gone, names),
         *_of_tasks(tasks["counts"]),
     ]
@@ -76,11 +79,14 @@ def _of_shards(shards: list[dict[str, Any]]) -> Iterator[Problem]:
             yield Problem(f"{noun} {ranges(numbers)}: {shown}, {what}", remedy, condition not in _PASSING)
 
 
-def _of_members(members: list[dict[str, Any]], names: Names) -> Iterator[Problem]:
+def _of_members(members: list[dict[str, Any]], names: Names, *, is_needed: bool) -> Iterator[Problem]:
     for condition, remedy in _MEMBERS.items():
         nodes = sorted(member["node"] for member in members if member["condition"] == condition)
         if nodes:
-            yield Problem(f"{names.of(nodes)}: {condition}", remedy, condition == "dead")
+            is_dead = condition == "dead"
+            yield Problem(
+                f"{names.of(nodes)}: {condition}", _NEEDED if is_dead and is_needed else remedy, is_dead
+            )
 
 
 def _of_silence(nodes: set[str], names: Names) -> Iterator[Problem]:

@@ -75,4 +75,4 @@ def _glance(mesh: BlockingMesh, *, as_json: bool) -> None:
 
 def _told(problem: Problem) -> Group:
     what = Text(problem.what, style="red" if problem.is_grave else "yellow")
-    return Group(what, Padding(problem.remedy, (0, 0, 0, 2)))
+    return Group(what, Padding(problem.remedy, (0, 0, 0, 2), expand=False))

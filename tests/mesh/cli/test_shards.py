@@ -123,6 +123,22 @@ def test_members_tasks_and_silence_are_named_after_the_shards():
     assert told[4] == "2 tasks are dead: tried too often"
 
 
+def test_nobody_takes_over_the_shards_of_a_dead_node_that_are_lost_without_it():
+    members = [{"node": "n1", "name": "aa", "condition": "dead"}]
+    (dead,) = problems(members, of(shard(1)), TASKS, Names(members))
+    assert "do nothing" in dead.remedy
+    lost, needed = problems(members, of(shard(1, "quorum_lost")), TASKS, Names(members))
+    assert "tasks are not among those shown" in lost.what
+    assert "do nothing" not in needed.remedy
+
+
+def test_what_is_wrong_has_no_blanks_at_the_end_of_its_lines(told):
+    out = told("status", shards=of(shard(1, "quorum_lost")), tasks=TASKS)[1]
+    _, _, problems_shown = out.partition("\n\n")
+    assert problems_shown
+    assert all(line == line.rstrip() for line in problems_shown.splitlines())
+
+
 # -- fork -----------------------------------------------------------------------------------------------
 
 
@@ -162,7 +178,7 @@ def test_fork_with_a_word_of_consent(told):
 def test_fork_by_force_says_so(told):
     in_doubt = of(shard(2, "electing", owner=""))
     assert "not quorum_lost" in told("fork", "2", shards=in_doubt)[2]
-    _, out, err, _ = told("fork", "2", "--force", shards=in_doubt)
+    out = told("fork", "2", "--force", shards=in_doubt)[1]
     assert "`mesh fork 2 --yes --force` would" in " ".join(out.split())
     done = {"shard": 2, "replicas": ["n1"], "index": 4}
     code, _, _, asked = told("fork", "2", "--yes", "--force", fork=done)
