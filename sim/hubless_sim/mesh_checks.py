@@ -156,7 +156,8 @@ def _wrong_answers(run: MeshRun) -> Iterator[str]:
                 yield f"the answer {reply} to call {answer.call} is not that of {call.script.n}"
             if reply.attempt != answer.attempt and is_kept(run, call):
                 yield f"attempt {answer.attempt} of call {answer.call} has the result of attempt {reply.attempt}"
-        elif answer.effect.value == "none":
+        elif answer.effect.value == "none" and (is_kept(run, call) or call.repeat_after_ms is None):
+            # Of what no shard keeps a gateway speaks for itself: another one may have been asked, too.
             began = [start for start in run.starts.get(answer.task, ()) if start.at_ns < at_ns]
             if began:
                 yield f"call {answer.call}: {answer.code} is said to have had no effect, and it ran: {began}"
