@@ -1,4 +1,4 @@
-"""What a replica must have on disk before it may act on it. The journal writes records in the order it is given them."""
+"""What a replica must have on disk before it may act on it. A journal writes records in the order it is given them."""
 
 from __future__ import annotations
 
