@@ -7,6 +7,7 @@ that is not fit, and when membership is wrong.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 
 from hubless.shard.alarms import Alarms
@@ -43,11 +44,13 @@ class Elections:
         stagger_ns: between the campaigns of two voters.
         patience_ns: how long a shard may be without a known owner before membership is asked about it: after a start
             its owner may just not have been heard yet.
+        rng: chance for the pauses between rounds.
     """
 
-    def __init__(self, *, stagger_ns: int, patience_ns: int) -> None:
+    def __init__(self, *, stagger_ns: int, patience_ns: int, rng: random.Random) -> None:
         self._stagger_ns = stagger_ns
         self._patience_ns = patience_ns
+        self._rng = rng
         self._alarms = Alarms()
         self._round_ns: dict[int, int] = {}
 
@@ -86,12 +89,14 @@ class Elections:
 
     def due(self, now_ns: int) -> list[int]:
         """The shards to campaign for now. They come back after a round, then after one that is twice as long and so on,
-        unless they are settled before: who cannot win should not keep the others busy.
+        unless they are settled before: who cannot win should not keep the others busy. Each round is longer by up to
+        half of it, by chance: two voters who hold the same place in line, as their opinions differ or they were
+        started at one instant, would otherwise split the votes again and again.
         """
         due = self._alarms.take_due(now_ns)
         for shard in due:
             round_ns = self._round_ns[shard]
-            self._alarms.set(shard, now_ns + round_ns)
+            self._alarms.set(shard, now_ns + round_ns + self._rng.randrange(round_ns // 2 + 1))
             self._round_ns[shard] = min(2 * round_ns, _LONGEST_ROUND * self._stagger_ns)
         return due
 

@@ -57,7 +57,7 @@ class Replicas(Holdings):
     Args:
         me: this node's id.
         shards: how many shards the mesh has.
-        rng: chance for election timeouts and for numbers that no earlier process has used.
+        rng: chance for election timeouts and pauses between campaigns, and for numbers that no earlier process used.
         recovered: what the journal has, of each shard of which it has anything.
         is_founder: whether this node creates the mesh: then it starts all shards of which `recovered` has nothing, as
             their only voter. Others hold replicas only once an owner adds them.
@@ -76,7 +76,9 @@ class Replicas(Holdings):
     ) -> None:
         roster = Roster(me, shards, settings, rng)
         elections = Elections(
-            stagger_ns=settings.stagger_ns, patience_ns=_BEATS_BEFORE_DOUBT * settings.beat_ns
+            stagger_ns=settings.stagger_ns,
+            patience_ns=_BEATS_BEFORE_DOUBT * settings.beat_ns,
+            rng=random.Random(f"{rng.getrandbits(64)}:elections"),
         )
         super().__init__(me, settings=settings, roster=roster, opinion=Opinion(me, elections))
         self._shards = shards

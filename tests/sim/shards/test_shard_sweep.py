@@ -15,6 +15,8 @@ from hubless_sim.systems import ShardSystem, Workload
 from hubless_sim.tape import Tape, parse
 
 STANDING = range(100, 200)
+LOCKSTEP = (57, 2213)
+"""Two voters that had been started at one instant asked for votes in step, again and again, and neither won."""
 LONG = 10_000
 
 
@@ -22,6 +24,11 @@ LONG = 10_000
 def test_the_standing_seeds_hold(first: int) -> None:
     failed = {seed: found for seed in range(first, first + 10) if (found := violations_of(seed))}
     assert failed == {}
+
+
+@pytest.mark.parametrize("seed", LOCKSTEP)
+def test_seeds_that_once_went_wrong_hold(seed: int) -> None:
+    assert violations_of(seed) == ()
 
 
 @pytest.mark.long
