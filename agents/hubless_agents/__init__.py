@@ -8,8 +8,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from .context import Context as Context
+from .contract import MERGE as MERGE
 from .contract import Contract as Contract
 from .contract import ContractError as ContractError
+from .contract import companion_of as companion_of
 from .decorators import agent as agent
 from .events import *  # noqa: F403 - all events and effects; events.__all__ is the list
 from .failure import Effect as Effect

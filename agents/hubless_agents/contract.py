@@ -37,6 +37,7 @@ Partition = Literal["wait", "run"]
 its result provisional until the shard is back. The same task may then run on both sides."""
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+MERGE: Final = ".merge"
 SCHEMA_LIMIT_BYTES: Final = 64 * 1024
 VERSION_LIMIT_CHARS: Final = 32
 DEADLINE_LIMIT_MS: Final = 7 * 24 * 3600 * 1000
@@ -50,6 +51,11 @@ class ContractError(ValueError):
 
     The text names the function, the parameter or option, and the remedy.
     """
+
+
+def companion_of(agent: str) -> str:
+    """The name under which a worker offers an agent's `merge` function."""
+    return agent + MERGE
 
 
 class OnBreach(msgspec.Struct, frozen=True):

@@ -3,20 +3,34 @@
 import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Literal, TypeVar, get_args, overload
+from typing import Any, Literal, TypeVar, get_args, overload
 
 import msgspec
 
-from .contract import DEFAULT_RUNGS, Breach, Contract, ContractError, Durability, OnBreach, Partition, Rung
+from .contract import (
+    DEFAULT_RUNGS,
+    MERGE,
+    Breach,
+    Contract,
+    ContractError,
+    Durability,
+    OnBreach,
+    Partition,
+    Rung,
+    companion_of,
+)
 
 F = TypeVar("F", bound=Callable[..., object])
 _MARK = "__hubless_agent__"
+_RESULTS = 2
 
 
 class AgentOptions(msgspec.Struct, frozen=True):
-    """What the decorator was given: a contract that lacks only its schemas."""
+    """What the decorator was given: a contract that lacks only its schemas, and the same of its `merge`."""
 
     contract: Contract
+    merge: Callable[..., object] | None = None
+    merge_contract: Contract | None = None
 
 
 @overload
@@ -35,6 +49,7 @@ def agent(
     runtime: Literal["asyncio", "trio"] | None = None,
     durability: Durability = "replicated",
     partition: Partition = "wait",
+    merge: Callable[[Any, Any], object] | None = None,
 ) -> Callable[[F], F]: ...
 
 
@@ -53,6 +68,7 @@ def agent(
     runtime: Literal["asyncio", "trio"] | None = None,
     durability: Durability = "replicated",
     partition: Partition = "wait",
+    merge: Callable[[Any, Any], object] | None = None,
 ) -> F | Callable[[F], F]:
     """Mark a function, plain or `async`, as an agent; see README.md for the options and their defaults.
 
@@ -77,7 +93,12 @@ def agent(
             durability=durability,
             partition=partition,
         )
-        setattr(marked, _MARK, AgentOptions(contract))
+        if contract.name.endswith(MERGE):
+            raise ContractError(
+                f"agent name {contract.name!r}: names that end in {MERGE!r} are those of `merge` functions"
+            )
+        merge_contract = None if merge is None else _merge_contract(contract, merge)
+        setattr(marked, _MARK, AgentOptions(contract, merge, merge_contract))
         return marked
 
     return mark if function is None else mark(function)
@@ -102,6 +123,37 @@ def marked_functions(values: Iterable[object]) -> list[Callable[..., object]]:
                 f"two agents are called {name!r}: give one of them another name, @agent(name=...)"
             )
     return list(found.values())
+
+
+def _merge_contract(contract: Contract, merge: Callable[..., object]) -> Contract:
+    """The contract of an agent's `merge`, without its schemas; ContractError for what cannot be one."""
+    name = contract.name
+    if contract.partition != "run":
+        raise ContractError(
+            f'agent {name}: merge is for partition="run"; nothing else has more than one result'
+        )
+    if not inspect.isfunction(merge) or options_of(merge) is not None:
+        raise ContractError(f"agent {name}: merge must be a function that is no agent itself, not {merge!r}")
+    if inspect.isgeneratorfunction(merge) or inspect.isasyncgenfunction(merge):
+        raise ContractError(f"agent {name}: merge {merge.__name__} is a generator, which has no answer")
+    parameters = inspect.signature(merge).parameters.values()
+    kinds = {one.kind for one in parameters}
+    if len(parameters) != _RESULTS or kinds - {
+        inspect.Parameter.POSITIONAL_ONLY,
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    }:
+        raise ContractError(
+            f"agent {name}: merge {merge.__name__} must take two positional parameters, the result so far and the other"
+        )
+    is_trio = contract.runtime == "trio" and inspect.iscoroutinefunction(merge)
+    return msgspec.structs.replace(
+        contract,
+        name=companion_of(name),
+        concurrency=1,
+        runtime=_runtime(merge, "trio" if is_trio else None),
+        durability="replicated",
+        partition="wait",
+    )
 
 
 def _on_breach(function: str, chosen: Mapping[Breach, Rung]) -> OnBreach:

@@ -8,7 +8,7 @@ pydantic are handed to pydantic, which is used only if the user's module has imp
 import inspect
 import sys
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import msgspec
@@ -18,6 +18,7 @@ from .contract import Contract, ContractError
 from .decorators import options_of
 
 ANYTHING = b"true"
+_POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
 
 
 class InputError(ValueError):
@@ -88,7 +89,7 @@ def _encode_foreign(value: object) -> object:
 
 
 class Bound:
-    """An agent function with its contract, ready to be called with JSON."""
+    """An agent function with its contract, ready to be called with JSON; or its `merge`, if `is_merge`."""
 
     __slots__ = (
         "_context",
@@ -101,14 +102,22 @@ class Bound:
         "function",
     )
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], *, is_merge: bool = False) -> None:
         options = options_of(function)
         if options is None:
             raise ContractError(f"{function!r} is not an agent: decorate it with @agent")
         self.function = function
+        contract = options.contract
         name = function.__name__
         hints = _hints(function)
         parameters = _parameters(function)
+        if is_merge:
+            if options.merge is None or options.merge_contract is None:
+                raise ContractError(f"agent {name} has no merge: give it one, @agent(merge=...)")
+            self.function, contract = options.merge, options.merge_contract
+            answer = hints.get("return", Any)
+            hints = {"first": answer, "second": answer, "return": answer}
+            parameters = [inspect.Parameter(one, _POSITIONAL) for one in ("first", "second")]
         contexts = [one for one in parameters if _is_context(one, hints)]
         if len(contexts) > 1:
             raise ContractError(f"agent {name}: more than one parameter takes the context; keep one")
@@ -120,7 +129,7 @@ class Bound:
         self._input = _input_codec(name, values, hints)
         self._output = _codec(name, "the return value", hints.get("return", Any), mode="serialization")
         self.contract: Contract = msgspec.structs.replace(
-            options.contract, input_schema=self._input.schema, output_schema=self._output.schema
+            contract, input_schema=self._input.schema, output_schema=self._output.schema
         )
 
     def arguments(self, payload: bytes, context: Context) -> tuple[list[Any], dict[str, Any]]:
@@ -140,6 +149,17 @@ class Bound:
     def encode(self, value: object) -> bytes:
         """The answer as JSON; OutputError if it has no JSON form."""
         return self._output.encode(value)
+
+
+def bounds_of(functions: Iterable[Callable[..., Any]]) -> list[Bound]:
+    """The agents, and after each its `merge` if it has one."""
+    bounds: list[Bound] = []
+    for function in functions:
+        bounds.append(Bound(function))
+        options = options_of(function)
+        if options is not None and options.merge is not None:
+            bounds.append(Bound(function, is_merge=True))
+    return bounds
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from .lane import Lane
 from .loading import load
 from .process import die_with_parent
 from .runtimes import Runtime, ThreadRuntime
-from .signature import Bound, InputError, OutputError
+from .signature import Bound, InputError, OutputError, bounds_of
 
 _READ_BYTES = 256 * 1024
 
@@ -215,7 +215,7 @@ def main(arguments: list[str] | None = None) -> None:
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
     faulthandler.enable()  # a segmentation fault then tells where, on stderr
     try:
-        bounds = [Bound(function) for function in load(options.target)]
+        bounds = bounds_of(load(options.target))
         server = Server(sock, bounds, max_payload_bytes=options.max_payload)
     except BaseException as error:  # noqa: BLE001 - the user's module may raise anything, SystemExit too
         sock.sendall(encode_start_failed(*describe(error)))

@@ -62,6 +62,7 @@ def task_row(row: Row, owner: str, *, with_failures: bool = False) -> dict[str, 
         "deadline": row.deadline_ms / 1000,
         "forked": row.forked,
         "provisional": row.provisional_from,
+        "merged": row.merged,
     }
     if with_failures:
         told["failures"] = [_failure(failure) for failure in row.failures]

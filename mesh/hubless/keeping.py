@@ -173,7 +173,9 @@ class Keeping:
                 self._view.learn_owner(shard, term, self._me)
                 unfinished = self._tasks.owning(shard, term)
                 self._mark_fork(now_ns, shard, term)
-                self.owner.took_over(now_ns, unfinished, out)
+                machine = self._tasks.machine(shard)
+                unmerged = () if machine is None else machine.unmerged()
+                self.owner.took_over(now_ns, unfinished, out, unmerged=unmerged)
             case Disowned(shard=shard):
                 self._news.pop(shard, None)
                 self._left[shard] = now_ns

@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from hubless_agents import (
+    MERGE,
     Assignment,
     Contract,
     GiveTask,
@@ -86,6 +87,22 @@ class Started(msgspec.Struct, frozen=True):
 def answer_of(n: int) -> int:
     """What the scripted agents compute."""
     return n * n + 7
+
+
+class _Results(msgspec.Struct, frozen=True):
+    """The payload of a `merge`."""
+
+    first: Reply
+    second: Reply
+
+
+def _work_of(assignment: Assignment) -> tuple[Script, int]:
+    """What an attempt is to do, and what it computes: a `merge` adds up what it is given."""
+    if assignment.agent.endswith(MERGE):
+        both = msgspec.json.decode(assignment.payload, type=_Results)
+        return Script(both.first.n), both.first.out + both.second.out
+    script = msgspec.json.decode(assignment.payload, type=Script)
+    return script, answer_of(script.n)
 
 
 class _Given:
@@ -182,13 +199,13 @@ class ScriptedPool:
     def _begin(self, now_ns: int, worker: int, given: _Given) -> None:
         assignment = given.assignment
         self._started.append(Started(assignment.task, assignment.attempt, assignment.agent))
-        script = msgspec.json.decode(assignment.payload, type=Script)
+        script, out = _work_of(assignment)
         deed = script.does[assignment.attempt - 1] if assignment.attempt <= len(script.does) else "answer"
         took_ns = self._service_ns(script, assignment) * self._slowness()
         due_ns = now_ns + took_ns
         match deed:
             case "answer":
-                payload = msgspec.json.encode(Signed(script.n, answer_of(script.n), assignment.attempt))
+                payload = msgspec.json.encode(Signed(script.n, out, assignment.attempt))
                 answered = WorkerAnswered(worker, given.give, "returned", payload, took_ns=took_ns)
                 self._later(due_ns, answered)
             case "garble":

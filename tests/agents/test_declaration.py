@@ -9,7 +9,7 @@ import pytest
 
 from hubless_agents import Context, Contract, ContractError, agent
 from hubless_agents.decorators import marked_functions
-from hubless_agents.signature import Bound, InputError, OutputError
+from hubless_agents.signature import Bound, InputError, OutputError, bounds_of
 
 
 @dataclass
@@ -96,6 +96,77 @@ def test_options_reach_the_contract():
     ],
 )
 def test_wrong_option_is_refused_where_it_is_written(options, text):
+    with pytest.raises(ContractError, match=text):
+
+        @agent(**options)
+        def refused(): ...
+
+
+def both(first, second):
+    return [first, second]
+
+
+async def slowly(first, second):
+    return [first, second]
+
+
+def test_a_merge_is_offered_as_a_companion_of_its_agent():
+    @agent(version="3", deadline_s=7, retries=1, partition="run", durability="none", merge=lambda a, b: a + b)
+    def points(count: int) -> list[Point]: ...
+
+    one, merge = bounds_of([points])
+    assert (one.contract.name, merge.contract.name) == ("points", "points.merge")
+    assert (merge.contract.version, merge.contract.deadline_ms, merge.contract.retries) == ("3", 7_000, 1)
+    assert (merge.contract.durability, merge.contract.partition) == ("replicated", "wait")
+    schema = json.loads(merge.contract.input_schema)
+    assert set(schema["$defs"]["points"]["required"]) == {"first", "second"}
+    assert merge.contract.output_schema == one.contract.output_schema
+    positional, keywords = merge.arguments(b'{"first":[{"x":1,"y":0}],"second":[{"x":2,"y":3}]}', Context())
+    assert (positional, keywords) == ([[Point(1, 0)], [Point(2, 3)]], {})
+    assert json.loads(merge.encode(merge.function(*positional))) == [{"x": 1, "y": 0}, {"x": 2, "y": 3}]
+    with pytest.raises(InputError):
+        merge.arguments(b'{"first":[]}', Context())
+
+
+def test_a_merge_runs_where_its_own_kind_of_function_does():
+    @agent(partition="run", merge=both, runtime="trio", concurrency=4)
+    async def one(): ...
+
+    @agent(partition="run", merge=slowly)
+    def two(): ...
+
+    @agent(partition="run", merge=slowly, runtime="trio")
+    async def three(): ...
+
+    @agent(partition="run")
+    def four(): ...
+
+    contracts = [bound.contract for bound in bounds_of([one, two, three, four])]
+    assert [(each.name, each.runtime, each.concurrency) for each in contracts if "merge" in each.name] == [
+        ("one.merge", "thread", 1),
+        ("two.merge", "asyncio", 1),
+        ("three.merge", "trio", 1),
+    ]
+    assert len(contracts) == 7
+    with pytest.raises(ContractError, match="four has no merge"):
+        Bound(four, is_merge=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"merge": both}, 'merge is for partition="run"'),
+        ({"partition": "run", "merge": lambda one: one}, "two positional"),
+        ({"partition": "run", "merge": lambda *both: both}, "two positional"),
+        ({"partition": "run", "merge": lambda one, *, other: one}, "two positional"),
+        ({"partition": "run", "merge": len}, "must be a function"),
+        ({"partition": "run", "merge": agent(name="pair")(lambda one, two: one)}, "no agent itself"),
+        ({"partition": "run", "merge": lambda one, two: (yield)}, "generator"),
+        ({"partition": "run", "merge": both, "name": "n" * 60}, "n.merge.*64"),
+        ({"name": "mine.merge"}, "end in '.merge'"),
+    ],
+)
+def test_what_cannot_be_a_merge_is_refused_where_it_is_written(options, text):
     with pytest.raises(ContractError, match=text):
 
         @agent(**options)

@@ -91,6 +91,8 @@ def _remarks(row: dict[str, Any], names: Names) -> Iterator[str]:
         yield "forked: its shard was given a new lineage while it was under way; it may have run before"
     if row["provisional"]:
         yield f"provisional: {names[row['provisional']]} ran it while it reached no majority of its shard"
+    if row.get("merged"):
+        yield f"merged: the result has taken in {row['merged']} of the superseded ones"
 
 
 def _head(row: dict[str, Any], names: Names) -> Text:

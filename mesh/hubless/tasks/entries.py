@@ -120,7 +120,18 @@ class Dropped(Struct, frozen=True, array_like=True, gc=False, tag=9):
     at_ms: int
 
 
-TaskEntry = Submitted | AttemptStarted | AttemptEnded | Expired | Cancelled | Retried | Entered | Dropped
+class Merged(Struct, frozen=True, array_like=True, gc=False, tag=10):
+    """The agent's `merge` has made one `result` of the one so far and of superseded outcome `number`."""
+
+    task: bytes
+    number: int
+    result: bytes
+    at_ms: int
+
+
+TaskEntry = (
+    Submitted | AttemptStarted | AttemptEnded | Expired | Cancelled | Retried | Entered | Dropped | Merged
+)
 Entry = TaskEntry | Forked
 
 _ENCODER = msgspec.msgpack.Encoder()

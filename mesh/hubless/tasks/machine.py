@@ -22,6 +22,7 @@ from hubless.tasks.entries import (
     Entry,
     Expired,
     Forked,
+    Merged,
     Retried,
     Submitted,
     TaskEntry,
@@ -79,6 +80,7 @@ class Machine:
         self.forks: tuple[Forked, ...] = ()
         self.forgotten_ms = 0
         self.counts: dict[State, int] = dict.fromkeys(State, 0)
+        self._unmerged: dict[bytes, Row] = {}
         self._live = Shelf()
         self._ended = Shelf(retention.kept_ms, retention.rows, retention.size_bytes)
         self._dead = Shelf(retention.dead_kept_ms, retention.dead_rows, retention.dead_bytes)
@@ -123,6 +125,10 @@ class Machine:
     def dead_letters(self) -> list[Row]:
         """The tasks that nobody could run, with their failures, in the order in which they were given up."""
         return list(self._dead)
+
+    def unmerged(self) -> list[Row]:
+        """The finished tasks with results that `merge` could make one of."""
+        return list(self._unmerged.values())
 
     @property
     def live_bytes(self) -> int:
@@ -189,6 +195,8 @@ class Machine:
                 fits = row.retry(entry.deadline_ms)
             case Entered():
                 fits = row.enter(entry, self.clock_ms)
+            case Merged():
+                fits = row.merge(entry)
             case Dropped():
                 return self._drop(row)
             case Submitted():
@@ -221,6 +229,7 @@ class Machine:
         self.rows[row.task] = row
         self.counts[row.state] += 1
         self._shelves[row.state].put(row)
+        self._index(row)
 
     def _account(self, row: Row, before: State) -> None:
         """Keeps the books of a changed row: it stays in its place unless its state belongs on another shelf."""
@@ -233,6 +242,15 @@ class Machine:
             old.take(row)
             row.size_bytes = row.measure()
             new.put(row)
+        self._index(row)
+
+    def _index(self, row: Row) -> None:
+        if not row.superseded:
+            return
+        if row.is_unmerged:
+            self._unmerged[row.task] = row
+        else:
+            self._unmerged.pop(row.task, None)
 
     def _fork(self, entry: Forked) -> None:
         self.forks = (*self.forks, entry)[-MOST_FORKS:]
@@ -254,4 +272,5 @@ class Machine:
 
     def _forget(self, row: Row) -> None:
         del self.rows[row.task]
+        self._unmerged.pop(row.task, None)
         self.counts[row.state] -= 1

@@ -20,11 +20,13 @@ from hubless.tasks.entries import (
     Cancelled,
     Entry,
     Follows,
+    Merged,
     Retried,
     Submitted,
 )
 from hubless.tasks.live import Live, Phase
 from hubless.tasks.log import TaskLog
+from hubless.tasks.merging import Ask, Done, Merging
 from hubless.tasks.outcomes import refusal, settled
 from hubless.tasks.row import TERMINAL, Row, State
 from hubless.view import View
@@ -53,6 +55,7 @@ class Owner:
         self._course = Course(
             me=me, view=view, log=log, dispatch=dispatch, epoch_ns=epoch_ns, counters=self.counters
         )
+        self._merging = Merging(view=view, log=log)
 
     def __len__(self) -> int:
         return len(self._live)
@@ -91,22 +94,8 @@ class Owner:
         )
         if place.receipt or place.trail:
             live.receipts.append(place.gateway)
-        executor = self._course.choose(now_ns, live, place.payload)
-        entry = Submitted(
-            place.task,
-            place.agent,
-            place.key,
-            place.payload,
-            self._course.unix_ms(now_ns),
-            self._course.unix_ms(now_ns) + deadline_ms,
-            live.retries,
-            executor,
-        )
-        if not self._log.propose(now_ns, place.task, entry):
-            self._course.drop(now_ns, live, out)
-            return  # the gateway asks again, here or elsewhere
-        self.counters.placed += 1
-        self._add(live)
+        if self._submit(now_ns, live, place.key, deadline_ms, out):
+            self.counters.placed += 1  # else the gateway asks again, here or elsewhere
 
     def withdraw(
         self, now_ns: int, gateway: str, task: bytes, out: list[NodeEffect], *, alone: bool = False
@@ -186,9 +175,12 @@ class Owner:
             live = self._live.get(task)
             if live is not None:
                 self._course.look(now_ns, live, out)
+        for row in self._merging.due(now_ns):
+            self._merge(now_ns, row, out)
 
     def next_deadline_ns(self) -> int | None:
-        return self._course.next_deadline_ns()
+        deadlines = (self._course.next_deadline_ns(), self._merging.next_deadline_ns())
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     # -- the log ----------------------------------------------------------------------------------------
 
@@ -217,9 +209,13 @@ class Owner:
                 self._finish(now_ns, live, row, out)
             case _:
                 pass
+        if row.state in TERMINAL and (concerned := self._merging.concerned(row)) is not None:
+            self._merge(now_ns, concerned, out)
 
-    def took_over(self, now_ns: int, rows: Iterable[Row], out: list[NodeEffect]) -> None:
-        """Goes on with the unfinished tasks of a shard that this node has come to own.
+    def took_over(
+        self, now_ns: int, rows: Iterable[Row], out: list[NodeEffect], *, unmerged: Iterable[Row] = ()
+    ) -> None:
+        """Goes on with the unfinished tasks of a shard that this node has come to own, and with its merges.
 
         An attempt that runs in a process which is still there stays what it is: its executor tells this owner, too.
         """
@@ -230,6 +226,8 @@ class Owner:
                 self._course.start(now_ns, live, out)
             else:
                 self._course.resume(now_ns, live, row, out)
+        for row in list(unmerged):
+            self._merge(now_ns, row, out)
 
     def gave_up(self, now_ns: int, shard: int, out: list[NodeEffect]) -> None:
         """Lets go of the tasks of a shard that this node no longer owns."""
@@ -237,8 +235,39 @@ class Owner:
             self.counters.given_up += 1
             del self._live[live.task]
             self._course.drop(now_ns, live, out)
+        self._merging.gave_up(shard)
 
     # -- inside -----------------------------------------------------------------------------------------
+
+    def _submit(self, now_ns: int, live: Live, key: str, deadline_ms: int, out: list[NodeEffect]) -> bool:
+        """Proposes a new task, with its first attempt if somebody can take it; False if the log takes nothing."""
+        executor = self._course.choose(now_ns, live, live.payload)
+        at_ms = self._course.unix_ms(now_ns)
+        entry = Submitted(
+            live.task, live.agent, key, live.payload, at_ms, at_ms + deadline_ms, live.retries, executor
+        )
+        if not self._log.propose(now_ns, live.task, entry):
+            self._course.drop(now_ns, live, out)
+            return False
+        self._add(live)
+        return True
+
+    def _merge(self, now_ns: int, row: Row, out: list[NodeEffect]) -> None:
+        """Brings the results of a task one step nearer to each other, if its agent can."""
+        match self._merging.next_step(now_ns, row, self._live):
+            case Ask(task=task, agent=agent, key=key, payload=payload):
+                offer = self._view.offer(agent)
+                deadline_ms = min(self._view.default_deadline_ms(agent), LONGEST_DEADLINE_MS)
+                retries = 0 if offer is None else offer.retries
+                live = Live(task, agent, key.encode(), retries, now_ns + deadline_ms * _MS, payload=payload)
+                is_taken = len(self._live) < MOST_LIVE and self._submit(now_ns, live, key, deadline_ms, out)
+            case Done(number=number, result=result):
+                entry = Merged(row.task, number, result, self._course.unix_ms(now_ns))
+                is_taken = self._log.propose(now_ns, row.task, entry)
+            case None:
+                is_taken = True
+        if not is_taken:
+            self._merging.put_off(now_ns, row.task)
 
     def _known(self, now_ns: int, row: Row) -> Live:
         """A task that was not placed here but came with its row."""

@@ -18,7 +18,7 @@ from zlib import crc32
 from msgspec import Struct
 from msgspec.structs import replace
 
-from hubless.tasks.entries import AttemptEnded, Entered, Follows
+from hubless.tasks.entries import AttemptEnded, Entered, Follows, Merged
 from hubless_agents import Effect, Failure, failure
 from hubless_agents.failure import DETAIL_LIMIT_CHARS, MESSAGE_LIMIT_CHARS
 
@@ -51,12 +51,16 @@ _RETRIABLE: Final = frozenset({State.FAILED, State.DEAD, State.EXPIRED, State.CA
 
 
 class Superseded(Struct, frozen=True, array_like=True, gc=False):
-    """An outcome that `node` came to on its own and that was not the first: kept to be looked at, never the result."""
+    """An outcome that `node` came to on its own and that was not the first: kept to be looked at, never the result.
+
+    `to_merge`: a result of this very task, which no merged one has taken in.
+    """
 
     result: bytes | None
     failure: Failure | None
     node: str
     at_ms: int
+    to_merge: bool = False
 
 
 class Row(Struct, array_like=True, gc=False):
@@ -66,7 +70,8 @@ class Row(Struct, array_like=True, gc=False):
     `failures` are the last ones, oldest first, `effect` the strongest effect that any attempt may have had.
     `payload` is kept until the task succeeds, because a retry needs it; then `digest` stands for it.
     `forked`: unfinished when its shard was given a new lineage. `provisional_from`: the node whose provisional
-    outcome became the result, or "". `ended_ms` is on the machine's clock, which never goes back.
+    outcome became the result, or "". `ended_ms` is on the machine's clock, which never goes back. `merged` is how many
+    superseded results the result has taken in, `first` then stands for the one that there was before (`digest_of`).
     """
 
     task: bytes
@@ -89,6 +94,8 @@ class Row(Struct, array_like=True, gc=False):
     provisional_from: str = ""
     superseded: tuple[Superseded, ...] = ()
     size_bytes: int = 0
+    merged: int = 0
+    first: int = 0
 
     @property
     def failure(self) -> Failure | None:
@@ -107,6 +114,11 @@ class Row(Struct, array_like=True, gc=False):
         """The failures of an unfinished task since it was submitted or last queued again: what its retries count."""
         ended = self.tries - (self.state is State.RUNNING)
         return self.failures[-ended:] if ended > 0 else ()
+
+    @property
+    def is_unmerged(self) -> bool:
+        """Whether there are results beside the one that counts, which `merge` could make one of."""
+        return self.state is State.SUCCEEDED and any(other.to_merge for other in self.superseded)
 
     def is_same(self, agent: str, key: str, payload: bytes) -> bool:
         """Whether a submission under this row's id is this task. Bytes that are gone are compared by checksum."""
@@ -181,6 +193,21 @@ class Row(Struct, array_like=True, gc=False):
             self._finish(State.FAILED, now_ms)
         return True
 
+    def merge(self, entry: Merged) -> bool:
+        """Takes a merged result; each superseded one is taken in once."""
+        number = entry.number
+        if self.state is not State.SUCCEEDED or not 0 <= number < len(self.superseded):
+            return False
+        others = list(self.superseded)
+        if not others[number].to_merge:
+            return False
+        if not self.merged:
+            self.first = digest_of(self.result or b"")
+        others[number] = replace(others[number], to_merge=False)
+        self.superseded = tuple(others)
+        self.result, self.merged = entry.result, self.merged + 1
+        return True
+
     def measure(self) -> int:
         """Bytes that the row takes in memory, about; a pure function of what it holds."""
         size = ROW_BYTES + len(self.agent) + len(self.key) + len(self.payload)
@@ -214,18 +241,23 @@ class Row(Struct, array_like=True, gc=False):
             return False
         if self.state is State.FAILED:
             return told == self.failures[-1]
-        return told is None and (entered.result or b"") == self.result
+        if told is not None:
+            return False
+        result = entered.result or b""
+        return digest_of(result) == self.first if self.merged else result == self.result
 
     def _is_of(self, entered: Entered) -> bool:
-        """Whether this row, which is unfinished, and the outcome are of the same task."""
+        """Whether this row and the outcome are of the same task."""
         is_same = entered.agent == self.agent and entered.key == self.key
-        return is_same and (entered.digest or digest_of(entered.payload)) == digest_of(self.payload)
+        digest = self.digest if self.state is State.SUCCEEDED else digest_of(self.payload)
+        return is_same and (entered.digest or digest_of(entered.payload)) == digest
 
     def _supersede(self, entered: Entered) -> bool:
         if len(self.superseded) >= MOST_SUPERSEDED:
             return False
         told = None if entered.failure is None else _clipped(entered.failure)
-        other = Superseded(entered.result, told, entered.node, entered.at_ms)
+        to_merge = told is None and self._is_of(entered)
+        other = Superseded(entered.result, told, entered.node, entered.at_ms, to_merge)
         self.superseded = (*self.superseded, other)
         return True
 

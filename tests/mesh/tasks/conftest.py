@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -143,7 +144,8 @@ class Desk:
 
     def took_over(self) -> list[ToPeer]:
         assert isinstance(self.log, LateLog)
-        return self.said(self.owner.took_over, self.log.machine.live())
+        unmerged = self.log.machine.unmerged()
+        return self.said(partial(self.owner.took_over, unmerged=unmerged), self.log.machine.live())
 
     def gave_up(self, shard: int = 0) -> list[ToPeer]:
         return self.said(self.owner.gave_up, shard)

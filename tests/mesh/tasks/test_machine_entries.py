@@ -14,6 +14,7 @@ from hubless.tasks.entries import (
     Expired,
     Follows,
     Forked,
+    Merged,
     Retried,
     Submitted,
     decode_entry,
@@ -34,6 +35,7 @@ ENTRIES: list[Entry] = [
     Retried(TASK, 9, 99),
     Forked(10, "operator"),
     Entered(TASK, "echo", "", b"p", b"r", None, "n4", 11),
+    Merged(TASK, 0, b"both", 12),
 ]
 
 
@@ -44,7 +46,7 @@ def test_every_entry_comes_back_from_its_bytes(entry: Entry) -> None:
 
 def test_the_tags_and_the_order_of_fields_are_what_older_logs_hold() -> None:
     heads = [msgspec.msgpack.decode(encode_entry(entry)) for entry in ENTRIES]
-    assert [head[0] for head in heads] == [1, 2, 3, 3, 4, 5, 6, 7, 8]
+    assert [head[0] for head in heads] == [1, 2, 3, 3, 4, 5, 6, 7, 8, 10]
     assert heads[0] == [
         *[1, TASK, "echo", "key", b"payload", 1_700_000_000_000, 1_700_000_030_000, 2],
         "n1",
