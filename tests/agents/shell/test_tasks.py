@@ -236,3 +236,33 @@ def test_worker_imports_only_what_its_agents_need(node):
         """
     ).ready()
     assert payload_of(one.call("heavy")) == []
+
+
+def test_a_merge_runs_as_a_companion_of_its_agent(node):
+    one = node(
+        """
+        from pydantic import BaseModel
+        from hubless_agents import agent
+
+        class Stock(BaseModel):
+            sold: int = 0
+
+        def add_up(first: Stock, second: Stock) -> Stock:
+            return Stock(sold=first.sold + second.sold)
+
+        async def larger(one, other):
+            return max(one, other)
+
+        @agent(partition="run", merge=add_up)
+        def sell() -> Stock: ...
+
+        @agent(partition="run", merge=larger)
+        def lend() -> int: ...
+        """
+    ).ready()
+    both = b'{"first":{"sold":2},"second":{"sold":3}}'
+    assert payload_of(one.call("sell.merge", both)) == {"sold": 5}
+    assert payload_of(one.call("lend.merge", b'{"first":2,"second":3}')) == 3
+    outcome = one.call("sell.merge", b'{"first":{"sold":2}}')
+    assert isinstance(outcome, Failed)
+    assert outcome.failure.code == "bad_input"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -23,6 +24,8 @@ SHARDS = 16
 RUN = Offering(name="run", partition="run", deadline_ms=10_000)
 ONCE = Offering(name="once", partition="run", retries=0, deadline_ms=10_000)
 WAIT = Offering(name="wait", deadline_ms=10_000)
+MERGES = (Offering(name="sum", partition="run", deadline_ms=10_000), Offering(name="sum.merge"))
+"""An agent whose merge adds up the two results that it is given."""
 LONELY = (("n0", "n3"), ("n1", "n2", "n4"))
 """n0 and the client n3 on one side of the cut; n1, n2 and the client n4 on the other."""
 
@@ -33,13 +36,14 @@ def ran(
     nodes: int = 3,
     until_ms: int = 30_000,
     seed: int = 3,
+    agents: tuple[Offering, ...] = (RUN, ONCE, WAIT),
 ) -> MeshRun:
     tape = Tape(
         seed=seed,
         nodes=nodes,
         clients=2,
         duration_ms=200_000,
-        system=MeshSystem(agents=(RUN, ONCE, WAIT), workers=4, shards=SHARDS, patience_ms=60_000),
+        system=MeshSystem(agents=agents, workers=4, shards=SHARDS, patience_ms=60_000),
         operations=tuple(calls),
         faults=faults,
         links=Conditions(jitter_us=50),
@@ -141,6 +145,50 @@ def test_a_conflict_ends_as_superseded() -> None:
     assert conflicts >= 5
     assert count(run, "n0", "apart", "entered") == len(lonely)
     assert len(known) == 40
+
+
+def cut_while_it_adds_up(*faults: Fault, until_ms: int) -> MeshRun:
+    """The mesh is cut while tasks are under way whose results are merged when it is whole again."""
+    under_way = calls("sum", 20, at_ms=3_700, ms=2_000.0, deadline_ms=60_000)
+    return ran(under_way, cut(until_ms=20_000), *faults, agents=MERGES, until_ms=until_ms)
+
+
+@cache
+def merging_begins_ms() -> int:
+    """When the first merge begins to run if nobody dies."""
+    run = cut_while_it_adds_up(until_ms=30_000)
+    starts = (start.at_ns // MS for starts in run.starts.values() for start in starts)
+    return min(at_ms for at_ms in starts if at_ms >= 20_000)
+
+
+@pytest.mark.parametrize("crash_after_ms", [None, -5, 0, 2, 3, 4, 5, 6, 8, 12, 30])
+def test_results_of_both_sides_are_merged(crash_after_ms: int | None) -> None:
+    """Each result counts once in the end, on every replica, also if an owner dies while results are merged."""
+    crash: list[Fault] = []
+    if crash_after_ms is not None:
+        at_ms = merging_begins_ms() + crash_after_ms
+        crash = [Crash(at_ms=at_ms, nodes=("n1",)), Restart(at_ms=at_ms + 2_000, nodes=("n1",))]
+    run = cut_while_it_adds_up(*crash, until_ms=19_900)
+    lonely = [answer for answer in answers(run, client=0) if answer.provisional]
+    run.advance_to_ms(45_000)
+    known = tasks(run, "n2")
+    conflicts = 0
+    for answer in lonely:
+        row = told(run, "n2", "status", answer.task.hex())
+        others = row["superseded"]
+        conflicts += bool(others)
+        one = answer_of(run.calls[answer.call].script.n)
+        assert (row["state"], row["merged"]) == ("succeeded", len(others))
+        results = {run.node(node).keeping.row(answer.task).result for node in ("n0", "n1", "n2")}  # type: ignore[union-attr]
+        assert [msgspec.json.decode(result, type=Reply).out for result in results if result] == [
+            one * (1 + len(others))
+        ]
+    assert conflicts >= 5
+    merges = [row for row in known.values() if row["agent"] == "sum.merge"]
+    assert len(merges) == conflicts
+    assert {row["state"] for row in merges} == {"succeeded"}
+    if crash_after_ms is None:
+        assert {len(run.starts[bytes.fromhex(row["task"])]) for row in merges} == {1}
 
 
 def test_what_must_not_start_twice_does_not() -> None:
