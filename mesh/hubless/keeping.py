@@ -184,7 +184,7 @@ class Keeping:
                 if self.on_disowned is not None:
                     self.on_disowned(shard, out)
             case Restored(shard=shard, state=state):
-                self._tasks.restored(shard, state)
+                self._restore(now_ns, shard, state, out)
             case Forgotten(shard=shard):
                 self._tasks.forgotten(shard)
             case ReadReady(ticket=ticket, is_owner=is_owner):
@@ -254,6 +254,11 @@ class Keeping:
     @property
     def counters(self) -> object:
         return self._replicas.counters
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the journal cannot be trusted: nothing is owned or kept here any more."""
+        return self._replicas.has_failed
 
     def peers(self) -> frozenset[str]:
         """The nodes with which this one keeps anything: their deaths are its business at once."""
@@ -355,6 +360,15 @@ class Keeping:
         forks = () if machine is None else machine.forks
         if lineage and all(fork.lineage != lineage for fork in forks):
             self._tasks.fork(now_ns, shard, Forked((now_ns + self._epoch_ns) // _MS, by or self._me, lineage))
+
+    def _restore(self, now_ns: int, shard: int, state: bytes, out: list[NodeEffect]) -> None:
+        """Starts a shard from a state. One that cannot be read, of a later release say, costs this replica alone."""
+        try:
+            self._tasks.restored(shard, state)
+        except ValueError as problem:
+            self._tasks.forgotten(shard)
+            out.append(Log("error", f"the replica of shard {shard} here is of no use: {problem}"))
+            self._replicas.distrust(now_ns, shard, str(problem), out)
 
     def _decided(self, now_ns: int, shard: int, changes: list[Change], out: list[NodeEffect]) -> None:
         """Its owner acts on what the log of a shard has decided, and so do those who wait for it."""

@@ -183,7 +183,7 @@ class Node:
         self._is_resigned = False
         self._due_ns: int | None = None
         self._is_ready = False
-        self._load_told = 0
+        self._load_told = 0, False
         self._alone_from_ns: int | None = None
         self._look_at_ns = 0
         self._watched: frozenset[str] = frozenset()
@@ -378,11 +378,15 @@ class Node:
             )
 
     def _tell_load(self, now_ns: int, out: list[NodeEffect]) -> None:
-        """How many attempts run here, up to 255. It rides on probes, so telling it costs nothing."""
-        load = min(255, self._roles.running)
-        if load != self._load_told:
-            self._load_told = load
-            out += self._gossip.handle(now_ns, LoadChanged(load, busy=self._departure.has_begun))
+        """How many attempts run here, up to 255. It rides on probes, so telling it costs nothing.
+
+        A node that leaves, or whose journal has failed, is busy: others take over what it owns at once.
+        """
+        told = min(255, self._roles.running), self._departure.has_begun or self._roles.keeping.has_failed
+        if told != self._load_told:
+            self._load_told = told
+            load, is_busy = told
+            out += self._gossip.handle(now_ns, LoadChanged(load, busy=is_busy))
 
     # -- membership -------------------------------------------------------------------------------------
 

@@ -75,6 +75,9 @@ class Replicas:
     def flushed(self, now_ns: int, mark: int, out: list[NodeEffect]) -> None:
         self.heard.append(("flushed", mark))
 
+    def distrust(self, now_ns: int, shard: int, problem: str, out: list[NodeEffect]) -> None:
+        self.heard.append(("distrust", shard))
+
     def failed(self, now_ns: int, problem: str, out: list[NodeEffect]) -> None:
         self.heard.append(("failed", problem))
 
@@ -297,6 +300,16 @@ def test_a_machine_starts_anew_from_a_snapshot_and_goes_with_its_replica(room: R
     assert row.executor == "n1/1"
     room.said(Forgotten(3))
     assert room.keeping.row(TASK) is None
+
+
+def test_a_state_that_cannot_be_read_costs_the_replica_and_nothing_else(room: Room) -> None:
+    out: list[NodeEffect] = []
+    room.keeping.replicas_said(0, Restored(3, b"of a later release"), out)
+    (told,) = out
+    assert isinstance(told, Log)
+    assert told.level == "error"
+    assert "shard 3" in told.text
+    assert room.replicas.heard == [("distrust", 3)]
 
 
 def test_a_log_that_has_grown_too_long_starts_from_its_machine(room: Room) -> None:

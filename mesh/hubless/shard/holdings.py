@@ -58,6 +58,11 @@ class Holdings:
         return f"disk full: {self._fullness}" if self.is_full else "well"
 
     @property
+    def has_failed(self) -> bool:
+        """Whether the journal cannot be trusted."""
+        return bool(self._problem)
+
+    @property
     def is_full(self) -> bool:
         """Whether new work is to be refused, as the disk has no room for it."""
         return self._opinion.is_full(self._me)

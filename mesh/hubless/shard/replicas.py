@@ -234,6 +234,13 @@ class Replicas(Holdings):
         self._collect(now_ns, out)
         self._beat_at_ns = None
 
+    def distrust(self, now_ns: int, shard: int, problem: str, out: list[NodeEffect]) -> None:
+        """What this node has of one shard is of no use to it: that replica takes part in nothing until it is replaced."""
+        group = self._groups.get(shard)
+        if group is not None:
+            group.raft.fail(now_ns, problem)
+            self._look(now_ns, group, out)
+
     def full(self, problem: str) -> None:
         """The disk has no room for more work: `is_full` tells the caller to refuse it, and ownership goes to nodes that
         have room.
