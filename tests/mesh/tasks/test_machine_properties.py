@@ -18,6 +18,7 @@ from hubless.tasks.entries import (
     Expired,
     Follows,
     Forked,
+    Merged,
     Retried,
     Submitted,
     encode_entry,
@@ -79,6 +80,8 @@ entries = st.one_of(
     st.builds(Retried, tasks, times, times),
     st.builds(Forked, times, st.just("operator")),
     entered,
+    entered,
+    st.builds(Merged, tasks, st.integers(-1, 4), st.sampled_from([b"x", b"merged"]), times),
 )
 bodies = st.one_of(entries.map(encode_entry), entries.map(encode_entry), st.binary(max_size=12))
 logs = st.lists(bodies, max_size=60)
@@ -100,6 +103,8 @@ class Known:
     forked: bool = False
     provisional: str = ""
     superseded: tuple[tuple[str, bytes | None, Failure | None], ...] = ()
+    to_merge: frozenset[int] = frozenset()
+    first: bytes | None = None
 
 
 @dataclass
@@ -141,6 +146,11 @@ class Model:
             return self.retried(one, entry) if one.state in FINISHED - {"succeeded"} else None
         if isinstance(entry, Entered):
             return self.entered(one, entry)
+        if isinstance(entry, Merged):
+            if one.state != "succeeded" or entry.number not in one.to_merge:
+                return None
+            first = one.result if one.first is None else one.first
+            return replace(one, result=entry.result, first=first, to_merge=one.to_merge - {entry.number})
         if one.state in FINISHED:
             return None
         if isinstance(entry, Cancelled):
@@ -187,11 +197,16 @@ class Model:
 
     def entered(self, one: Known, entry: Entered) -> Known | None:
         outcome = (entry.node, entry.result, entry.failure)
-        now = (one.provisional, one.result, one.failures[-1] if one.state == "failed" else None)
+        first = one.result if one.first is None else one.first
+        now = (one.provisional, first, one.failures[-1] if one.state == "failed" else None)
         if outcome in one.superseded or outcome == now:
             return None
         if one.state in FINISHED or one.submission != (entry.agent, entry.key, entry.payload):
-            return replace(one, superseded=(*one.superseded, outcome)) if len(one.superseded) < 4 else None
+            if len(one.superseded) == 4:
+                return None
+            if entry.failure is None and one.submission == (entry.agent, entry.key, entry.payload):
+                one = replace(one, to_merge=one.to_merge | {len(one.superseded)})
+            return replace(one, superseded=(*one.superseded, outcome))
         one = replace(one, executor=entry.node, provisional=entry.node, result=entry.result)
         if entry.failure is None:
             return self.over(one, "succeeded")
@@ -225,6 +240,7 @@ def as_known(row: Row) -> Known:
         forked=row.forked,
         provisional=row.provisional_from,
         superseded=tuple((other.node, other.result, other.failure) for other in row.superseded),
+        to_merge=frozenset(number for number, other in enumerate(row.superseded) if other.to_merge),
     )
 
 
@@ -268,6 +284,15 @@ class Replicas(RuleBasedStateMachine):
             why = Follows.DEAD if end == "dead" else Follows.DONE
             self.commit(AttemptEnded(task, one.attempt, None, FAILURES[0], at_ms, why))
 
+    @rule(task=tasks, node=nodes, result=st.sampled_from([b"x", b"y", b"result"]), at_ms=times)
+    def end_it_apart_and_merge(self, task: bytes, node: str, result: bytes, at_ms: int) -> None:
+        one = self.model.known.get(task)
+        if one is not None:
+            self.commit(Entered(task, *one.submission, result, None, node, at_ms))
+            one = self.model.known.get(task)
+        if one is not None and one.to_merge:
+            self.commit(Merged(task, max(one.to_merge), b"merged", at_ms))
+
     @rule(body=st.binary(max_size=20))
     def commit_bytes_of_another_version(self, body: bytes) -> None:
         body = msgspec.msgpack.encode([99, body])
@@ -281,7 +306,7 @@ class Replicas(RuleBasedStateMachine):
 
     @invariant()
     def the_machine_is_the_model(self) -> None:
-        known = {task: replace(one, turn=0) for task, one in self.model.known.items()}
+        known = {task: replace(one, turn=0, first=None) for task, one in self.model.known.items()}
         for task, one in known.items():
             if one.state == "succeeded":
                 known[task] = replace(one, submission=(*one.submission[:2], b""))
@@ -289,6 +314,9 @@ class Replicas(RuleBasedStateMachine):
         assert [row.task for row in self.first.live()] == self.model.ordered("queued", "running")
         assert [row.task for row in self.first.dead_letters()] == self.model.ordered("dead")
         assert [row.task for row in self.first.ended()] == self.model.ordered(*FINISHED - {"dead"})
+        unmerged = {task for task, one in known.items() if one.to_merge and one.state == "succeeded"}
+        for machine in (self.first, self.second):
+            assert {row.task for row in machine.unmerged()} == unmerged
         for task, one in self.model.known.items():
             row = self.first.rows[task]
             assert row.is_same(*one.submission)
@@ -332,7 +360,7 @@ def test_any_snapshot_and_the_rest_of_the_log_give_what_the_whole_log_gives(
 
 @settings(max_examples=100, deadline=None)
 @given(logs)
-def test_an_outcome_never_changes_unless_an_operator_retries_and_attempts_only_rise(log: list[bytes]) -> None:
+def test_an_outcome_changes_by_a_retry_or_a_merge_alone_and_attempts_only_rise(log: list[bytes]) -> None:
     machine = Machine(retention=Retention(kept_ms=1 << 40))
     outcomes: dict[bytes, tuple[object, ...]] = {}
     attempts: dict[bytes, int] = {}
@@ -340,6 +368,8 @@ def test_an_outcome_never_changes_unless_an_operator_retries_and_attempts_only_r
         entry, row = machine.apply(body)
         if isinstance(entry, Retried) and row is not None:
             assert outcomes.pop(row.task)[0] != "succeeded"
+        if isinstance(entry, Merged) and row is not None:
+            assert outcomes.pop(row.task)[0] == "succeeded"
         for task, outcome in outcomes.items():
             kept = machine.rows[task]
             assert outcome == (kept.state, kept.result, kept.failure, kept.attempt, kept.ended_ms)
