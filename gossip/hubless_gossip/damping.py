@@ -65,9 +65,7 @@ class Damper:
         history.due_ns = None
         if (member.boot, member.condition) == history.told:
             return None
-        is_worse = member.boot == history.told[0] and member.condition > max(
-            history.told[1], Condition.BUSY
-        )
+        is_worse = member.boot == history.told[0] and member.condition > max(history.told[1], Condition.BUSY)
         restarting = history.boots > _RESTARTS_PER_BUDGET * self._budget
         if is_worse or (not restarting and (certain or history.spent < self._budget)):
             history.spent += 1

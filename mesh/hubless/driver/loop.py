@@ -201,7 +201,9 @@ class Driver:
             self._pool.flush()
 
     def _has_more(self) -> bool:
-        return bool(self._inbox or self._commits) or self._sockets.work.ready() or self._sockets.gossip.ready()
+        return (
+            bool(self._inbox or self._commits) or self._sockets.work.ready() or self._sockets.gossip.ready()
+        )
 
     def _patience_s(self) -> float:
         if self._due_ns is None:

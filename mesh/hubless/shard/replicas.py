@@ -235,7 +235,7 @@ class Replicas(Holdings):
         self._beat_at_ns = None
 
     def distrust(self, now_ns: int, shard: int, problem: str, out: list[NodeEffect]) -> None:
-        """What this node has of one shard is of no use to it: that replica takes part in nothing until it is replaced."""
+        """What this node has of one shard is of no use: that replica takes part in nothing until it is replaced."""
         group = self._groups.get(shard)
         if group is not None:
             group.raft.fail(now_ns, problem)
