@@ -15,7 +15,10 @@ from hubless.view import REPLICAS, Known, View
 from hubless.wire import Ask, Told
 from hubless_agents import Effect, Failure
 
-_QUESTIONS = "members, ring, breakers, node, shards, tasks, dead_letters, status, result, cancel, retry, fork, leave or drain"
+_QUESTIONS = (
+    "members, ring, breakers, node, shards, tasks, dead_letters, "
+    "status, result, cancel, retry, fork, leave or drain"
+)
 _NS_PER_S = 1_000_000_000
 
 
