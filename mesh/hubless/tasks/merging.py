@@ -15,10 +15,14 @@ from typing import NamedTuple
 from hubless.placement import mint_task_id, shard_of_task
 from hubless.placement.preference import TASK_ID_BYTES
 from hubless.tasks.log import TaskLog
+from hubless.tasks.retention import DEFAULT_RETENTION
 from hubless.tasks.row import TERMINAL, Row, State
 from hubless.tasks.wheel import Wheel
 from hubless.view import View
 from hubless_agents import MERGE, companion_of
+
+MERGE_DEADLINE_MS = DEFAULT_RETENTION.kept_ms
+"""Nobody waits for a merge, and workers are busy after a partition: it has as long as its task is kept."""
 
 _MS = 1_000_000
 _AGAIN_NS = 500 * _MS

@@ -26,7 +26,7 @@ from hubless.tasks.entries import (
 )
 from hubless.tasks.live import Live, Phase
 from hubless.tasks.log import TaskLog
-from hubless.tasks.merging import Ask, Done, Merging
+from hubless.tasks.merging import MERGE_DEADLINE_MS, Ask, Done, Merging
 from hubless.tasks.outcomes import refusal, settled
 from hubless.tasks.row import TERMINAL, Row, State
 from hubless.view import View
@@ -257,10 +257,11 @@ class Owner:
         match self._merging.next_step(now_ns, row, self._live):
             case Ask(task=task, agent=agent, key=key, payload=payload):
                 offer = self._view.offer(agent)
-                deadline_ms = min(self._view.default_deadline_ms(agent), LONGEST_DEADLINE_MS)
+                deadline_ns = now_ns + MERGE_DEADLINE_MS * _MS
                 retries = 0 if offer is None else offer.retries
-                live = Live(task, agent, key.encode(), retries, now_ns + deadline_ms * _MS, payload=payload)
-                is_taken = len(self._live) < MOST_LIVE and self._submit(now_ns, live, key, deadline_ms, out)
+                live = Live(task, agent, key.encode(), retries, deadline_ns, payload=payload)
+                has_room = len(self._live) < MOST_LIVE
+                is_taken = has_room and self._submit(now_ns, live, key, MERGE_DEADLINE_MS, out)
             case Done(number=number, result=result):
                 entry = Merged(row.task, number, result, self._course.unix_ms(now_ns))
                 is_taken = self._log.propose(now_ns, row.task, entry)

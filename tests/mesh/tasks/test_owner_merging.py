@@ -90,7 +90,11 @@ def test_the_merged_result_is_the_result(room: Any) -> None:
     node, merge = asked(room)
     assert (merge.agent, merge.payload) == ("run.merge", b'{"first":7,"second":2}')
     assert shard_of_task(merge.task) == shard_of_task(TASK)
-    assert room.log.row(merge.task).key == TASK.hex()
+    row = room.log.row(merge.task)
+    assert row.key == TASK.hex()
+    assert row.deadline_ms - row.submitted_ms == 600_000, (
+        "as long as the task is kept, as nobody waits for it"
+    )
     room.ended(node, task=merge.task, payload=b"72")
     assert room.decide() == []
     assert room.log.waiting == [Merged(TASK, 0, b"72", room.log.waiting[0].at_ms)]
