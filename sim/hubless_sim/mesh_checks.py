@@ -156,8 +156,8 @@ def _wrong_answers(run: MeshRun) -> Iterator[str]:
                 yield f"the answer {reply} to call {answer.call} is not that of {call.script.n}"
             if reply.attempt != answer.attempt and is_kept(run, call):
                 yield f"attempt {answer.attempt} of call {answer.call} has the result of attempt {reply.attempt}"
-        elif answer.effect.value == "none" and (is_kept(run, call) or call.repeat_after_ms is None):
-            # Of what no shard keeps a gateway speaks for itself: another one may have been asked, too.
+        elif answer.effect.value == "none" and answer.is_decided and is_kept(run, call):
+            # A gateway that speaks for itself does not know that its client has asked another one meanwhile.
             began = [start for start in run.starts.get(answer.task, ()) if start.at_ns < at_ns]
             if began:
                 yield f"call {answer.call}: {answer.code} is said to have had no effect, and it ran: {began}"

@@ -191,12 +191,12 @@ def violations_of(seed: int) -> list[str]:
     return violations(run)
 
 
-@pytest.mark.parametrize("seed", [*range(12), *FOUND])
+@pytest.mark.parametrize("seed", [*range(4), *FOUND])
 def test_every_task_is_answered_and_nothing_is_left(seed: int) -> None:
     assert violations_of(seed) == []
 
 
-@settings(max_examples=5, deadline=None, derandomize=True)
+@settings(max_examples=2, deadline=None, derandomize=True)
 @given(st.integers(min_value=1_000, max_value=2**40))
 def test_drawn_seeds_hold_the_same(seed: int) -> None:
     assert violations_of(seed) == []
