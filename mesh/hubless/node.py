@@ -380,9 +380,10 @@ class Node:
     def _tell_load(self, now_ns: int, out: list[NodeEffect]) -> None:
         """How many attempts run here, up to 255. It rides on probes, so telling it costs nothing.
 
-        A node that leaves, or whose journal has failed, is busy: others take over what it owns at once.
+        A node whose journal has failed is busy: others take over what it owns at once. One that leaves is not: its
+        votes are needed until it is out of all configurations, and that it goes is told by its metadata.
         """
-        told = min(255, self._roles.running), self._departure.has_begun or self._roles.keeping.has_failed
+        told = min(255, self._roles.running), self._roles.keeping.has_failed
         if told != self._load_told:
             self._load_told = told
             load, is_busy = told

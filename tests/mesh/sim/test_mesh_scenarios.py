@@ -128,6 +128,8 @@ def test_all_nodes_but_one_may_leave_one_after_the_other() -> None:
     assert len(run.answers) == 400
     assert codes(run) == {""}
     assert run.running() == ["n4"]
+    assert set(run.owners().values()) == {("n4",)}
+    assert "quorum_lost" not in {row["condition"] for row in run.node("n4").keeping.shard_rows()}
 
 
 def test_long_work_of_a_leaving_node_is_waited_for() -> None:
