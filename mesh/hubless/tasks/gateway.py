@@ -41,6 +41,7 @@ from hubless_agents import Effect, Failure
 _MS = 1_000_000
 _NOT_YET_APART_NS = 100 * _MS
 _LONGEST_RESEND_NS = 8_000 * _MS
+_ROUND_AGAIN_NS = 100 * _MS
 _WHEEL_WIDTH_NS = 50 * _MS
 _MOST_ROUTES = 8
 _OTHER_TASK = "the id or idempotency key of this task belongs to another task already: use a fresh one"
@@ -165,13 +166,20 @@ class Gateway:
             return
         shard = shard_of_task(moved.task)
         self._view.doubt_owner(shard, node)
-        is_news = self._view.learn_owner(shard, moved.term, moved.owner)
+        if node == self._me:  # it was sent on, round to here: who was taken for the owner is not
+            self._view.doubt_owner(shard, pending.placed_with)
+        is_news = (
+            self._view.learn_owner(shard, moved.term, moved.owner) and moved.owner != pending.placed_with
+        )
         if is_news and self._view.owner_of_shard(shard) not in (None, pending.owner):
             self.owners_changed(now_ns, (shard,), out)  # the owner's own word will be no news any more
             return
         pending.owner = ""
         pending.was_refused_by(node)
-        self._place(now_ns, moved.task, pending, out)
+        if self._view.owner_of_shard(shard) == pending.placed_with != "":
+            self._look_again(now_ns, moved.task, pending, _ROUND_AGAIN_NS)  # two may each name the other
+        else:
+            self._place(now_ns, moved.task, pending, out)
 
     def owned_by(self, now_ns: int, node: str, told: OwnedBy, out: list[NodeEffect]) -> None:
         """A replica that was asked says who owns the shard, as far as it knows."""

@@ -27,8 +27,9 @@ FOUND = (
     252,  # the clock of an owner was an hour behind; to the next one its results were past their retention
     662,  # a gateway that was cut off said that it had had no effect, which another gateway's submission had
     316,  # one worker, a task that hung in it, and a call behind it that had less time
+    3097,  # two nodes each took the other for the owner, and a task went to and fro between them ever more often
 )
-"""Expectations that were wrong: what the first and the last show is drawn more mildly since."""
+"""What 252 and 316 showed were wrong expectations, drawn more mildly since; the others were faults."""
 
 
 @pytest.mark.parametrize("seed", [*STANDING, *FOUND])

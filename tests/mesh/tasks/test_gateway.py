@@ -217,6 +217,12 @@ def test_how_long_ago_an_owner_may_have_had_it_travels(room: Room) -> None:
     assert (ages[first], ages[other], ages[third]) == (4_000, 2_700, 0)
 
 
+def test_a_task_that_comes_round_to_its_own_gateway_is_not_sent_the_same_way_at_once(room: Room) -> None:
+    task = room.owned_by("n1")
+    room.submit(task)
+    assert places(room.moved("n0", task, 1, "n1")) == []
+
+
 def test_what_remains_of_the_deadline_travels(room: Room) -> None:
     task = room.owned_by("n1")
     room.submit(task)
