@@ -3,7 +3,7 @@
 Two bugs are planted, one at a time: the seeds must find them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
 from msgspec.structs import replace
@@ -86,12 +86,12 @@ def accepts_the_result_of_an_old_attempt(patch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("plant", "found", "seeds"),
     [
-        (answers_before_the_flush, "was accepted, and nobody knows of it", range(16, 18)),
+        (answers_before_the_flush, "was accepted, and nobody knows of it", (96, 98, 420)),
         (accepts_the_result_of_an_old_attempt, "has the result of attempt", range(13, 15)),
     ],
 )
 def test_a_planted_bug_is_found(
-    plant: Plant, found: str, seeds: range, monkeypatch: pytest.MonkeyPatch
+    plant: Plant, found: str, seeds: Iterable[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plant(monkeypatch)
     assert any(found in text for seed in seeds for text in violations_of(seed, "mesh"))
