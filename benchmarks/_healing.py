@@ -6,7 +6,7 @@ from benchmarks._figures import Figure, Report, Size, bounded, percentile, shown
 from benchmarks._meshes import deaths, merged, mesh
 from hubless_gossip import Condition
 from hubless_sim.faults import Crash, OneWay, Partition, Restart
-from hubless_sim.gossip_run import GossipRun
+from hubless_sim.gossip.run import GossipRun
 
 _STEP_MS = 100
 _LIMIT_S = 60

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from benchmarks._figures import Figure, Report, Size, bounded, shown
 from benchmarks._meshes import LAN_LINKS, deaths, mesh, messages, subject
 from hubless_sim.faults import Starve
-from hubless_sim.gossip_run import GossipRun
-from hubless_sim.tape import Monitored
+from hubless_sim.gossip.run import GossipRun
+from hubless_sim.tapes.tape import Monitored
 
 NODES = 128
 QUIET_S = 15

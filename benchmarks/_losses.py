@@ -10,7 +10,7 @@ import random
 from benchmarks._figures import Report, Size, bounded, percentile, shown
 from benchmarks._meshes import LAN_LINKS, deaths, mesh, subject
 from hubless_sim.faults import Crash, Fault, Starve
-from hubless_sim.gossip_run import GossipRun
+from hubless_sim.gossip.run import GossipRun
 
 CRASH_S = 60
 DURATION_S = 120

@@ -5,9 +5,9 @@ from collections.abc import Collection
 from hubless.transport import Heartbeat
 from hubless_gossip import Condition, MemberChanged
 from hubless_sim.faults import MS, Fault
-from hubless_sim.gossip_run import GossipRun, Told
-from hubless_sim.systems import GossipSystem
-from hubless_sim.tape import Conditions, Monitored, Start, Tape
+from hubless_sim.gossip.run import GossipRun, Told
+from hubless_sim.tapes.systems import GossipSystem
+from hubless_sim.tapes.tape import Conditions, Monitored, Start, Tape
 
 
 def _shipped(profile: str) -> Monitored:

@@ -5,7 +5,7 @@ import time
 from benchmarks._figures import Report, Size, bounded, percentile, shown
 from benchmarks._meshes import LOCAL_LINKS, deaths, mesh, messages, subject
 from hubless_sim.faults import Crash
-from hubless_sim.gossip_run import GossipRun
+from hubless_sim.gossip.run import GossipRun
 
 _PACKET_OVERHEAD = 54
 """Ethernet is left out: IPv4 and TCP headers with timestamps (52 B) and the ZMTP frame header (2 B)."""

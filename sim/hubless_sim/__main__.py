@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from hubless_sim.play import play
-from hubless_sim.tape import TapeError, parse
+from hubless_sim.tapes.tape import TapeError, parse
 
 
 @click.command(name="hubless_sim")

@@ -6,7 +6,7 @@ It keeps what is not on the disk yet, asks again while the disk is full, and giv
 from collections import deque
 
 from hubless.shard.events import Commit, Flushed, JournalEvent, JournalFailed, JournalFull, JournalHasRoom
-from hubless_sim.hosts import HostEffect, Write, WriteRefused, Written
+from hubless_sim.world.hosts import HostEffect, Write, WriteRefused, Written
 
 _ASK_AGAIN_NS = 100_000_000
 

@@ -1,11 +1,11 @@
 """Runs any tape."""
 
-from hubless_sim.gossip_run import GossipRun
-from hubless_sim.mesh_run import MeshRun
+from hubless_sim.gossip.run import GossipRun
+from hubless_sim.mesh.run import MeshRun
 from hubless_sim.run import Result, Run
-from hubless_sim.shard_run import ShardRun
-from hubless_sim.systems import GossipSystem, MeshSystem, ShardSystem
-from hubless_sim.tape import Tape
+from hubless_sim.shards.run import ShardRun
+from hubless_sim.tapes.systems import GossipSystem, MeshSystem, ShardSystem
+from hubless_sim.tapes.tape import Tape
 
 
 def open_run(tape: Tape) -> Run:

@@ -11,12 +11,12 @@ import msgspec
 
 from hubless_gossip import Address
 from hubless_sim.faults import MS, index_of, indices
-from hubless_sim.gossip_host import address_of
-from hubless_sim.hosts import Birth, Host
-from hubless_sim.nodes import Traffic
-from hubless_sim.operations import Operation, called
-from hubless_sim.tape import Tape, check
-from hubless_sim.world import World
+from hubless_sim.gossip.host import address_of
+from hubless_sim.tapes.operations import Operation, called
+from hubless_sim.tapes.tape import Tape, check
+from hubless_sim.world.hosts import Birth, Host
+from hubless_sim.world.nodes import Traffic
+from hubless_sim.world.world import World
 
 _STEP_MS = 100
 

@@ -2,7 +2,7 @@
 
 import statistics
 
-from hubless_sim.chance import UNIT, draw, mix, stream, tail_ns, threshold
+from hubless_sim.world.chance import UNIT, draw, mix, stream, tail_ns, threshold
 
 
 def test_mix_is_splitmix64() -> None:

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from hubless.shard.records import Entries, Forget, HardState, Record, Recovered, Snapshot
 from hubless.wire.replication import Config, Entry
-from hubless_sim.disk import Contents, DiskProfile
 from hubless_sim.faults import (
     BitRot,
     Crash,
@@ -21,11 +20,12 @@ from hubless_sim.faults import (
     StalledDisk,
     TornWrite,
 )
-from hubless_sim.hosts import LinkDown, LinkUp, Watch, Write, WriteRefused, Written
-from hubless_sim.links import LinkProfile
-from hubless_sim.network import Layer
-from hubless_sim.toys import Echo
-from hubless_sim.world import World
+from hubless_sim.world.disk import Contents, DiskProfile
+from hubless_sim.world.hosts import LinkDown, LinkUp, Watch, Write, WriteRefused, Written
+from hubless_sim.world.links import LinkProfile
+from hubless_sim.world.network import Layer
+from hubless_sim.world.toys import Echo
+from hubless_sim.world.world import World
 
 MS = 1_000_000
 EVEN = DiskProfile(base_ns=MS, jitter_ns=0)

@@ -5,7 +5,6 @@ import itertools
 
 import pytest
 
-from hubless_sim.clock import WALL_START_NS
 from hubless_sim.faults import (
     Bandwidth,
     ClockDrift,
@@ -26,11 +25,12 @@ from hubless_sim.faults import (
     SlowNode,
     Starve,
 )
-from hubless_sim.hosts import Delivered, Due, LinkDown, LinkUp, Send, Watch, Write, Written
-from hubless_sim.links import LinkProfile
-from hubless_sim.network import Layer
-from hubless_sim.toys import Echo
-from hubless_sim.world import World
+from hubless_sim.world.clock import WALL_START_NS
+from hubless_sim.world.hosts import Delivered, Due, LinkDown, LinkUp, Send, Watch, Write, Written
+from hubless_sim.world.links import LinkProfile
+from hubless_sim.world.network import Layer
+from hubless_sim.world.toys import Echo
+from hubless_sim.world.world import World
 
 MS = 1_000_000
 NODES = 4

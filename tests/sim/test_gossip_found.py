@@ -2,8 +2,8 @@
 
 from hubless_gossip import Condition, MemberChanged
 from hubless_sim.faults import OneWay
-from hubless_sim.gossip_run import GossipRun
-from hubless_sim.tape import Conditions, Monitored, Tape
+from hubless_sim.gossip.run import GossipRun
+from hubless_sim.tapes.tape import Conditions, Monitored, Tape
 
 
 def deaths(run: GossipRun) -> list[tuple[str, str]]:

@@ -19,12 +19,12 @@ from hubless_sim.faults import (
     Restart,
     Starve,
 )
-from hubless_sim.gossip_host import GossipHost, address_of
-from hubless_sim.gossip_run import GossipRun
-from hubless_sim.hosts import Birth, HostEffect, HostEvent, Send
-from hubless_sim.network import Layer
-from hubless_sim.tape import Conditions, Tape
-from hubless_sim.world import World
+from hubless_sim.gossip.host import GossipHost, address_of
+from hubless_sim.gossip.run import GossipRun
+from hubless_sim.tapes.tape import Conditions, Tape
+from hubless_sim.world.hosts import Birth, HostEffect, HostEvent, Send
+from hubless_sim.world.network import Layer
+from hubless_sim.world.world import World
 
 PERIOD_MS = 250
 HEAL_PERIODS = 60

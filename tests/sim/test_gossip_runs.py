@@ -9,11 +9,11 @@ import pytest
 
 from hubless_gossip import Condition
 from hubless_sim.faults import Crash, Loss, OneWay, Partition, Pause, Restart, Starve
-from hubless_sim.gossip_run import GossipRun
-from hubless_sim.operations import Leave, Load, Meta
+from hubless_sim.gossip.run import GossipRun
 from hubless_sim.play import play
-from hubless_sim.systems import GossipSystem
-from hubless_sim.tape import Conditions, Start, Tape, TapeError, replace
+from hubless_sim.tapes.operations import Leave, Load, Meta
+from hubless_sim.tapes.systems import GossipSystem
+from hubless_sim.tapes.tape import Conditions, Start, Tape, TapeError, replace
 
 BUSY_TAPE = Tape(
     seed=11,

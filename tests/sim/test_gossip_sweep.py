@@ -18,8 +18,8 @@ from hubless_sim.faults import (
     Restart,
     Starve,
 )
-from hubless_sim.gossip_run import GossipRun
-from hubless_sim.tape import Conditions, Tape
+from hubless_sim.gossip.run import GossipRun
+from hubless_sim.tapes.tape import Conditions, Tape
 
 FAULTS_END_MS = 12_000
 CALM_MS = 20_000

@@ -1,10 +1,10 @@
 """Monitored links: what a watcher is told when its peer crashes, stops, is cut off, or comes back."""
 
-from hubless_sim.hosts import LinkDown, LinkRefused, LinkUp, Watch
-from hubless_sim.links import LinkProfile
-from hubless_sim.network import Layer
-from hubless_sim.toys import Echo
-from hubless_sim.world import World
+from hubless_sim.world.hosts import LinkDown, LinkRefused, LinkUp, Watch
+from hubless_sim.world.links import LinkProfile
+from hubless_sim.world.network import Layer
+from hubless_sim.world.toys import Echo
+from hubless_sim.world.world import World
 
 MS = 1_000_000
 PROFILE = LinkProfile(heartbeat_interval_ns=50 * MS, heartbeat_timeout_ns=150 * MS, reconnect_ns=10 * MS)

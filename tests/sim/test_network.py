@@ -1,6 +1,6 @@
 """Links: latency, loss, duplication and cuts, each a function of (seed, link, n-th message)."""
 
-from hubless_sim.network import Layer, Network
+from hubless_sim.world.network import Layer, Network
 
 MS = 1_000_000
 

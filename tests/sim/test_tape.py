@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hubless_sim.faults import FAULT_KINDS, Crash, Isolate, Partition, Starve
-from hubless_sim.operations import Call, Leave
-from hubless_sim.scripted_pool import Script
-from hubless_sim.systems import GossipSystem, MeshSystem, Offering
-from hubless_sim.tape import MAX_BYTES, Conditions, Tape, TapeError, check, parse, replace
+from hubless_sim.mesh.scripted_pool import Script
+from hubless_sim.tapes.operations import Call, Leave
+from hubless_sim.tapes.systems import GossipSystem, MeshSystem, Offering
+from hubless_sim.tapes.tape import MAX_BYTES, Conditions, Tape, TapeError, check, parse, replace
 
 SMALL = {"seed": 1, "nodes": 3, "duration_ms": 1000}
 

@@ -4,11 +4,11 @@ import functools
 
 import pytest
 
-from hubless_sim.hosts import Birth, Delivered, Due, HostEffect, HostEvent, Keep, Send
-from hubless_sim.network import Layer
-from hubless_sim.processes import INBOX_LIMIT, StuckClockError
-from hubless_sim.toys import Echo
-from hubless_sim.world import World
+from hubless_sim.world.hosts import Birth, Delivered, Due, HostEffect, HostEvent, Keep, Send
+from hubless_sim.world.network import Layer
+from hubless_sim.world.processes import INBOX_LIMIT, StuckClockError
+from hubless_sim.world.toys import Echo
+from hubless_sim.world.world import World
 
 MS = 1_000_000
 

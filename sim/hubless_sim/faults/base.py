@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from hubless_sim.world import World
+from hubless_sim.world.world import World
 
 MS = 1_000_000
 MAX_MS = 30 * 24 * 3600 * 1000

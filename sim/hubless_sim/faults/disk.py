@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from hubless_sim.disk import DiskProfile
 from hubless_sim.faults.base import Lasting, Momentary, all_of, indices
-from hubless_sim.world import World
+from hubless_sim.world.disk import DiskProfile
+from hubless_sim.world.world import World
 
 
 class SlowDisk(Lasting, frozen=True, tag="slow_disk", tag_field="kind"):

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from hubless_sim.faults.base import MS, Lasting, all_of, chosen, indices
-from hubless_sim.network import Layer
-from hubless_sim.world import World
+from hubless_sim.world.network import Layer
+from hubless_sim.world.world import World
 
 
 class Partition(Lasting, frozen=True, tag="partition", tag_field="kind"):

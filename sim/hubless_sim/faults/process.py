@@ -5,7 +5,7 @@ from functools import partial
 from typing import Literal
 
 from hubless_sim.faults.base import MS, Lasting, Momentary, all_of, indices
-from hubless_sim.world import World
+from hubless_sim.world.world import World
 
 
 class Crash(Momentary, frozen=True, tag="crash", tag_field="kind"):

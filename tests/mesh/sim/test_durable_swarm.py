@@ -15,9 +15,9 @@ from hubless.tasks.live import Phase
 from hubless.tasks.owner import Owner
 from hubless.wire import Ended
 from hubless_sim.faults import FAULT_KINDS
-from hubless_sim.mesh_run import MeshRun
-from hubless_sim.mesh_swarm import drawn_tape
-from hubless_sim.sweep import swept, violations_of
+from hubless_sim.mesh.run import MeshRun
+from hubless_sim.mesh.swarm import drawn_tape
+from hubless_sim.search.sweep import swept, violations_of
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 

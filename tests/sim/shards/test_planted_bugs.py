@@ -16,9 +16,9 @@ from hubless.shard.reading import Reads
 from hubless.shard.records import Recovered
 from hubless.shard.state import ReplicaState
 from hubless.wire.replication import Config, RaftMessage
-from hubless_sim.disk import Contents
-from hubless_sim.registers import Put, Registers
-from hubless_sim.sweep import violations_of
+from hubless_sim.search.sweep import violations_of
+from hubless_sim.shards.registers import Put, Registers
+from hubless_sim.world.disk import Contents
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 

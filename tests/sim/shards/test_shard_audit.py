@@ -16,8 +16,8 @@ from hubless.wire.replication import (
     TimeoutNow,
     Vote,
 )
-from hubless_sim.disk import Contents
-from hubless_sim.shard_audit import Audit, has_majority
+from hubless_sim.shards.audit import Audit, has_majority
+from hubless_sim.world.disk import Contents
 
 TRIO = Config(("n0", "n1", "n2"))
 FOUNDING = Entry(1, 1, configs.CONFIG, configs.encode(TRIO))

@@ -9,10 +9,10 @@ import pytest
 
 from hubless_sim.faults import FAULT_KINDS, Crash
 from hubless_sim.play import open_run, play
-from hubless_sim.shard_swarm import NAMES, drawn_tape
-from hubless_sim.sweep import swept, violations_of
-from hubless_sim.systems import ShardSystem, Workload
-from hubless_sim.tape import Tape, parse
+from hubless_sim.search.sweep import swept, violations_of
+from hubless_sim.shards.swarm import NAMES, drawn_tape
+from hubless_sim.tapes.systems import ShardSystem, Workload
+from hubless_sim.tapes.tape import Tape, parse
 
 STANDING = range(100, 200)
 LOCKSTEP = (57, 2213)
@@ -85,7 +85,7 @@ def test_a_run_is_the_same_in_processes_with_different_hash_seeds(tmp_path: Path
 
 def test_the_command_says_how_many_seeds_held() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "hubless_sim.sweep", "--seeds", "4", "--first", "20", "--jobs", "2"],
+        [sys.executable, "-m", "hubless_sim.search.sweep", "--seeds", "4", "--first", "20", "--jobs", "2"],
         capture_output=True,
         text=True,
         timeout=120,

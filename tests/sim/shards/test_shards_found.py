@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hubless_sim.play import play
-from hubless_sim.tape import parse
+from hubless_sim.tapes.tape import parse
 
 FOUND = {
     "removed_founder_votes_for_its_past": "a founder that had been removed and was added again got the first entries "

@@ -8,12 +8,12 @@ import random
 
 import msgspec
 
-from hubless_sim.drawn_faults import Draw
 from hubless_sim.faults import ClockJump, Fault, OneWay, PowerCut, Restart, SlowDisk
-from hubless_sim.operations import Call, Leave, Operation, Query
-from hubless_sim.scripted_pool import Deed, Script
-from hubless_sim.systems import MeshSystem, Offering, ReplicaKnobs
-from hubless_sim.tape import Conditions, Disks, Start, Tape
+from hubless_sim.mesh.scripted_pool import Deed, Script
+from hubless_sim.search.draw import Draw
+from hubless_sim.tapes.operations import Call, Leave, Operation, Query
+from hubless_sim.tapes.systems import MeshSystem, Offering, ReplicaKnobs
+from hubless_sim.tapes.tape import Conditions, Disks, Start, Tape
 
 NODES = 5
 CLIENTS = 3

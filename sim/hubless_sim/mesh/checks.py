@@ -21,14 +21,14 @@ from hubless.wire import Told
 from hubless.wire.replication import Config
 from hubless_sim import checkers
 from hubless_sim.faults import index_of
-from hubless_sim.mesh_client import Answered
+from hubless_sim.mesh.client import Answered
+from hubless_sim.mesh.scripted_pool import Signed, answer_of
 from hubless_sim.names import name_of
-from hubless_sim.operations import Call
-from hubless_sim.scripted_pool import Signed, answer_of
-from hubless_sim.shard_audit import has_majority
+from hubless_sim.shards.audit import has_majority
+from hubless_sim.tapes.operations import Call
 
 if TYPE_CHECKING:
-    from hubless_sim.mesh_run import MeshRun
+    from hubless_sim.mesh.run import MeshRun
 
 _WORDS = {"dead": "failed"}
 """A client that is told a failure does not hear whether the task is on the list of dead letters."""

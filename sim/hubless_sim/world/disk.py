@@ -14,8 +14,8 @@ import msgspec
 
 from hubless.shard.records import Entries, Forget, HardState, Record, Recovered, Snapshot
 from hubless.wire.replication import Entry
-from hubless_sim.chance import draw, stream, tail_ns
-from hubless_sim.hosts import HostEvent, Write, WriteRefused, Written
+from hubless_sim.world.chance import draw, stream, tail_ns
+from hubless_sim.world.hosts import HostEvent, Write, WriteRefused, Written
 
 _WRITES, _ENDS, _ROT = 6, 7, 8
 

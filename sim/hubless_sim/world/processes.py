@@ -8,11 +8,11 @@ when it wakes; a slow one handles them one by one.
 from collections.abc import Callable
 from typing import Any
 
-from hubless_sim.calendar import Calendar
-from hubless_sim.hosts import Delivered, Due, HostEffect, HostEvent, Keep, Note, Send, Watch, Write
-from hubless_sim.network import Network
-from hubless_sim.nodes import NEVER_NS, Node
-from hubless_sim.trace import Trace
+from hubless_sim.world.calendar import Calendar
+from hubless_sim.world.hosts import Delivered, Due, HostEffect, HostEvent, Keep, Note, Send, Watch, Write
+from hubless_sim.world.network import Network
+from hubless_sim.world.nodes import NEVER_NS, Node
+from hubless_sim.world.trace import Trace
 
 INBOX_LIMIT = 4096
 OUTBOX_LIMIT = 4096

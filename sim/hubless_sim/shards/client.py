@@ -8,10 +8,10 @@ from collections import deque
 
 import msgspec
 
-from hubless_sim.chance import draw, stream
-from hubless_sim.hosts import Birth, Delivered, Due, HostEffect, HostEvent, Note, Send
 from hubless_sim.sealed import ANSWER, Ask, seal_ask, to_answer, unseal
-from hubless_sim.systems import Workload
+from hubless_sim.tapes.systems import Workload
+from hubless_sim.world.chance import draw, stream
+from hubless_sim.world.hosts import Birth, Delivered, Due, HostEffect, HostEvent, Note, Send
 
 MS = 1_000_000
 _STREAM = 10

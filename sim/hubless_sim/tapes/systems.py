@@ -7,7 +7,7 @@ from hubless.shard.output import RaftSettings
 from hubless.shard.settings import ReplicasSettings
 from hubless_agents import Contract
 from hubless_agents.contract import Durability, Partition
-from hubless_sim.operations import Call, Leave, Load, Meta, Opinion, Query, Ring
+from hubless_sim.tapes.operations import Call, Leave, Load, Meta, Opinion, Query, Ring
 
 MS = 1_000_000
 

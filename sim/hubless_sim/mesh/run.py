@@ -11,11 +11,10 @@ from hubless.shard.settings import ReplicasSettings
 from hubless.wire import Ask, Told
 from hubless_agents import SupervisorConfig
 from hubless_gossip import Condition, JoinRequested
-from hubless_sim import mesh_checks
 from hubless_sim.faults import MS, index_of
-from hubless_sim.gossip_host import configured
-from hubless_sim.hosts import Birth, Host
-from hubless_sim.mesh_client import (
+from hubless_sim.gossip.host import configured
+from hubless_sim.mesh import checks as mesh_checks
+from hubless_sim.mesh.client import (
     FIRST_QUERY,
     Answered,
     GaveUp,
@@ -26,12 +25,13 @@ from hubless_sim.mesh_client import (
     Receipt,
     Stray,
 )
-from hubless_sim.mesh_host import Halted, MeshHost, MeshSetting
-from hubless_sim.operations import Call, Leave, Operation, Query
+from hubless_sim.mesh.host import Halted, MeshHost, MeshSetting
+from hubless_sim.mesh.scripted_pool import Started
 from hubless_sim.run import Run
-from hubless_sim.scripted_pool import Started
-from hubless_sim.systems import MeshSystem
-from hubless_sim.tape import Tape, TapeError
+from hubless_sim.tapes.operations import Call, Leave, Operation, Query
+from hubless_sim.tapes.systems import MeshSystem
+from hubless_sim.tapes.tape import Tape, TapeError
+from hubless_sim.world.hosts import Birth, Host
 
 
 class Start(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""``python -m hubless_sim.sweep``: bare shards or whole nodes under faults of every kind, one drawn tape a seed.
+"""``python -m hubless_sim.search.sweep``: bare shards or whole nodes under faults of every kind, one drawn tape a seed.
 
 Ends with exit code 1 at the first seed that fails, and prints its tape.
 """
@@ -11,9 +11,10 @@ from multiprocessing import get_context
 
 import click
 
-from hubless_sim import mesh_swarm, shard_swarm
+from hubless_sim.mesh import swarm as mesh_swarm
 from hubless_sim.play import play
-from hubless_sim.tape import Tape
+from hubless_sim.shards import swarm as shard_swarm
+from hubless_sim.tapes.tape import Tape
 
 _BATCH = 20
 
@@ -48,7 +49,7 @@ def swept(first: int, seeds: int, jobs: int, system: str = "shards") -> Iterator
         yield from pool.imap(tried, numbers, chunksize=_BATCH)
 
 
-@click.command(name="hubless_sim.sweep")
+@click.command(name="hubless_sim.search.sweep")
 @click.option("--seeds", default=1_000, show_default=True, help="How many seeds.")
 @click.option("--first", default=0, show_default=True, help="The first of them.")
 @click.option("--jobs", default=1, show_default=True, help="Processes.")

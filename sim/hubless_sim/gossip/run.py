@@ -13,12 +13,12 @@ from hubless_gossip import (
     MembershipEvent,
     MetaChanged,
 )
-from hubless_sim.gossip_host import GossipHost, Order, configured
-from hubless_sim.hosts import Birth
-from hubless_sim.operations import Leave, Load, Meta, Operation
+from hubless_sim.gossip.host import GossipHost, Order, configured
 from hubless_sim.run import Run
-from hubless_sim.systems import GossipSystem
-from hubless_sim.tape import Tape, TapeError
+from hubless_sim.tapes.operations import Leave, Load, Meta, Operation
+from hubless_sim.tapes.systems import GossipSystem
+from hubless_sim.tapes.tape import Tape, TapeError
+from hubless_sim.world.hosts import Birth
 
 
 class Told(msgspec.Struct, frozen=True):

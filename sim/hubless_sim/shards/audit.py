@@ -18,7 +18,7 @@ from hubless.wire.replication import (
     Install,
     Vote,
 )
-from hubless_sim.disk import Contents
+from hubless_sim.world.disk import Contents
 
 _MOST_VIOLATIONS = 20
 

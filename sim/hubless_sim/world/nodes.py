@@ -4,9 +4,9 @@ from collections import deque
 
 import msgspec
 
-from hubless_sim.clock import Clock
-from hubless_sim.disk import Disk
-from hubless_sim.hosts import Host, HostEvent
+from hubless_sim.world.clock import Clock
+from hubless_sim.world.disk import Disk
+from hubless_sim.world.hosts import Host, HostEvent
 
 NEVER_NS = 1 << 62
 

@@ -14,10 +14,10 @@ from typing import Any, Protocol
 
 import msgspec
 
-from hubless_sim.chance import draw, stream
-from hubless_sim.hosts import HostEvent, LinkDown, LinkRefused, LinkUp
-from hubless_sim.network import Network
-from hubless_sim.nodes import Node
+from hubless_sim.world.chance import draw, stream
+from hubless_sim.world.hosts import HostEvent, LinkDown, LinkRefused, LinkUp
+from hubless_sim.world.network import Network
+from hubless_sim.world.nodes import Node
 
 _GONE = -1
 _STREAM = 2

@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 
-from hubless_sim.disk import DiskProfile
 from hubless_sim.faults import (
     FAULT_KINDS,
     MAX_MS,
@@ -22,10 +21,11 @@ from hubless_sim.faults import (
     index_of,
     named,
 )
-from hubless_sim.links import LinkProfile
-from hubless_sim.network import Layer
-from hubless_sim.operations import Operation, named_in
-from hubless_sim.systems import OPERATIONS, GossipSystem, System
+from hubless_sim.tapes.operations import Operation, named_in
+from hubless_sim.tapes.systems import OPERATIONS, GossipSystem, System
+from hubless_sim.world.disk import DiskProfile
+from hubless_sim.world.links import LinkProfile
+from hubless_sim.world.network import Layer
 
 VERSION = 2
 MAX_NODES = 2_000

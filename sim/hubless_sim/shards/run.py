@@ -4,15 +4,15 @@ from typing import Any
 
 from hubless_sim import checkers
 from hubless_sim.faults import indices
-from hubless_sim.hosts import Birth, Host
 from hubless_sim.names import name_of
-from hubless_sim.operations import Operation, Opinion, Ring
 from hubless_sim.run import Run
-from hubless_sim.shard_audit import Audit, has_majority
-from hubless_sim.shard_client import Done, ShardClient
-from hubless_sim.shard_host import ShardHost, ShardSetting
-from hubless_sim.systems import ShardSystem
-from hubless_sim.tape import Tape, TapeError
+from hubless_sim.shards.audit import Audit, has_majority
+from hubless_sim.shards.client import Done, ShardClient
+from hubless_sim.shards.host import ShardHost, ShardSetting
+from hubless_sim.tapes.operations import Operation, Opinion, Ring
+from hubless_sim.tapes.systems import ShardSystem
+from hubless_sim.tapes.tape import Tape, TapeError
+from hubless_sim.world.hosts import Birth, Host
 
 
 class ShardRun(Run):

@@ -28,7 +28,7 @@ from hubless_agents import (
 )
 from hubless_agents.events import PoolEffect
 from hubless_agents.lane import Lane
-from hubless_sim.chance import draw, stream, tail_ns
+from hubless_sim.world.chance import draw, stream, tail_ns
 
 MS = 1_000_000
 _STREAM = 4

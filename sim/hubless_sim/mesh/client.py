@@ -28,9 +28,12 @@ from hubless.wire import (
     decode,
 )
 from hubless_agents import Effect
-from hubless_sim.chance import draw, stream
 from hubless_sim.faults import index_of
-from hubless_sim.hosts import (
+from hubless_sim.mesh.host import WORK, to_frame, to_packet
+from hubless_sim.sealed import seal, unseal
+from hubless_sim.tapes.operations import Call, Query
+from hubless_sim.world.chance import draw, stream
+from hubless_sim.world.hosts import (
     Birth,
     Command,
     Delivered,
@@ -43,9 +46,6 @@ from hubless_sim.hosts import (
     Send,
     Watch,
 )
-from hubless_sim.mesh_host import WORK, to_frame, to_packet
-from hubless_sim.operations import Call, Query
-from hubless_sim.sealed import seal, unseal
 
 MS = 1_000_000
 _STREAM = 5

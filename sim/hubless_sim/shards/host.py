@@ -28,8 +28,15 @@ from hubless.shard.replicas import Replicas
 from hubless.shard.settings import ReplicasSettings
 from hubless.wire import FrameError, Limits, Outbox, decode
 from hubless.wire.replication import ShardMessage
-from hubless_sim.chance import stream
-from hubless_sim.hosts import (
+from hubless_sim.journal_shell import JournalShell
+from hubless_sim.mesh.host import to_frame, to_packet
+from hubless_sim.names import formats_of, name_of, place_of
+from hubless_sim.sealed import ASK, RAFT, Answer, Ask, seal, seal_answer, to_ask, unseal
+from hubless_sim.shards.audit import Audit
+from hubless_sim.shards.registers import Put, Registers, to_body
+from hubless_sim.tapes.operations import Opinion, Ring
+from hubless_sim.world.chance import stream
+from hubless_sim.world.hosts import (
     Birth,
     Command,
     Delivered,
@@ -44,13 +51,6 @@ from hubless_sim.hosts import (
     WriteRefused,
     Written,
 )
-from hubless_sim.journal_shell import JournalShell
-from hubless_sim.mesh_host import to_frame, to_packet
-from hubless_sim.names import formats_of, name_of, place_of
-from hubless_sim.operations import Opinion, Ring
-from hubless_sim.registers import Put, Registers, to_body
-from hubless_sim.sealed import ASK, RAFT, Answer, Ask, seal, seal_answer, to_ask, unseal
-from hubless_sim.shard_audit import Audit
 
 _PAYLOAD = 1  # kind of the entries that are the machine's own
 _LIMITS = Limits()

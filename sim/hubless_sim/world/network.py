@@ -7,7 +7,7 @@ change and kept until the next change, so that a message costs one lookup and on
 
 import msgspec
 
-from hubless_sim.chance import UNIT, UNIT_BITS, draw, stream, tail_ns, threshold
+from hubless_sim.world.chance import UNIT, UNIT_BITS, draw, stream, tail_ns, threshold
 
 _MESSAGES, _CONTROL = 0, 1
 _SECOND_NS = 1_000_000_000

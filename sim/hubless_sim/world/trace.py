@@ -9,7 +9,7 @@ import struct
 
 import msgspec
 
-from hubless_sim.hosts import (
+from hubless_sim.world.hosts import (
     Command,
     Delivered,
     Due,

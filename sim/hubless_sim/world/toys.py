@@ -2,7 +2,18 @@
 
 from collections.abc import Sequence
 
-from hubless_sim.hosts import Birth, Command, Delivered, Due, HostEffect, HostEvent, Keep, Send, Watch, Write
+from hubless_sim.world.hosts import (
+    Birth,
+    Command,
+    Delivered,
+    Due,
+    HostEffect,
+    HostEvent,
+    Keep,
+    Send,
+    Watch,
+    Write,
+)
 
 
 class Echo:

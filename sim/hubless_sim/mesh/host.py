@@ -60,8 +60,12 @@ from hubless_gossip import (
     SendPacket,
     WatchLinks,
 )
-from hubless_sim.gossip_host import FIRST_PORT, address_of
-from hubless_sim.hosts import (
+from hubless_sim.gossip.host import FIRST_PORT, address_of
+from hubless_sim.journal_shell import JournalShell
+from hubless_sim.mesh.scripted_pool import PoolProfile, ScriptedPool
+from hubless_sim.names import name_of, place_of
+from hubless_sim.sealed import seal, unseal
+from hubless_sim.world.hosts import (
     Birth,
     Command,
     Delivered,
@@ -78,10 +82,6 @@ from hubless_sim.hosts import (
     WriteRefused,
     Written,
 )
-from hubless_sim.journal_shell import JournalShell
-from hubless_sim.names import name_of, place_of
-from hubless_sim.scripted_pool import PoolProfile, ScriptedPool
-from hubless_sim.sealed import seal, unseal
 
 GOSSIP, WORK, BACK = b"\0", b"\1", b"\2"
 """Which socket a packet is for: gossip, work, or a connection that the receiver made to somebody's work socket."""

@@ -7,11 +7,11 @@ every shard whose quorum still exists must answer within LIVE_BEATS beats.
 import random
 from typing import Literal
 
-from hubless_sim.drawn_faults import Draw
 from hubless_sim.faults import Restart
-from hubless_sim.operations import Operation, Opinion, Ring
-from hubless_sim.systems import ShardSystem, Workload
-from hubless_sim.tape import Conditions, Disks, Monitored, Start, Tape
+from hubless_sim.search.draw import Draw
+from hubless_sim.tapes.operations import Operation, Opinion, Ring
+from hubless_sim.tapes.systems import ShardSystem, Workload
+from hubless_sim.tapes.tape import Conditions, Disks, Monitored, Start, Tape
 
 NODES = 5
 CLIENTS = 3

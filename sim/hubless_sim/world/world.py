@@ -11,15 +11,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from hubless_sim.calendar import Calendar
-from hubless_sim.chance import stream
-from hubless_sim.clock import Clock
-from hubless_sim.disk import Disk, DiskProfile
-from hubless_sim.hosts import Birth, Command, HostMaker
-from hubless_sim.links import LinkProfile, Links
-from hubless_sim.network import Layer, Network
-from hubless_sim.nodes import Node, Traffic
-from hubless_sim.processes import Observer, Processes
+from hubless_sim.world.calendar import Calendar
+from hubless_sim.world.chance import stream
+from hubless_sim.world.clock import Clock
+from hubless_sim.world.disk import Disk, DiskProfile
+from hubless_sim.world.hosts import Birth, Command, HostMaker
+from hubless_sim.world.links import LinkProfile, Links
+from hubless_sim.world.network import Layer, Network
+from hubless_sim.world.nodes import Node, Traffic
+from hubless_sim.world.processes import Observer, Processes
 
 _PROCESS_STREAM = 3
 

@@ -25,7 +25,7 @@ from hubless_gossip import LinkDown as CoreLinkDown
 from hubless_gossip import LinkRefused as CoreLinkRefused
 from hubless_gossip import LinkUp as CoreLinkUp
 from hubless_sim.faults import index_of
-from hubless_sim.hosts import (
+from hubless_sim.world.hosts import (
     Birth,
     Command,
     Delivered,

@@ -1,0 +1,1 @@
+"""Runs of the membership core alone."""

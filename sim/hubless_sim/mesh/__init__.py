@@ -1,0 +1,1 @@
+"""Runs of whole nodes, with scripted workers and clients."""

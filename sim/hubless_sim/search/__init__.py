@@ -1,0 +1,1 @@
+"""Finding a tape that breaks something: drawn tapes, sweeps."""

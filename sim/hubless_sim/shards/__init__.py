@@ -1,0 +1,1 @@
+"""Runs of the replicas of shards alone, with registers for tasks."""

@@ -1,0 +1,1 @@
+"""Processes on nodes, a network between them and disks below them, under a virtual clock."""
