@@ -20,5 +20,5 @@ def open_run(tape: Tape) -> Run:
 
 
 def play(tape: Tape) -> Result:
-    """Run a tape to its end."""
-    return open_run(tape).finish()
+    """Run a tape to its end; what a core raises is a finding.  Raises TapeError on a tape that cannot be run."""
+    return open_run(tape).judge()

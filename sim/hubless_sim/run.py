@@ -14,6 +14,7 @@ from hubless_sim.faults import MS, index_of, indices
 from hubless_sim.gossip.host import address_of
 from hubless_sim.tapes.operations import Operation, called
 from hubless_sim.tapes.tape import Tape, check
+from hubless_sim.verdict import Verdict, Violation
 from hubless_sim.world.hosts import Birth, Host
 from hubless_sim.world.nodes import Traffic
 from hubless_sim.world.world import World
@@ -25,13 +26,14 @@ class Result(msgspec.Struct, frozen=True):
     """The figures of a whole run.  ``found`` is what its kind of system has to show."""
 
     digest: str
+    verdict: Verdict
+    violations: tuple[Violation, ...]
     virtual_s: float
     events: int
     messages: int
     bytes: int
     lost: int
     written_bytes: int
-    violations: tuple[str, ...]
     found: dict[str, Any]
 
 
@@ -69,7 +71,7 @@ class Run:
         """Whether nothing more is to be seen, although the tape goes on; asked every now and then."""
         return False
 
-    def violations(self) -> Sequence[str]:
+    def violations(self) -> Sequence[Violation]:
         """What must hold at the end of any run and does not."""
         return ()
 
@@ -84,20 +86,34 @@ class Run:
         self.world.run_until(at_ms * MS)
 
     def finish(self) -> Result:
-        """Run to the end of the tape, or until there is nothing more to see, and sum up."""
+        """Run to the end of the tape, or until there is nothing more to see, and sum up.  Raises what a core raises."""
         world = self.world
         while world.now_ns < self.tape.duration_ms * MS and not self.is_over():
             self.advance_to_ms(min(world.now_ns // MS + _STEP_MS, self.tape.duration_ms))
+        return self.result(tuple(self.violations()))
+
+    def judge(self) -> Result:
+        """The same, and what a core raises is a finding: the verdict is ``broken``."""
+        try:
+            return self.finish()
+        except Exception as error:  # noqa: BLE001 whatever a core raises is what the run was made to find
+            text = f"{type(error).__name__}: {error}"
+            return self.result((Violation(type(error).__name__, text, self.world.now_ns),), "broken")
+
+    def result(self, violations: tuple[Violation, ...], verdict: Verdict | None = None) -> Result:
+        """The figures so far."""
+        world = self.world
         traffic = [world.traffic(index) for index in range(len(world))]
         return Result(
             digest=world.digest(),
+            verdict=verdict or ("violated" if violations else "held"),
+            violations=violations,
             virtual_s=world.now_ns / 1e9,
             events=world.events,
             messages=sum(each.messages_out for each in traffic),
             bytes=sum(each.bytes_out for each in traffic),
             lost=sum(each.lost for each in traffic),
             written_bytes=sum(world.disk(index).use.bytes for index in range(len(world))),
-            violations=tuple(self.violations()),
             found=self.found(),
         )
 

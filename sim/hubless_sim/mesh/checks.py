@@ -26,6 +26,7 @@ from hubless_sim.mesh.scripted_pool import Signed, answer_of
 from hubless_sim.names import name_of
 from hubless_sim.shards.audit import has_majority
 from hubless_sim.tapes.operations import Call
+from hubless_sim.verdict import Violation, breaches
 
 if TYPE_CHECKING:
     from hubless_sim.mesh.run import MeshRun
@@ -38,19 +39,21 @@ class _State(msgspec.Struct):
     state: str
 
 
-def violations(run: MeshRun) -> list[str]:
+def violations(run: MeshRun) -> list[Violation]:
     """Everything that must hold after the calm and does not."""
     lost = lost_shards(run)
-    alive = [] if lost else [*_unanswered(run), *_late(run), *_left_behind(run)]
-    return [
-        *_unowned(run, lost),
-        *_unlike_replicas(run),
-        *alive,
-        *_wrong_answers(run),
-        *_lost(run, lost),
-        *_starts(run),
-        *_impossible(run),
-    ]
+    found = {
+        "one owner": _unowned(run, lost),
+        "equal replicas": _unlike_replicas(run),
+        "answered": () if lost else _unanswered(run),
+        "calm calls succeed": () if lost else _late(run),
+        "nothing left behind": () if lost else _left_behind(run),
+        "right answers": _wrong_answers(run),
+        "nothing lost": _lost(run, lost),
+        "attempts": _starts(run),
+        "linearizable": _impossible(run),
+    }
+    return [violation for checker, texts in found.items() for violation in breaches(checker, texts)]
 
 
 def is_kept(run: MeshRun, call: Call) -> bool:

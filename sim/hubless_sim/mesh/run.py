@@ -31,6 +31,7 @@ from hubless_sim.run import Run
 from hubless_sim.tapes.operations import Call, Leave, Operation, Query
 from hubless_sim.tapes.systems import MeshSystem
 from hubless_sim.tapes.tape import Tape, TapeError
+from hubless_sim.verdict import Violation
 from hubless_sim.world.hosts import Birth, Host
 
 
@@ -133,7 +134,7 @@ class MeshRun(Run):
             "lost_shards": sorted(mesh_checks.lost_shards(self)),
         }
 
-    def violations(self) -> list[str]:
+    def violations(self) -> list[Violation]:
         """What does not hold after the calm, of tapes that have one."""
         return [] if self.system.owned_ms is None else mesh_checks.violations(self)
 

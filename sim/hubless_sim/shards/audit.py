@@ -18,6 +18,7 @@ from hubless.wire.replication import (
     Install,
     Vote,
 )
+from hubless_sim.verdict import Violation
 from hubless_sim.world.disk import Contents
 
 _MOST_VIOLATIONS = 20
@@ -63,16 +64,25 @@ class _Log:
 
 
 class Audit:
-    """Follows all replicas of a run.  ``disk_of`` gives what is on a machine's disk, ``name_of`` who runs there."""
+    """Follows all replicas of a run.
+
+    ``disk_of`` gives what is on a machine's disk, ``name_of`` who runs there, ``clock`` virtual time.
+    """
 
     def __init__(
-        self, *, disk_of: Callable[[int], Contents], name_of: Callable[[int], str], nodes: int
+        self,
+        *,
+        disk_of: Callable[[int], Contents],
+        name_of: Callable[[int], str],
+        clock: Callable[[], int],
+        nodes: int,
     ) -> None:
-        self.violations: list[str] = []
+        self.violations: list[Violation] = []
         self.elections = 0
         self.commits = 0
         self._disk_of = disk_of
         self._name_of = name_of
+        self._clock = clock
         self._nodes = nodes
         self._logs: dict[tuple[int, int], _Log] = {}
         self._owners: dict[tuple[int, int], str] = {}
@@ -102,7 +112,7 @@ class Audit:
                     log = self._log(node, shard)
                     for entry in entries:
                         log.put(entry)
-                        self._match(shard, entry, log.term(entry.index - 1))
+                        self._match(node, shard, entry, log.term(entry.index - 1))
                 case Snapshot(shard=shard):
                     self._log(node, shard).restore(record)
                 case Forget(shard=shard):
@@ -123,7 +133,11 @@ class Audit:
             case Appended(shard=shard, term=term, index=index, refused=False):
                 disk = self._disk_of(node).extent(shard)
                 if disk.term <= term and disk.last_index < index:
-                    self._wrong(f"{name} acknowledged {index} of shard {shard}, its disk has {disk}")
+                    self._wrong(
+                        "order of promises",
+                        node,
+                        f"{name} acknowledged {index} of shard {shard}, its disk has {disk}",
+                    )
             case _:
                 pass
 
@@ -141,7 +155,11 @@ class Audit:
         for entry in entries:
             before = self._handed.get((node, shard))
             if before is not None and entry.index != before + 1:
-                self._wrong(f"n{node} was handed {entry.index} of shard {shard} after {before}")
+                self._wrong(
+                    "state machine safety",
+                    node,
+                    f"n{node} was handed {entry.index} of shard {shard} after {before}",
+                )
             self._handed[node, shard] = entry.index
             value = (entry.term, entry.kind, entry.body)
             if entry.index not in chosen:
@@ -150,8 +168,10 @@ class Audit:
                 self._is_held(node, shard, entry)
             elif chosen[entry.index] != value:
                 self._wrong(
+                    "state machine safety",
+                    node,
                     f"two values are committed at {entry.index} of shard {shard}: {chosen[entry.index]} and, by "
-                    f"n{node}, {value}"
+                    f"n{node}, {value}",
                 )
 
     def config(self, shard: int) -> Config | None:
@@ -178,7 +198,7 @@ class Audit:
             log = self._logs[node, shard] = _Log(None)
         return log
 
-    def _match(self, shard: int, entry: Entry, before: int | None) -> None:
+    def _match(self, node: int, shard: int, entry: Entry, before: int | None) -> None:
         """Log matching: an index and a term name one entry, and one that comes before it."""
         if before is None:
             before = 0
@@ -186,8 +206,10 @@ class Audit:
         known = self._written.setdefault((shard, entry.index, entry.term), what)
         if known != what:
             self._wrong(
+                "log matching",
+                node,
                 f"entry {entry.index} of term {entry.term} in shard {shard} is {known} and {what} "
-                "(kind, body, term before)"
+                "(kind, body, term before)",
             )
 
     def _leads(self, node: int, name: str, shard: int, term: int) -> None:
@@ -196,7 +218,7 @@ class Audit:
         if owner == name:
             return
         if owner is not None:
-            self._wrong(f"{owner} and {name} both own shard {shard} in term {term}")
+            self._wrong("election safety", node, f"{owner} and {name} both own shard {shard} in term {term}")
             return
         self._owners[shard, term] = name
         self.elections += 1
@@ -204,8 +226,10 @@ class Audit:
         for index, value in self._chosen.get(shard, {}).items():
             if index > log.base and value[0] < term and log.term(index) != value[0]:
                 self._wrong(
+                    "leader completeness",
+                    node,
                     f"{name} owns shard {shard} in term {term} without the entry {index} of term {value[0]}, "
-                    "which was committed before"
+                    "which was committed before",
                 )
                 return
 
@@ -213,12 +237,18 @@ class Audit:
         """A node votes once in a term, for itself or another, and not before the vote is on its disk."""
         given = self._votes.setdefault((shard, term, name), candidate)
         if given != candidate:
-            self._wrong(f"{name} voted for {given} and for {candidate} in term {term} of shard {shard}")
+            self._wrong(
+                "election safety",
+                node,
+                f"{name} voted for {given} and for {candidate} in term {term} of shard {shard}",
+            )
         disk = self._disk_of(node).extent(shard)
         if not (disk.term > term or (disk.term == term and disk.vote == candidate)):
             self._wrong(
+                "order of promises",
+                node,
                 f"{name} voted for {candidate} in term {term} of shard {shard}, its disk has {disk.term}, "
-                f"{disk.vote!r}"
+                f"{disk.vote!r}",
             )
 
     def _is_held(self, node: int, shard: int, entry: Entry) -> None:
@@ -237,13 +267,15 @@ class Audit:
             holders.update(each for each in (*config.voters, *config.outgoing) if each not in names)
         if not any(has_majority(config, holders) for config in latest):
             self._wrong(
+                "leader completeness",
+                node,
                 f"entry {entry.index} of term {entry.term} in shard {shard} is committed by n{node}, and only on "
-                f"the disks of {sorted(holders)}, of {latest}"
+                f"the disks of {sorted(holders)}, of {latest}",
             )
 
-    def _wrong(self, text: str) -> None:
+    def _wrong(self, checker: str, node: int, text: str) -> None:
         if len(self.violations) < _MOST_VIOLATIONS:
-            self.violations.append(text)
+            self.violations.append(Violation(checker, text, self._clock(), (f"n{node}",)))
 
 
 def has_majority(config: Config, holders: set[str]) -> bool:

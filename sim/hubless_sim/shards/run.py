@@ -12,6 +12,7 @@ from hubless_sim.shards.host import ShardHost, ShardSetting
 from hubless_sim.tapes.operations import Operation, Opinion, Ring
 from hubless_sim.tapes.systems import ShardSystem
 from hubless_sim.tapes.tape import Tape, TapeError
+from hubless_sim.verdict import Violation, breaches
 from hubless_sim.world.hosts import Birth, Host
 
 
@@ -29,7 +30,10 @@ class ShardRun(Run):
         self.system = system
         self.done: list[Done] = []
         self.audit = Audit(
-            disk_of=lambda index: self.world.disk(index).contents, name_of=self.name_of, nodes=tape.nodes
+            disk_of=lambda index: self.world.disk(index).contents,
+            name_of=self.name_of,
+            clock=lambda: self.world.now_ns,
+            nodes=tape.nodes,
         )
         self._setting = ShardSetting(
             mesh=tape.seed.to_bytes(8, "big"),
@@ -85,9 +89,13 @@ class ShardRun(Run):
             "lost_shards": [shard for shard in range(self.system.shards) if self.has_lost_quorum(shard)],
         }
 
-    def violations(self) -> list[str]:
+    def violations(self) -> list[Violation]:
         """What the audit saw, histories that nothing explains, and shards that do not live after all."""
-        return [*self.audit.violations, *self._impossible(), *self._dead()]
+        return [
+            *self.audit.violations,
+            *breaches("linearizable", self._impossible()),
+            *breaches("shards live", self._dead()),
+        ]
 
     def has_lost_quorum(self, shard: int) -> bool:
         """Whether the shard cannot live any more: a majority of its voters is gone for good.
