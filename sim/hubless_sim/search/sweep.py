@@ -11,6 +11,7 @@ from multiprocessing import get_context
 
 import click
 
+from hubless_sim.gossip import swarm as gossip_swarm
 from hubless_sim.mesh import swarm as mesh_swarm
 from hubless_sim.play import play
 from hubless_sim.shards import swarm as shard_swarm
@@ -20,6 +21,7 @@ _BATCH = 20
 
 
 SWARMS: dict[str, Callable[[int], Tape]] = {
+    "gossip": gossip_swarm.drawn_tape,
     "shards": shard_swarm.drawn_tape,
     "mesh": mesh_swarm.drawn_tape,
 }
