@@ -6,17 +6,21 @@ from hubless_sim.run import Result, Run
 from hubless_sim.shards.run import ShardRun
 from hubless_sim.tapes.systems import GossipSystem, MeshSystem, ShardSystem
 from hubless_sim.tapes.tape import Tape
+from hubless_sim.world.recorder import Recorder
 
 
-def open_run(tape: Tape) -> Run:
-    """A run of the tape that nothing has happened in yet.  Raises TapeError on a tape that cannot be run."""
+def open_run(tape: Tape, recorder: Recorder | None = None) -> Run:
+    """A run of the tape that nothing has happened in yet.  Raises TapeError on a tape that cannot be run.
+
+    A recorder is told all that happens in it.
+    """
     match tape.system:
         case GossipSystem():
-            return GossipRun(tape)
+            return GossipRun(tape, recorder)
         case MeshSystem():
-            return MeshRun(tape)
+            return MeshRun(tape, recorder)
         case ShardSystem():
-            return ShardRun(tape)
+            return ShardRun(tape, recorder)
 
 
 def play(tape: Tape) -> Result:

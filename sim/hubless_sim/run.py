@@ -17,6 +17,7 @@ from hubless_sim.tapes.tape import Tape, check
 from hubless_sim.verdict import Verdict, Violation
 from hubless_sim.world.hosts import Birth, Host
 from hubless_sim.world.nodes import Traffic
+from hubless_sim.world.recorder import Recorder
 from hubless_sim.world.world import World
 
 _STEP_MS = 100
@@ -40,7 +41,7 @@ class Result(msgspec.Struct, frozen=True):
 class Run:
     """What runs of all systems share.  Raises TapeError on a tape that cannot be run."""
 
-    def __init__(self, tape: Tape) -> None:
+    def __init__(self, tape: Tape, recorder: Recorder | None = None) -> None:
         check(tape)
         self.tape = tape
         monitored = tape.links.monitored
@@ -52,6 +53,7 @@ class Run:
             links=None if monitored is None else monitored.to_profile(),
             disk=tape.disks.to_profile(),
             observe=self.observe,
+            recorder=recorder,
         )
         self._schedule()
 

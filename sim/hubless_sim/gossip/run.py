@@ -19,6 +19,7 @@ from hubless_sim.tapes.operations import Leave, Load, Meta, Operation
 from hubless_sim.tapes.systems import GossipSystem
 from hubless_sim.tapes.tape import Tape, TapeError
 from hubless_sim.world.hosts import Birth
+from hubless_sim.world.recorder import Recorder
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -32,7 +33,7 @@ class Told(msgspec.Struct, frozen=True):
 class GossipRun(Run):
     """A run of a mesh that only gossips.  Raises TapeError on a tape that cannot be run."""
 
-    def __init__(self, tape: Tape) -> None:
+    def __init__(self, tape: Tape, recorder: Recorder | None = None) -> None:
         if not isinstance(tape.system, GossipSystem):
             raise TypeError(f"the tape's system is {tape.system!r}; see hubless_sim.play for any system")
         try:
@@ -40,7 +41,7 @@ class GossipRun(Run):
         except (ValueError, TypeError) as error:
             raise TapeError(f"tape: {error} at `$.system`.") from error
         self.told: list[Told] = []
-        super().__init__(tape)
+        super().__init__(tape, recorder)
 
     def core(self, name: str) -> Gossip:
         """The core that runs on a node; raises LookupError while the node is down."""

@@ -33,6 +33,7 @@ from hubless_sim.tapes.systems import MeshSystem
 from hubless_sim.tapes.tape import Tape, TapeError
 from hubless_sim.verdict import Violation
 from hubless_sim.world.hosts import Birth, Host
+from hubless_sim.world.recorder import Recorder
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -53,7 +54,7 @@ ClientNote = Answered | Handed | Receipt | Queried | Told
 class MeshRun(Run):
     """A run of a tape, advanced by hand. What was observed is kept by the number of the call."""
 
-    def __init__(self, tape: Tape) -> None:
+    def __init__(self, tape: Tape, recorder: Recorder | None = None) -> None:
         system = tape.system
         if not isinstance(system, MeshSystem):
             raise TypeError(f"the tape's system is {system!r}; see hubless_sim.play for any system")
@@ -97,7 +98,7 @@ class MeshRun(Run):
             replicas=replicas,
         )
         self._last_ms = max([system.owned_ms or 0, *(operation.at_ms for operation in tape.operations)])
-        super().__init__(tape)
+        super().__init__(tape, recorder)
         if system.owned_ms is not None:
             self.world.at(system.owned_ms * MS, self._look_for_owners)
 

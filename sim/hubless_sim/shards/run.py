@@ -14,12 +14,13 @@ from hubless_sim.tapes.systems import ShardSystem
 from hubless_sim.tapes.tape import Tape, TapeError
 from hubless_sim.verdict import Violation, breaches
 from hubless_sim.world.hosts import Birth, Host
+from hubless_sim.world.recorder import Recorder
 
 
 class ShardRun(Run):
     """A run of the replicas alone.  Raises TapeError on a tape that cannot be run."""
 
-    def __init__(self, tape: Tape) -> None:
+    def __init__(self, tape: Tape, recorder: Recorder | None = None) -> None:
         system = tape.system
         if not isinstance(system, ShardSystem):
             raise TypeError(f"the tape's system is {system!r}; see hubless_sim.play for any system")
@@ -43,7 +44,7 @@ class ShardRun(Run):
             settings=settings,
             name_of=self.name_of,
         )
-        super().__init__(tape)
+        super().__init__(tape, recorder)
 
     def name_of(self, index: int) -> str:
         """The node that has, or had, the disk of a machine."""

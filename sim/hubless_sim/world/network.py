@@ -5,6 +5,8 @@ What holds on one directed link is worked out from the layers when the link is f
 change and kept until the next change, so that a message costs one lookup and one hash.
 """
 
+from typing import Literal
+
 import msgspec
 
 from hubless_sim.world.chance import UNIT, UNIT_BITS, draw, stream, tail_ns, threshold
@@ -118,6 +120,13 @@ class Network:
             return (delay,)
         again = draw(link.key ^ 1, number)
         return (delay, now.base_ns + tail_ns(now.jitter_ns, again >> 52))
+
+    def why_lost(self, source: int, target: int) -> Literal["cut", "lost", "line full"]:
+        """Why the message that was routed last on the link does not arrive."""
+        link = self._link(source, target)
+        if link.conditions.lost >= UNIT:
+            return "cut"
+        return "lost" if draw(link.key, link.sent - 1) & (UNIT - 1) < link.conditions.lost else "line full"
 
     def garbled(self, source: int, target: int, packet: bytes) -> bytes:
         """What arrives of the message that was routed last on the link: itself, or with flipped bits, or cut short."""

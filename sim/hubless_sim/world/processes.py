@@ -5,13 +5,14 @@ and nobody scans all hosts.  A blocked process keeps its messages in a bounded i
 when it wakes; a slow one handles them one by one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hubless_sim.world.calendar import Calendar
 from hubless_sim.world.hosts import Delivered, Due, HostEffect, HostEvent, Keep, Note, Send, Watch, Write
 from hubless_sim.world.network import Network
 from hubless_sim.world.nodes import NEVER_NS, Node
+from hubless_sim.world.recorder import Drop, Recorder
 from hubless_sim.world.trace import Trace
 
 INBOX_LIMIT = 4096
@@ -23,6 +24,8 @@ _STUCK_LIMIT = 10_000
 Observer = Callable[[int, int, Any], None]
 
 _DUE = Due()
+_UNRECORDED = (0, 0)
+"""What copies of a packet are called when nobody records them."""
 
 
 class StuckClockError(RuntimeError):
@@ -40,6 +43,7 @@ class Processes:
         network: Network,
         observe: Observer,
         watch: Callable[[Node, tuple[int, ...]], None],
+        recorder: Recorder | None = None,
     ) -> None:
         self.trace = Trace()
         self._nodes = nodes
@@ -47,6 +51,7 @@ class Processes:
         self._network = network
         self._observe = observe
         self._watch = watch
+        self._recorder = recorder
         self._ring_ns = 0
         self._rings = 0
 
@@ -82,20 +87,27 @@ class Processes:
 
     # Messages
 
-    def _arrive(self, node: Node, packet: bytes, source: int) -> None:
-        traffic = node.traffic
+    def _arrive(self, node: Node, event: Delivered, copy: int) -> None:
+        """A packet has come; ``copy`` is what the recorder calls it."""
+        traffic, recorder = node.traffic, self._recorder
+        is_busy = node.blocked or node.held or node.slowness > 1
+        why: Drop | None = None
         if node.host is None:
             traffic.unanswered += 1
+            why = "nobody there"
+        elif is_busy and len(node.inbox) >= INBOX_LIMIT:
+            traffic.inbox_refused += 1
+            why = "inbox full"
+        if recorder is not None:
+            recorder.arrived(self._calendar.now_ns, copy, event, why)
+        if why is not None:
             return
-        if node.blocked or node.held or node.slowness > 1:
-            if len(node.inbox) >= INBOX_LIMIT:
-                traffic.inbox_refused += 1
-                return
-            self._queue(node, Delivered(packet, source))
+        if is_busy:
+            self._queue(node, event)
             return
         traffic.messages_in += 1
-        traffic.bytes_in += len(packet)
-        self._hand(node, Delivered(packet, source))
+        traffic.bytes_in += len(event.packet)
+        self._hand(node, event)
 
     def _take(self, node: Node, event: HostEvent) -> None:
         """Handle an event that waited in the inbox."""
@@ -110,6 +122,8 @@ class Processes:
             return
         now_ns = self._calendar.now_ns
         self.trace.event(now_ns, node.index, event)
+        if self._recorder is not None:
+            self._recorder.handles(now_ns, node.index, event)
         clock = node.clock
         effects = host.handle(now_ns if clock.is_true else clock.local_ns(now_ns), event)
         for effect in effects:
@@ -125,15 +139,20 @@ class Processes:
             if node.held:
                 if len(node.outbox) >= OUTBOX_LIMIT:
                     node.traffic.outbox_refused += 1
+                    self._drop(node, effect.target, effect.packet, "outbox full")
                 else:
                     node.outbox.append((effect.target, effect.packet))
             else:
                 self._transmit(node, effect.target, effect.packet)
         elif type(effect) is Note:
+            if self._recorder is not None:
+                self._recorder.noted(now_ns, node.index, effect.value)
             self._observe(now_ns, node.index, effect.value)
         elif type(effect) is Keep:
             node.kept = effect.state
         elif type(effect) is Write:
+            if self._recorder is not None:
+                self._recorder.wrote(now_ns, node.index, effect)
             node.disk.write(effect, self.trace.write(now_ns, node.index, effect))
         elif type(effect) is Watch:
             self._watch(node, effect.peers)
@@ -146,6 +165,7 @@ class Processes:
         traffic = node.traffic
         if not 0 <= target < len(self._nodes):
             traffic.unroutable += 1
+            self._drop(node, target, packet, "no such node")
             return
         traffic.messages_out += 1
         traffic.bytes_out += len(packet)
@@ -153,14 +173,24 @@ class Processes:
         delays = network.route(node.index, target, len(packet), calendar.now_ns)
         if not delays:
             traffic.lost += 1
+            self._drop(node, target, packet, network.why_lost(node.index, target))
             return
+        sent = packet
         if network.garbles:
-            sent, packet = packet, network.garbled(node.index, target, packet)
+            packet = network.garbled(node.index, target, packet)
             traffic.corrupted += packet != sent
-        receiver = self._nodes[target]
-        for delay_ns in delays:
-            calendar.push(calendar.now_ns + delay_ns, self._arrive, receiver, packet, node.index)
+        receiver, now_ns, recorder = self._nodes[target], calendar.now_ns, self._recorder
+        copies: Sequence[int] = _UNRECORDED
+        if recorder is not None:
+            copies = recorder.sent(now_ns, node.index, target, sent, arriving=packet, copies=len(delays))
+        for place, delay_ns in enumerate(delays):
+            event = Delivered(packet, node.index)
+            calendar.push(now_ns + delay_ns, self._arrive, receiver, event, copies[place])
         traffic.duplicated += len(delays) - 1
+
+    def _drop(self, node: Node, target: int, packet: bytes, why: Drop) -> None:
+        if self._recorder is not None:
+            self._recorder.dropped(self._calendar.now_ns, node.index, target, packet, why)
 
     # Slow processes
 

@@ -20,6 +20,7 @@ from hubless_sim.world.links import LinkProfile, Links
 from hubless_sim.world.network import Layer, Network
 from hubless_sim.world.nodes import Node, Traffic
 from hubless_sim.world.processes import Observer, Processes
+from hubless_sim.world.recorder import Condition, Recorder
 
 _PROCESS_STREAM = 3
 
@@ -32,6 +33,7 @@ class World:
     """Runs the processes of ``nodes`` nodes; see the module's text for the rules.
 
     ``make`` makes a process at each start.  ``observe(now_ns, node, value)`` sees every Note.
+    ``recorder`` is told all that happens, see there.
     ``links=None`` leaves monitored links out: Watch effects are traced and nothing comes of them.
     """
 
@@ -45,12 +47,14 @@ class World:
         links: LinkProfile | None = None,
         disk: DiskProfile | None = None,
         observe: Observer | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         if nodes < 1:
             raise ValueError(f"nodes: {nodes} is too few; a world has at least one node")
         self.network = Network(nodes=nodes, seed=seed, base=base)
         self._seed = seed
         self._make = make
+        self._recorder = recorder
         self._calendar = Calendar()
         self._nodes = [Node(index) for index in range(nodes)]
         self._processes = Processes(
@@ -59,6 +63,7 @@ class World:
             network=self.network,
             observe=observe or _ignore,
             watch=self._watch,
+            recorder=recorder,
         )
         for node in self._nodes:
             node.disk = Disk(
@@ -116,6 +121,9 @@ class World:
         node.boot += 1
         node.powered_off = False
         self._processes.trace.born(self.now_ns, index, node.boot)
+        if self._recorder is not None:
+            self._recorder.born(self.now_ns, index, node.boot)
+            self._tell_how(node, starting=True)
         node.host = self._make(
             Birth(
                 node=index,
@@ -140,8 +148,11 @@ class World:
         if node.host is None:
             return
         self._processes.trace.gone(self.now_ns, index, node.boot)
+        if self._recorder is not None:
+            self._recorder.gone(self.now_ns, index, node.boot)
         node.host = None
         node.clear()
+        self._tell_how(node)
         node.disk.process_gone(node.boot)
         if self._links is not None:
             self._links.process_gone(node)
@@ -165,6 +176,7 @@ class World:
             return lambda: None
         node.held += timers_run
         node.blocked += not timers_run
+        self._tell_how(node)
         if silent:
             node.silent += 1
             self._node_changed(node)
@@ -174,6 +186,7 @@ class World:
                 return
             node.held -= timers_run
             node.blocked -= not timers_run
+            self._tell_how(node)
             if silent:
                 node.silent -= 1
                 self._node_changed(node)
@@ -234,10 +247,14 @@ class World:
     def impose(self, layer: Layer) -> Callable[[], None]:
         """Put network conditions in force; call what is returned to lift them."""
         self.network.add(layer)
+        if self._recorder is not None:
+            self._recorder.imposed(self.now_ns, layer)
         self._network_changed()
 
         def lift() -> None:
             self.network.remove(layer)
+            if self._recorder is not None:
+                self._recorder.lifted(self.now_ns, layer)
             self._network_changed()
 
         return lift
@@ -249,6 +266,19 @@ class World:
     def _slowness_changed(self, node: Node) -> None:
         node.slowness = max(node.factors, default=1)
         node.disk.set_slowness(node.slowness)
+        self._tell_how(node)
+
+    def _tell_how(self, node: Node, *, starting: bool = False) -> None:
+        if self._recorder is None:
+            return
+        condition: Condition = "running"
+        if node.host is None and not starting:
+            condition = "down"
+        elif node.blocked or node.held:
+            condition = "blocked" if node.blocked else "held"
+        elif node.slowness > 1:
+            condition = "slow"
+        self._recorder.fares(self.now_ns, node.index, condition)
 
     def _network_changed(self) -> None:
         if self._links is not None:
