@@ -8,7 +8,6 @@ and replicas that have read the same log hold the same rows. Nothing is left beh
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -20,16 +19,12 @@ from hubless.tasks.row import TERMINAL, Row, State
 from hubless.wire import Told
 from hubless.wire.replication import Config
 from hubless_sim import checkers
-from hubless_sim.faults import index_of
 from hubless_sim.mesh.client import Answered
+from hubless_sim.mesh.observed import Observed
 from hubless_sim.mesh.scripted_pool import Signed, answer_of
-from hubless_sim.names import name_of
 from hubless_sim.shards.audit import has_majority
 from hubless_sim.tapes.operations import Call
 from hubless_sim.verdict import Violation, breaches
-
-if TYPE_CHECKING:
-    from hubless_sim.mesh.run import MeshRun
 
 _WORDS = {"dead": "failed"}
 """A client that is told a failure does not hear whether the task is on the list of dead letters."""
@@ -39,7 +34,7 @@ class _State(msgspec.Struct):
     state: str
 
 
-def violations(run: MeshRun) -> list[Violation]:
+def violations(run: Observed) -> list[Violation]:
     """Everything that must hold after the calm and does not."""
     lost = lost_shards(run)
     found = {
@@ -56,22 +51,22 @@ def violations(run: MeshRun) -> list[Violation]:
     return [violation for checker, texts in found.items() for violation in breaches(checker, texts)]
 
 
-def is_kept(run: MeshRun, call: Call) -> bool:
+def is_kept(run: Observed, call: Call) -> bool:
     """Whether a shard keeps the task of a call."""
     return next(agent for agent in run.system.agents if agent.name == call.agent).durability == "replicated"
 
 
-def rows_of(run: MeshRun) -> dict[bytes, Row]:
+def rows_of(run: Observed) -> dict[bytes, Row]:
     """All tasks as their owners know them at the end."""
     rows: dict[bytes, Row] = {}
     for shard, names in run.owners().items():
         for name in names:
-            machine = run.node(name).keeping.machine(shard)
+            machine = run.machine(name, shard)
             rows.update({} if machine is None else machine.rows)
     return rows
 
 
-def lost_shards(run: MeshRun) -> set[int]:
+def lost_shards(run: Observed) -> set[int]:
     """Shards that nobody can bring back: the disks of a majority of their voters are gone for good.
 
     Their voters are those of the latest configuration in the most up to date of the logs that are left: who has that
@@ -79,12 +74,11 @@ def lost_shards(run: MeshRun) -> set[int]:
     """
     best: dict[int, tuple[tuple[int, int], Config]] = {}
     sound: dict[int, set[str]] = {}
-    for name in run.running():
-        disk = run.world.disk(index_of(name))
-        for each in disk.contents.recovered():
+    for node, journal in run.journals():
+        for each in journal:
             if each.damage or each.shard >= run.system.shards:
                 continue
-            sound.setdefault(each.shard, set()).add(name_of(index_of(name), disk.formats))
+            sound.setdefault(each.shard, set()).add(node)
             log = _end_of(each)
             if log is not None and (each.shard not in best or best[each.shard][0] < log[0]):
                 best[each.shard] = log
@@ -107,7 +101,7 @@ def _end_of(found: Recovered) -> tuple[tuple[int, int], Config] | None:
     return (0, 0) if snapshot is None else (snapshot.term, snapshot.index), config
 
 
-def _unowned(run: MeshRun, lost: set[int]) -> Iterator[str]:
+def _unowned(run: Observed, lost: set[int]) -> Iterator[str]:
     for shard, names in run.unowned.items():
         if shard not in lost:
             yield f"shard {shard} had not one owner after {run.system.owned_ms} ms, but {list(names)}"
@@ -116,11 +110,11 @@ def _unowned(run: MeshRun, lost: set[int]) -> Iterator[str]:
             yield f"shard {shard} has not one owner at the end, but {list(names)}"
 
 
-def _unlike_replicas(run: MeshRun) -> Iterator[str]:
+def _unlike_replicas(run: Observed) -> Iterator[str]:
     for shard in range(run.system.shards):
         machines: dict[int, tuple[str, Machine]] = {}
         for name in run.running():
-            machine = run.node(name).keeping.machine(shard)
+            machine = run.machine(name, shard)
             if machine is None:
                 continue
             other, known = machines.setdefault(machine.applied, (name, machine))
@@ -128,7 +122,7 @@ def _unlike_replicas(run: MeshRun) -> Iterator[str]:
                 yield f"{name} and {other} hold shard {shard} differently after {machine.applied} entries"
 
 
-def _unanswered(run: MeshRun) -> Iterator[str]:
+def _unanswered(run: Observed) -> Iterator[str]:
     """Who is patient enough to see the calm is answered."""
     for number, call in enumerate(run.calls):
         is_early = call.at_ms + call.deadline_ms < (run.system.owned_ms or 0)
@@ -136,11 +130,11 @@ def _unanswered(run: MeshRun) -> Iterator[str]:
             yield f"call {number} of {call.agent} was never answered"
 
 
-def _answers(run: MeshRun) -> list[tuple[int, Answered]]:
+def _answers(run: Observed) -> list[tuple[int, Answered]]:
     return sorted([*run.answers.values(), *run.repeats], key=lambda each: each[0])
 
 
-def _late(run: MeshRun) -> Iterator[str]:
+def _late(run: Observed) -> Iterator[str]:
     """Calls that are made in the calm, and have a sound script, succeed."""
     for number, call in enumerate(run.calls):
         if call.at_ms >= (run.system.owned_ms or 0) and not call.script.does and number in run.answers:
@@ -149,7 +143,7 @@ def _late(run: MeshRun) -> Iterator[str]:
                 yield f"call {number} was made in the calm and failed with {answer.code}"
 
 
-def _wrong_answers(run: MeshRun) -> Iterator[str]:
+def _wrong_answers(run: Observed) -> Iterator[str]:
     """An answer is the one that the call's script has, and tells of no effect truly."""
     for at_ns, answer in _answers(run):
         call = run.calls[answer.call]
@@ -166,12 +160,12 @@ def _wrong_answers(run: MeshRun) -> Iterator[str]:
                 yield f"call {answer.call}: {answer.code} is said to have had no effect, and it ran: {began}"
 
 
-def _retried(run: MeshRun) -> set[bytes]:
+def _retried(run: Observed) -> set[bytes]:
     """Tasks that an operator may have queued again."""
     return {task for query, (_, task) in run.queried.items() if run.queries[query].what == "retry"}
 
 
-def _lost(run: MeshRun, lost: set[int]) -> Iterator[str]:
+def _lost(run: Observed, lost: set[int]) -> Iterator[str]:
     """Who has a receipt has a task; and what a client was told is what the shard still says."""
     rows = rows_of(run)
     for task in run.receipts:
@@ -197,7 +191,7 @@ def _lost(run: MeshRun, lost: set[int]) -> Iterator[str]:
             yield f"call {answer.call} has failed with {answer.code}, and is succeeded"
 
 
-def _starts(run: MeshRun) -> Iterator[str]:
+def _starts(run: Observed) -> Iterator[str]:
     """An attempt runs in one process, in which attempts follow one another; some agents have but one."""
     rows = rows_of(run)
     retried = _retried(run)
@@ -222,17 +216,15 @@ def _starts(run: MeshRun) -> Iterator[str]:
             yield f"task {task.hex()} has had {row.attempt} attempts by its log, and more began: {starts}"
 
 
-def _left_behind(run: MeshRun) -> Iterator[str]:
-    for name in run.running():
-        unfinished = run.node(name).counters()["unfinished"]
-        if any(msgspec.structs.astuple(unfinished)):  # type: ignore[arg-type]
-            yield f"{name} has not let go: {unfinished}"
+def _left_behind(run: Observed) -> Iterator[str]:
+    for name, unfinished in run.unfinished().items():
+        yield f"{name} has not let go: {unfinished}"
 
 
 # Histories
 
 
-def history(run: MeshRun) -> list[checkers.Operation]:
+def history(run: Observed) -> list[checkers.Operation]:
     """What clients did with the tasks that shards keep, and what they were told."""
     retried = _retried(run)
     done: list[checkers.Operation] = []
@@ -261,7 +253,7 @@ def _result(answer: Answered) -> checkers.Result:
     return checkers.Result(answer.code if is_owners_word else "failed")
 
 
-def _queries(run: MeshRun, first: dict[bytes, int]) -> Iterator[checkers.Operation]:
+def _queries(run: Observed, first: dict[bytes, int]) -> Iterator[checkers.Operation]:
     for number, (at_ns, task) in run.queried.items():
         what = run.queries[number].what
         if task not in first or what not in ("cancel", "status"):
@@ -287,7 +279,7 @@ def _told(what: str, told: Told) -> object:
     return None  # a cancellation is refused for any end of the task, another cancellation too
 
 
-def _impossible(run: MeshRun) -> Iterator[str]:
+def _impossible(run: Observed) -> Iterator[str]:
     verdict = checkers.check(history(run), checkers.TaskSpec())
     if verdict.is_linearizable is not True:
         part = verdict.part.hex() if isinstance(verdict.part, bytes) else verdict.part

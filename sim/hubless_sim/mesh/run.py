@@ -1,13 +1,16 @@
 """Runs of whole nodes with clients, looked into afterwards."""
 
 import functools
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
 
 from hubless.effects import Log, Serving
 from hubless.node import LeaveMesh, Node
+from hubless.shard.records import Recovered
 from hubless.shard.settings import ReplicasSettings
+from hubless.tasks.machine import Machine
 from hubless.wire import Ask, Told
 from hubless_agents import SupervisorConfig
 from hubless_gossip import Condition, JoinRequested
@@ -26,7 +29,9 @@ from hubless_sim.mesh.client import (
     Stray,
 )
 from hubless_sim.mesh.host import Halted, MeshHost, MeshSetting
+from hubless_sim.mesh.observed import Start
 from hubless_sim.mesh.scripted_pool import Started
+from hubless_sim.names import name_of
 from hubless_sim.run import Run
 from hubless_sim.tapes.operations import Call, Leave, Operation, Query
 from hubless_sim.tapes.systems import MeshSystem
@@ -34,16 +39,6 @@ from hubless_sim.tapes.tape import Tape, TapeError
 from hubless_sim.verdict import Violation
 from hubless_sim.world.hosts import Birth, Host
 from hubless_sim.world.recorder import Recorder
-
-
-class Start(msgspec.Struct, frozen=True):
-    """One start of an attempt, as a worker's node saw it."""
-
-    at_ns: int
-    node: str
-    boot: int
-    attempt: int
-
 
 _SETTLED_MS = 500
 """Beats have told by then what was decided last."""
@@ -147,8 +142,7 @@ class MeshRun(Run):
         clients = (self.world.host(self.tape.nodes + turn) for turn in range(self.tape.clients))
         if not all(client is None or client.is_idle for client in clients):
             return False
-        unfinished = (self.node(name).counters()["unfinished"] for name in self.running())
-        return not any(any(msgspec.structs.astuple(each)) for each in unfinished)  # type: ignore[arg-type]
+        return not self.unfinished()
 
     def make(self, birth: Birth) -> Host:
         """A whole node, or a client with its share of the calls."""
@@ -236,6 +230,21 @@ class MeshRun(Run):
             for shard in self.node(name).keeping.owned:
                 found[shard].append(name)
         return {shard: tuple(names) for shard, names in found.items()}
+
+    def machine(self, node: str, shard: int) -> Machine | None:
+        """The tasks of a shard as a node has them, if it replicates it; raises LookupError while the node is down."""
+        return self.node(node).keeping.machine(shard)
+
+    def journals(self) -> Iterator[tuple[str, Sequence[Recovered]]]:
+        """By the id of each running node, what its disk holds."""
+        for name in self.running():
+            disk = self.world.disk(index_of(name))
+            yield name_of(index_of(name), disk.formats), disk.contents.recovered()
+
+    def unfinished(self) -> dict[str, Any]:
+        """The running nodes that have something under way just now, and what."""
+        found = {name: self.node(name).counters()["unfinished"] for name in self.running()}
+        return {name: each for name, each in found.items() if any(msgspec.structs.astuple(each))}  # type: ignore[arg-type]
 
     def _look_for_owners(self) -> None:
         self.unowned = {shard: names for shard, names in self.owners().items() if len(names) != 1}
