@@ -8,11 +8,11 @@ from .runtimes import Sink
 
 
 class AsyncioRuntime:
-    """See `Runtime`. Jobs that arrive together wake the loop once."""
+    """See `Runtime`. Jobs that arrive together wake the loop once. `loop` is for who brings one with other time."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self._sink = sink
-        self._loop = asyncio.new_event_loop()
+        self._loop = asyncio.new_event_loop() if loop is None else loop
         self._inbox: deque[Any] = deque()
         self._woken = False
         self._tasks: dict[Any, asyncio.Task[None]] = {}

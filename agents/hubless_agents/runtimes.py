@@ -27,12 +27,22 @@ class Runtime(Protocol):
     def cancel(self, job: Any) -> None: ...
 
 
-class ThreadRuntime:
-    """Plain functions. A running one cannot be cancelled: its answer is dropped, or its process killed."""
+class Jobs(Protocol):
+    """A queue whose `get` waits."""
 
-    def __init__(self, sink: Sink) -> None:
+    def get(self) -> Task: ...
+    def put(self, job: Task) -> None: ...
+
+
+class ThreadRuntime:
+    """Plain functions. A running one cannot be cancelled: its answer is dropped, or its process killed.
+
+    `jobs` is for who has another way to wait.
+    """
+
+    def __init__(self, sink: Sink, jobs: Jobs | None = None) -> None:
         self._sink = sink
-        self._jobs: SimpleQueue[Task] = SimpleQueue()
+        self._jobs: Jobs = SimpleQueue() if jobs is None else jobs
 
     def run(self) -> None:
         while True:

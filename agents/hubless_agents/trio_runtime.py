@@ -10,16 +10,17 @@ from .runtimes import Sink
 
 
 class TrioRuntime:
-    """See `Runtime`."""
+    """See `Runtime`. `run_trio` is for who brings a clock with other time."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, run_trio: Callable[..., object] = trio.run) -> None:
         self._sink = sink
+        self._run_trio = run_trio
         self._run: tuple[trio.lowlevel.TrioToken, trio.Nursery] | None = None
         self._scopes: dict[Any, trio.CancelScope] = {}
         self._running = threading.Event()
 
     def run(self) -> None:
-        trio.run(self._serve)
+        self._run_trio(self._serve)
 
     def submit(self, job: Any) -> None:
         self._soon(self._start, job)
