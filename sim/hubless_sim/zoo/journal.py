@@ -1,0 +1,102 @@
+"""Bugs in what is on the disk before it is said, and in what a process takes for granted when it starts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from hubless.effects import NodeEffect
+from hubless.shard.events import Commit
+from hubless.shard.flushes import Flushes, Held
+from hubless.shard.output import Output
+from hubless.shard.records import HardState, Recovered
+from hubless.shard.replicas import Replicas
+from hubless.shard.state import ReplicaState
+from hubless.wire.replication import RaftMessage
+from hubless_sim.zoo.planting import Bed, Swaps
+
+BED = Bed("journal")
+
+
+@BED.plant("shards", first=0)
+def promises_before_the_flush(swaps: Swaps) -> None:
+    """A vote or an acknowledgement leaves before it is on the disk (3.8)."""
+
+    def promise(self: ReplicaState, to: str, message: RaftMessage) -> None:
+        self.say(to, message)
+
+    swaps.put(ReplicaState, "promise", promise)
+
+
+@BED.plant("shards", first=0)
+def takes_one_flush_for_all(swaps: Swaps) -> None:
+    """When one commit is on the disk, what waits for the ones after it leaves as well."""
+
+    def all_at_once(self: Flushes, _mark: int) -> list[Held]:
+        ready: list[Held] = []
+        while self._waiting:
+            ready += self._waiting.popleft()[1]
+        return ready
+
+    swaps.put(Flushes, "flushed", all_at_once)
+
+
+@BED.plant("mesh", first=0)
+def answers_before_the_flush(swaps: Swaps) -> None:
+    """Whole nodes act on a commit as soon as they have handed it to the disk."""
+
+    def eager(self: Replicas, now_ns: int, out: list[NodeEffect]) -> None:
+        before = len(out)
+        ended(self, now_ns, out)
+        for effect in out[before:]:
+            if isinstance(effect, Commit):
+                self.flushed(now_ns, effect.mark, out)
+
+    ended = swaps.put(Replicas, "tick_ended", eager)
+
+
+@BED.plant("shards", first=0)
+def forgets_the_vote_over_a_restart(swaps: Swaps) -> None:
+    """A process starts with its last term, and without the vote that it has given in it."""
+
+    def forgetful(self: ReplicaState, me: str, recovered: Recovered, *arguments: Any) -> None:
+        begin(self, me, replace(recovered, vote=""), *arguments)
+
+    begin = swaps.put(ReplicaState, "__init__", forgetful)
+
+
+@BED.plant("shards", first=0)
+def trusts_a_damaged_shard(swaps: Swaps) -> None:
+    """A process goes on with what is left of a shard whose records are torn or rotten."""
+
+    def trusting(self: Replicas, *arguments: Any, recovered: tuple[Recovered, ...], **named: Any) -> None:
+        begin(self, *arguments, recovered=tuple(replace(each, damage="") for each in recovered), **named)
+
+    begin = swaps.put(Replicas, "__init__", trusting)
+
+
+@BED.plant("shards", first=0)
+def writes_no_floor(swaps: Swaps) -> None:
+    """Nothing is written of what a dismissed replica stood for: the next one there forgets its part in a commit."""
+
+    def bare(self: ReplicaState) -> HardState:
+        return HardState(self.shard, self.term, self.vote, 0, 0)
+
+    swaps.put(ReplicaState, "hard_state", bare)
+
+
+@BED.plant("shards", first=0)
+def writes_the_vote_after_the_entries(swaps: Swaps) -> None:
+    """A new term is not written as long as there are entries to write: those go first."""
+
+    def late(self: ReplicaState) -> Output:
+        is_new, has_entries = self._is_hard_new, self.log._unsaved <= self.log.last_index
+        if is_new and has_entries:
+            self._is_hard_new = False
+        made = output(self)
+        if is_new and has_entries:
+            self._is_hard_new = self.is_dirty = True
+        return made
+
+    output = swaps.put(ReplicaState, "output", late)

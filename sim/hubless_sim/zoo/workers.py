@@ -1,0 +1,121 @@
+"""Bugs in the supervision of workers: answers, deaths, spares, slots, deadlines, contracts."""
+
+from __future__ import annotations
+
+from hubless_agents.catalogue import Held
+from hubless_agents.crew import Crew, Worker
+from hubless_agents.events import SupervisorEffect, WorkerAnswered, WorkerExited
+from hubless_agents.lane import Lane, T
+from hubless_agents.schema import Checker
+from hubless_agents.supervisor import Supervisor
+from hubless_sim.zoo.planting import Bed, Swaps
+
+BED = Bed("workers")
+
+
+@BED.plant("mesh", first=0)
+def takes_a_late_answer_for_the_next_attempt(swaps: Swaps) -> None:
+    """What a worker answers to an attempt that was superseded counts for the one that runs now."""
+
+    def lax(self: Supervisor, now_ns: int, event: WorkerAnswered) -> None:
+        worker = self._crew.workers.get(event.worker)
+        held = None if worker is None else worker.lane.running.get(event.give)
+        if held is not None and held.ended and event.kind == "returned":
+            current = self._desk.held.get(held.assignment.task)
+            if current is not None and current is not held and current.worker is not None:
+                self._desk.succeed(current, event.payload)
+                self._desk.lingering += 1
+        answered(self, now_ns, event)
+
+    answered = swaps.put(Supervisor, "_answered", lax)
+
+
+@BED.plant("mesh", first=0)
+def replaces_no_worker(swaps: Swaps) -> None:
+    """Once a worker has been killed, no other process is started in its place."""
+
+    def barren(self: Crew, now_ns: int, *, first: bool) -> list[SupervisorEffect]:
+        self._promote()
+        if self._next > self._config.workers + self._config.spares:
+            return []
+        return fill(self, now_ns, first=first)
+
+    fill = swaps.put(Crew, "fill", barren)
+
+
+@BED.plant("mesh", first=0)
+def forgets_the_task_of_a_killed_worker(swaps: Swaps) -> None:
+    """Nobody is told of a task whose worker was killed for another one in it."""
+
+    def silent(self: Supervisor, held: Held, worker: Worker, how: str, detail: str) -> None:
+        if held.give in worker.culprits or held.ended:
+            lost(self, held, worker, how, detail)
+        else:
+            held.agent.given -= 1
+
+    lost = swaps.put(Supervisor, "_lost", silent)
+
+
+@BED.plant("mesh", first=0)
+def gives_the_task_of_a_dead_worker_to_another(swaps: Swaps) -> None:
+    """A task that ran in a process which died is handed to the next one, as if it had never started."""
+
+    def again(self: Supervisor, held: Held, worker: Worker, how: str, detail: str) -> None:
+        if held.ended or held.give in worker.culprits:
+            lost(self, held, worker, how, detail)
+        else:
+            held.agent.given -= 1
+            self._desk.requeue(held)
+
+    lost = swaps.put(Supervisor, "_lost", again)
+
+
+@BED.plant("mesh", first=0)
+def never_kills_what_hangs(swaps: Swaps) -> None:
+    """A worker that runs over its agent's deadline is left alone, if its task's own deadline is later."""
+
+    def patient(self: Supervisor, now_ns: int, held: Held) -> None:
+        if held.worker is None or held.run_due_ns is None or now_ns < held.run_due_ns:
+            overdue(self, now_ns, held)
+
+    overdue = swaps.put(Supervisor, "_overdue", patient)
+
+
+@BED.plant("mesh", first=0)
+def leaks_the_place_of_a_cancelled_task(swaps: Swaps) -> None:
+    """A task that was withdrawn keeps its place in the worker's line after it has been answered."""
+
+    def leaking(self: Lane[T], give: int) -> tuple[T | None, list[tuple[int, T]]]:
+        task = self.running.get(give)
+        if task is not None and getattr(task, "ended", False):
+            return task, []
+        return remove(self, give)
+
+    remove = swaps.put(Lane, "remove", leaking)
+
+
+@BED.plant("mesh", first=0)
+def believes_whatever_is_answered(swaps: Swaps) -> None:
+    """An answer is not held against the output schema of its agent."""
+    fault = Checker.fault
+
+    def blind(self: Checker, payload: bytes) -> str | None:
+        return None if payload.startswith(b'"') else fault(self, payload)
+
+    swaps.put(Checker, "fault", blind)
+
+
+@BED.plant("mesh", first=0)
+def reports_a_queued_task_as_done_for(swaps: Swaps) -> None:
+    """Tasks that only wait in the line of a worker that dies are reported as lost with it, effect unknown."""
+
+    def all_lost(self: Supervisor, now_ns: int, number: int, event: WorkerExited | None) -> None:
+        exited(self, now_ns, number, None)
+
+    exited = swaps.put(Supervisor, "_exited", all_lost)
+
+
+@BED.plant("mesh", first=0)
+def starts_two_tasks_of_a_single_file_agent_at_once(swaps: Swaps) -> None:
+    """A worker is taken to run as many tasks at once as it was given."""
+    swaps.put(Lane, "_joins", lambda _self, _task: True)
