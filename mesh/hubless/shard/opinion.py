@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from hubless.shard.elections import Elections
+from hubless.shard.campaigns import Campaigns
 from hubless.shard.group import Group
 from hubless.shard.moves import Surroundings
 from hubless.shard.output import Role
@@ -15,9 +15,9 @@ _NOBODY: frozenset[str] = frozenset()
 class Opinion:
     """The latest opinion: conditions of the nodes, the ring's preference lists, and whose disk is full."""
 
-    def __init__(self, me: str, elections: Elections) -> None:
+    def __init__(self, me: str, campaigns: Campaigns) -> None:
         self._me = me
-        self._elections = elections
+        self._campaigns = campaigns
         self._doubted = _NOBODY
         self._full: set[str] = set()
         self.around = Surroundings(me=me, well=frozenset((me,)))
@@ -55,7 +55,7 @@ class Opinion:
         raft, shard = group.raft, group.shard
         owner = raft.owner
         if raft.role is Role.OWNER or raft.is_damaged:
-            self._elections.settled(shard)
+            self._campaigns.settled(shard)
             return False
         is_doubted = owner is not None and owner in self._doubted
         is_touched = is_doubted or group.is_doubted
@@ -63,9 +63,9 @@ class Opinion:
             group.is_doubted = is_doubted
             raft.doubt_owner(now_ns, is_doubted)
         if owner is not None and not is_doubted:
-            self._elections.settled(shard)
+            self._campaigns.settled(shard)
             return is_touched
-        self._elections.wanted(
+        self._campaigns.wanted(
             now_ns,
             shard,
             config=raft.config,

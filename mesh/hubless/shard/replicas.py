@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable, Sequence
 from hubless.effects import NodeEffect, ToPeer
 from hubless.shard import contact, orphans
 from hubless.shard.beats import Beats
+from hubless.shard.campaigns import Campaigns
 from hubless.shard.configs import CONFIG
-from hubless.shard.elections import Elections
 from hubless.shard.events import Committed, Disowned, Forgotten, Owning, ReadReady, Restored
 from hubless.shard.group import Group
 from hubless.shard.holdings import Holdings
@@ -75,18 +75,18 @@ class Replicas(Holdings):
         is_founder: bool = False,
     ) -> None:
         roster = Roster(me, shards, settings, rng)
-        elections = Elections(
+        campaigns = Campaigns(
             stagger_ns=settings.stagger_ns,
             patience_ns=_BEATS_BEFORE_DOUBT * settings.beat_ns,
             rng=random.Random(f"{rng.getrandbits(64)}:elections"),
         )
-        super().__init__(me, settings=settings, roster=roster, opinion=Opinion(me, elections))
+        super().__init__(me, settings=settings, roster=roster, opinion=Opinion(me, campaigns))
         self._shards = shards
         self._now_ns = now_ns
         self._reads: dict[tuple[int, int], None] = {}
         self._beat_at_ns: int | None = None
         self._touch = roster.touch
-        self._elections = elections
+        self._campaigns = campaigns
         self._beats = Beats(first_number=rng.getrandbits(60))
         self._orphans = Orphans(
             me, enquire_ns=settings.enquire_ns, first_number=rng.getrandbits(60), now_ns=now_ns
@@ -303,14 +303,14 @@ class Replicas(Holdings):
             return self._now_ns
         deadlines = (
             self._roster.alarms.next_deadline_ns(),
-            self._elections.next_deadline_ns(),
+            self._campaigns.next_deadline_ns(),
             self._beat_at_ns,
             self._orphans.next_deadline_ns() if self._groups else None,
         )
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def _campaign(self, now_ns: int) -> None:
-        for shard in self._elections.due(now_ns):
+        for shard in self._campaigns.due(now_ns):
             if self._groups[shard].raft.supports_another(
                 now_ns, _STAGGERS_FOR_ANOTHER * self._settings.stagger_ns
             ):
@@ -396,7 +396,7 @@ class Replicas(Holdings):
         """Drops a replica that does not count any more. Its term and vote are kept, here and on disk."""
         self.counters.forgotten += 1
         self._flushes.write(self._roster.forget(group, owner, owner_term))
-        self._elections.settled(group.shard)
+        self._campaigns.settled(group.shard)
         out.append(Forgotten(group.shard))
 
     # -- the end of a tick ------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import random
 import pytest
 from nodes import MS, SECOND, Mesh
 
-from hubless.shard.elections import Elections, place_in_line
+from hubless.shard.campaigns import Campaigns, place_in_line
 from hubless.shard.moves import Surroundings
 from hubless.wire.replication import Config
 
@@ -50,38 +50,38 @@ def test_both_halves_of_a_joint_configuration_have_candidates():
 
 
 def test_a_shard_that_has_lost_its_majority_is_not_campaigned_for():
-    elections = Elections(stagger_ns=10, patience_ns=0, rng=random.Random(1))
-    elections.wanted(
+    campaigns = Campaigns(stagger_ns=10, patience_ns=0, rng=random.Random(1))
+    campaigns.wanted(
         0, 1, config=ABC, is_owner_known=True, preference="abc", around=around("c", "c", gone="ab")
     )
-    assert elections.next_deadline_ns() is None
+    assert campaigns.next_deadline_ns() is None
 
 
 def test_the_kth_in_line_waits_k_staggers_and_tries_again_after_a_round():
-    elections = Elections(stagger_ns=10, patience_ns=5, rng=random.Random(1))
+    campaigns = Campaigns(stagger_ns=10, patience_ns=5, rng=random.Random(1))
     opinion = around("c", "bc", gone="a")
-    elections.wanted(100, 1, config=ABC, is_owner_known=True, preference="abc", around=opinion)
-    assert elections.due(109) == []
-    elections.wanted(105, 1, config=ABC, is_owner_known=False, preference="abc", around=opinion)
-    assert elections.due(110) == [1]
+    campaigns.wanted(100, 1, config=ABC, is_owner_known=True, preference="abc", around=opinion)
+    assert campaigns.due(109) == []
+    campaigns.wanted(105, 1, config=ABC, is_owner_known=False, preference="abc", around=opinion)
+    assert campaigns.due(110) == [1]
     now_ns = 110
     for round_ns in (20, 40, 80, 160, 320, 320, 320):
-        due_ns = elections.next_deadline_ns()
+        due_ns = campaigns.next_deadline_ns()
         assert round_ns <= due_ns - now_ns <= 1.5 * round_ns
-        assert elections.due(due_ns - 1) == []
-        assert elections.due(due_ns) == [1]
+        assert campaigns.due(due_ns - 1) == []
+        assert campaigns.due(due_ns) == [1]
         now_ns = due_ns
-    elections.settled(1)
-    assert elections.due(10_000) == []
+    campaigns.settled(1)
+    assert campaigns.due(10_000) == []
 
 
 def test_two_at_the_same_place_in_line_do_not_stay_in_step():
     opinion = around("b", "bc", gone="a")
-    both = [Elections(stagger_ns=1_000, patience_ns=0, rng=random.Random(seed)) for seed in (1, 2)]
-    for elections in both:
-        elections.wanted(0, 1, config=ABC, is_owner_known=True, preference="abc", around=opinion)
-        assert elections.due(0) == [1]
-    first, second = (elections.next_deadline_ns() for elections in both)
+    both = [Campaigns(stagger_ns=1_000, patience_ns=0, rng=random.Random(seed)) for seed in (1, 2)]
+    for campaigns in both:
+        campaigns.wanted(0, 1, config=ABC, is_owner_known=True, preference="abc", around=opinion)
+        assert campaigns.due(0) == [1]
+    first, second = (campaigns.next_deadline_ns() for campaigns in both)
     assert first != second
 
 

@@ -37,7 +37,7 @@ def place_in_line(config: Config, preference: Sequence[str], around: Surrounding
     return (line.index(around.me), len(line)) if around.me in line else None
 
 
-class Elections:
+class Campaigns:
     """The campaigns that this node intends, by shard.
 
     Args:
