@@ -5,8 +5,8 @@ event of the world is one tick: what it made the node say leaves afterwards, in 
 """
 
 import random
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -39,15 +39,16 @@ from hubless.shard.settings import ReplicasSettings
 from hubless.station import Station
 from hubless.wire import Limits, Outbox, encode_refusal
 from hubless_agents import (
-    Contract,
     GiveTask,
     KillWorker,
     MeasureMemory,
+    PoolEvent,
     RecallTask,
     SpawnWorker,
     Supervisor,
     SupervisorConfig,
 )
+from hubless_agents.events import PoolEffect
 from hubless_gossip import (
     Address,
     Gossip,
@@ -62,7 +63,7 @@ from hubless_gossip import (
 )
 from hubless_sim.gossip.host import FIRST_PORT, address_of
 from hubless_sim.journal_shell import JournalShell
-from hubless_sim.mesh.scripted_pool import PoolProfile, ScriptedPool
+from hubless_sim.mesh.scripted_pool import PoolProfile
 from hubless_sim.names import name_of, place_of
 from hubless_sim.sealed import seal, unseal
 from hubless_sim.world.hosts import (
@@ -114,6 +115,26 @@ class Halted(msgspec.Struct, frozen=True):
     problem: str
 
 
+class WorkerPool(Protocol):
+    """The worker processes of one node, which take virtual time; stands where a real node has `hubless_agents.Pool`."""
+
+    def perform(self, now_ns: int, effect: PoolEffect) -> None:
+        """Carry out one effect of the supervisor."""
+        ...
+
+    def due(self, now_ns: int) -> list[PoolEvent]:
+        """Events whose time has come, in order."""
+        ...
+
+    def next_due_ns(self) -> int | None:
+        """When ``due`` next has something."""
+        ...
+
+    def take_notes(self) -> Sequence[Any]:
+        """What there was to observe since the last call: `Started` of every attempt, and what the run knows besides."""
+        ...
+
+
 class _Ring(NamedTuple):
     due_ns: int
     wanted: BuildRing
@@ -135,17 +156,15 @@ def to_frame(packet: bytes) -> list[bytes]:
 
 
 class MeshHost:
-    """One process of the mesh: node, workers by script, and what the trio shell does for a real one."""
+    """One process of the mesh: node, workers if there are any, and what the trio shell does for a real one."""
 
     def __init__(
         self,
         birth: Birth,
         *,
         setting: MeshSetting,
-        contracts: tuple[Contract, ...],
+        pool: WorkerPool | None,
         joins: bool,
-        seed: int,
-        slowness: Callable[[], int],
     ) -> None:
         kept = Remembered.from_bytes(birth.kept) if birth.kept else Remembered(0)
         me = name_of(birth.node, birth.formats)
@@ -159,7 +178,7 @@ class MeshHost:
             peers=kept.peers,
         )
         supervisor = None
-        if contracts:
+        if pool is not None:
             supervisor = Supervisor(
                 config=setting.supervisor,
                 node=me,
@@ -185,9 +204,10 @@ class MeshHost:
             is_founder=birth.node == 0 and not birth.recovered and not birth.formats,
         )
         rng = random.Random(f"{birth.seed}:node")
+        self.gossip = gossip
         self.node = Node(station, gossip=gossip, replicas=replicas, supervisor=supervisor, rng=rng)
         self._journal = JournalShell()
-        self._pool = ScriptedPool(seed=seed, contracts=contracts, profile=setting.pool, slowness=slowness)
+        self._pool = pool
         self._ring_ns = setting.ring_ms * 1_000_000
         self._ring: _Ring | None = None
         self._to_peers: Outbox[int] = Outbox(
@@ -226,7 +246,7 @@ class MeshHost:
         ring_ns = None if self._ring is None else self._ring.due_ns
         times = (
             self.node.next_deadline_ns(),
-            self._pool.next_due_ns(),
+            None if self._pool is None else self._pool.next_due_ns(),
             ring_ns,
             self._journal.next_due_ns(),
         )
@@ -239,14 +259,15 @@ class MeshHost:
                 self._packet(packet, source)
             case Due():
                 self._journal.due(now_ns, self._out)
-                inbox.extend(self._pool.due(now_ns))
+                if self._pool is not None:
+                    inbox.extend(self._pool.due(now_ns))
+                    self._take_notes(self._pool)
                 if self._ring is not None and now_ns >= self._ring.due_ns:
                     wanted, self._ring = self._ring.wanted, None
                     inbox.append(RingBuilt(wanted.ring.changed(wanted.members)))
                 due_ns = self.node.next_deadline_ns()
                 if due_ns is not None and now_ns >= due_ns:
                     inbox.append(DeadlineReached())
-                self._note_started()
             case LinkUp(peer=peer, boot=boot):
                 inbox.append(hubless_gossip.LinkUp(self._watched_at(peer), boot))
             case LinkDown(peer=peer, boot=boot):
@@ -285,9 +306,9 @@ class MeshHost:
                     self._to_clients.add(int.from_bytes(route, "big"), message)
                 case SendPacket(to=to, packet=packet):
                     out.append(Send(to.port - FIRST_PORT, seal(GOSSIP + packet)))
-                case GiveTask() | RecallTask() | SpawnWorker() | KillWorker() | MeasureMemory():
+                case GiveTask() | RecallTask() | SpawnWorker() | KillWorker() | MeasureMemory() if self._pool:
                     self._pool.perform(now_ns, effect)
-                    self._note_started()
+                    self._take_notes(self._pool)
                 case WatchLinks(peers=peers):
                     self._watched = {place_of(peer.node): peer.node for peer in peers}
                     out.append(Watch(tuple(self._watched)))
@@ -322,8 +343,8 @@ class MeshHost:
         else:
             self._inbox.append(RingBuilt(wanted.ring.changed(wanted.members)))
 
-    def _note_started(self) -> None:
-        self._out.extend(Note(started) for started in self._pool.take_started())
+    def _take_notes(self, pool: WorkerPool) -> None:
+        self._out.extend(Note(note) for note in pool.take_notes())
 
     def _flush(self) -> None:
         for index, frame in self._to_peers.frames():

@@ -18,7 +18,6 @@ from hubless_sim.faults import MS, index_of
 from hubless_sim.gossip.host import configured
 from hubless_sim.mesh import checks as mesh_checks
 from hubless_sim.mesh.client import (
-    FIRST_QUERY,
     Answered,
     GaveUp,
     Handed,
@@ -28,9 +27,9 @@ from hubless_sim.mesh.client import (
     Receipt,
     Stray,
 )
-from hubless_sim.mesh.host import Halted, MeshHost, MeshSetting
-from hubless_sim.mesh.observed import Start
-from hubless_sim.mesh.scripted_pool import Started
+from hubless_sim.mesh.host import Halted, MeshHost, MeshSetting, WorkerPool
+from hubless_sim.mesh.observed import Heard, Start
+from hubless_sim.mesh.scripted_pool import ScriptedPool, Started
 from hubless_sim.names import name_of
 from hubless_sim.run import Run
 from hubless_sim.tapes.operations import Call, Leave, Operation, Query
@@ -40,42 +39,48 @@ from hubless_sim.verdict import Violation
 from hubless_sim.world.hosts import Birth, Host
 from hubless_sim.world.recorder import Recorder
 
+
 _SETTLED_MS = 500
 """Beats have told by then what was decided last."""
 
-ClientNote = Answered | Handed | Receipt | Queried | Told
+
+def client_of(tape: Tape, system: MeshSystem, birth: Birth, mesh: bytes) -> MeshClient:
+    """A client of the tape, with its share of the calls and queries."""
+    turn = birth.node - tape.nodes
+    calls = [each for each in tape.operations if isinstance(each, Call)]
+    queries = [each for each in tape.operations if isinstance(each, Query)]
+    return MeshClient(
+        birth,
+        calls=tuple(each for each in enumerate(calls) if each[0] % tape.clients == turn),
+        queries=tuple(each for each in enumerate(queries) if each[1].call % tape.clients == turn),
+        nodes=tape.nodes,
+        mesh=mesh,
+        shards=system.shards,
+        patience_ms=system.patience_ms,
+    )
 
 
-class MeshRun(Run):
+class MeshRun(Run, Heard):
     """A run of a tape, advanced by hand. What was observed is kept by the number of the call."""
 
     def __init__(self, tape: Tape, recorder: Recorder | None = None) -> None:
         system = tape.system
         if not isinstance(system, MeshSystem):
             raise TypeError(f"the tape's system is {system!r}; see hubless_sim.play for any system")
+        Heard.__init__(self)
         self.system = system
         self.calls = tuple(each for each in tape.operations if isinstance(each, Call))
         if self.calls and not tape.clients:
             raise TapeError("tape: calls and no clients at `$.clients`; give it one or more.")
         self.queries = tuple(each for each in tape.operations if isinstance(each, Query))
-        self.answers: dict[int, tuple[int, Answered]] = {}
-        self.repeats: list[tuple[int, Answered]] = []
-        self.handed: dict[bytes, list[tuple[int, int]]] = {}
-        """When each task was handed in, in ns, and by which call."""
-        self.receipts: dict[bytes, int] = {}
-        self.queried: dict[int, tuple[int, bytes]] = {}
-        self.replies: dict[int, tuple[int, Told]] = {}
         self.unowned: dict[int, tuple[str, ...]] = {}
         """Shards that did not have one owner when they had to, and who took himself for one."""
-        self.strays: list[Stray] = []
-        self.given_up: dict[int, int] = {}
         self.starts: dict[bytes, list[Start]] = {}
         self.agent_of: dict[bytes, str] = {}
         self.halted: dict[str, str] = {}
         self.serving: dict[str, int] = {}
         self.condition_told: list[tuple[int, str, str, str]] = []
         self.log: list[tuple[int, str, str]] = []
-        self.told: dict[int, Told] = {}
         try:
             gossip = configured(system.preset, system.knobs)
         except (ValueError, TypeError) as error:
@@ -149,31 +154,26 @@ class MeshRun(Run):
         if birth.node < self.tape.nodes:
             return self._node(birth)
         self.command_now(birth.node, None)
-        turn, clients = birth.node - self.tape.nodes, self.tape.clients
-        return MeshClient(
-            birth,
-            calls=tuple(each for each in enumerate(self.calls) if each[0] % clients == turn),
-            queries=tuple(each for each in enumerate(self.queries) if each[1].call % clients == turn),
-            nodes=self.tape.nodes,
-            mesh=self._setting.mesh,
-            shards=self.system.shards,
-            patience_ms=self.system.patience_ms,
-        )
+        return client_of(self.tape, self.system, birth, self._setting.mesh)
 
     def _node(self, birth: Birth) -> MeshHost:
         self.command_now(birth.node, JoinRequested(self.seeds(birth.node)))
+        return MeshHost(
+            birth, setting=self._setting, pool=self.pool_of(birth.node), joins=self.tape.nodes > 1
+        )
+
+    def pool_of(self, node: int) -> WorkerPool | None:
+        """The workers of a process that starts on a node; None if no agents are offered there."""
         contracts = tuple(
             agent.to_contract()
             for agent in self.system.agents
-            if not agent.nodes or f"n{birth.node}" in agent.nodes
+            if not agent.nodes or f"n{node}" in agent.nodes
         )
-        return MeshHost(
-            birth,
-            setting=self._setting,
-            contracts=contracts,
-            joins=self.tape.nodes > 1,
-            seed=self.tape.seed,
-            slowness=functools.partial(self.world.slowness, birth.node),
+        if not contracts:
+            return None
+        slowness = functools.partial(self.world.slowness, node)
+        return ScriptedPool(
+            seed=self.tape.seed, contracts=contracts, profile=self._setting.pool, slowness=slowness
         )
 
     def order(self, operation: Operation) -> LeaveMesh | None:
@@ -188,12 +188,8 @@ class MeshRun(Run):
                 self.agent_of[task] = agent
                 start = Start(now_ns, name, self.world.boot(node), attempt)
                 self.starts.setdefault(task, []).append(start)
-            case Answered() | Handed() | Receipt() | Queried() | Told():
-                self._client_said(now_ns, value)
-            case Stray():
-                self.strays.append(value)
-            case GaveUp(call=call):
-                self.given_up[call] = now_ns
+            case Answered() | Handed() | Receipt() | Queried() | Told() | Stray() | GaveUp():
+                self.client_said(now_ns, value)
             case Halted(problem=problem):
                 self.halted[name] = problem
                 self.world.at(now_ns, functools.partial(self.world.crash, node))
@@ -205,23 +201,6 @@ class MeshRun(Run):
                     self.condition_told.append((now_ns, name, member, condition))
             case _:
                 raise TypeError(f"nobody here tells {value!r}")
-
-    def _client_said(self, now_ns: int, value: ClientNote) -> None:
-        match value:
-            case Answered(call=call) if call in self.answers:
-                self.repeats.append((now_ns, value))
-            case Answered(call=call):
-                self.answers[call] = (now_ns, value)
-            case Handed(call=call, task=task):
-                self.handed.setdefault(task, []).append((now_ns, call))
-            case Receipt(task=task):
-                self.receipts.setdefault(task, now_ns)
-            case Queried(query=query, task=task):
-                self.queried[query] = (now_ns, task)
-            case Told(request=request) if request >= FIRST_QUERY:
-                self.replies[request - FIRST_QUERY] = (now_ns, value)
-            case Told(request=request):
-                self.told[request] = value
 
     def owners(self) -> dict[int, tuple[str, ...]]:
         """By shard, the nodes that take themselves for its owner just now."""

@@ -191,7 +191,7 @@ class ScriptedPool:
         """When ``due`` next has something."""
         return self._heap[0][0] if self._heap else None
 
-    def take_started(self) -> list[Started]:
+    def take_notes(self) -> list[Started]:
         """The attempts that began since the last call."""
         started, self._started = self._started, []
         return started
