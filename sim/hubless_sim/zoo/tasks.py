@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from hubless.consultation import Consultation
 from hubless.effects import NodeEffect, ToPeer
 from hubless.tasks import course, owner
 from hubless.tasks.attempts import NODE_GONE, Verdict
@@ -21,7 +22,7 @@ from hubless.tasks.owner import Owner
 from hubless.tasks.pending import Pending
 from hubless.tasks.retention import Shelf
 from hubless.tasks.row import TERMINAL, Row, State
-from hubless.wire import Assign, Ended, Place, Settled, Taken
+from hubless.wire import Assign, Consult, Ended, Place, Settled, Taken
 from hubless_agents import Effect, Failure
 from hubless_sim.zoo.planting import Bed, Swaps
 
@@ -95,10 +96,15 @@ class _Unknowing:
 def says_cancelled_and_runs_on(swaps: Swaps) -> None:
     """Who cancels is told that the task is cancelled, and nothing is written down."""
 
-    def lost(self: Owner, _now_ns: int, task: bytes, _out: list[NodeEffect]) -> bool:
-        return task in self._live
+    def lying(
+        self: Consultation, now_ns: int, node: str, consult: Consult, task: bytes, out: list[NodeEffect]
+    ) -> None:
+        if consult.what == "cancel" and self._keeping.owns(task):
+            self._tell(node, consult.request, {"task": task.hex(), "state": "cancelled"}, out)
+        else:
+            about(self, now_ns, node, consult, task, out)
 
-    swaps.put(Owner, "cancel", lost)
+    about = swaps.put(Consultation, "_about_task", lying)
 
 
 @BED.plant("mesh", first=0)

@@ -1,0 +1,154 @@
+"""Bugs in membership: who wins of two claims, what is evidence, who is told, who is tried again."""
+
+from __future__ import annotations
+
+from hubless_gossip import claims as claims_module
+from hubless_gossip import evidence
+from hubless_gossip.claims import Claim, Key, Rank, Standing
+from hubless_gossip.core import Gossip
+from hubless_gossip.events import Remembered
+from hubless_gossip.healing import Healer
+from hubless_gossip.links import Links
+from hubless_gossip.member import Address
+from hubless_gossip.memory import Memory
+from hubless_gossip.messages import Digest
+from hubless_gossip.own import Own
+from hubless_gossip.pushpull import PushPull
+from hubless_gossip.suspicion import Suspicions
+from hubless_gossip.view import View
+from hubless_sim.zoo.planting import Bed, Swaps
+
+BED = Bed("gossip")
+
+
+@BED.plant("gossip", first=0)
+def refutes_in_the_same_incarnation(swaps: Swaps) -> None:
+    """A refutation does not raise the incarnation, so that it is not news to those who hold the accusation."""
+
+    def flat(self: Own, now_ns: int, meta: bytes, above: int, rank: Rank) -> None:
+        said = self.statement
+        say(self, now_ns, meta, above, rank)
+        if rank is Rank.ALIVE and meta == said.meta:
+            self.statement = said
+
+    say = swaps.put(Own, "_say", flat)
+
+
+@BED.plant("gossip", first=0)
+def believes_others_about_itself(swaps: Swaps) -> None:
+    """A node that hears an accusation against itself does not refute it."""
+    swaps.put(Own, "hear", lambda _self, _now_ns, _claim: False)
+
+
+@BED.plant("gossip", first=0)
+def lets_rank_win_over_incarnation(swaps: Swaps) -> None:
+    """Of two claims the graver one wins, and the later incarnation only if they are equally grave."""
+
+    def graver(standing: Standing) -> Key:
+        boot, incarnation, is_final, round_, rank = key(standing)
+        return (boot, int(is_final), bool(rank >= Rank.SUSPECT), incarnation, round_)
+
+    key = swaps.put(claims_module, "standing_key", graver)
+
+
+@BED.plant("gossip", first=0)
+def believes_no_restart_of_the_dead(swaps: Swaps) -> None:
+    """A process that starts after a death is held for the dead one, whatever its boot is."""
+
+    def once_dead(a: Standing, b: Standing) -> Standing:
+        return a if a.rank is Rank.DEAD and b.boot > a.boot else join(a, b)
+
+    join = swaps.put(claims_module, "join_standings", once_dead)
+
+
+@BED.plant("gossip", first=0)
+def lets_no_suspicion_end(swaps: Swaps) -> None:
+    """A suspicion runs for ever."""
+
+    def never(self: Suspicions, _now_ns: int) -> list[str]:
+        return []
+
+    swaps.put(Suspicions, "expired", never)
+    swaps.put(Suspicions, "next_ns", lambda _self: None)
+
+
+@BED.plant("gossip", first=0)
+def takes_a_merge_for_a_confirmation(swaps: Swaps) -> None:
+    """What a push-pull brings counts like an accuser's own word, and a death in it like one that was witnessed."""
+
+    def gullible(self: View, now_ns: int, claim: Claim, *, merged: bool = False, spread: bool = True) -> bool:
+        return hear(self, now_ns, claim, merged=False, spread=spread)
+
+    hear = swaps.put(View, "hear", gullible)
+
+
+@BED.plant("gossip", first=0)
+def believes_every_death(swaps: Swaps) -> None:
+    """A death is believed without its evidence, from whomever it comes."""
+
+    def anything(claim: Claim, _held: Claim, **_circumstances: object) -> Claim:
+        return claim
+
+    swaps.put(evidence, "admitted", anything)
+
+
+@BED.plant("gossip", first=0)
+def forgets_the_dead_at_once(swaps: Swaps) -> None:
+    """Nothing is remembered of who has died: the next view that is merged brings it back."""
+
+    def clean(self: View, now_ns: int, claim: Claim) -> None:
+        bury(self, now_ns, claim)
+        self.table.drop(claim.node)
+
+    bury = swaps.put(View, "_bury", clean)
+
+
+@BED.plant("gossip", first=0)
+def never_tries_the_dead_again(swaps: Swaps) -> None:
+    """Who is held dead is neither gossiped to nor tried: two halves of a mesh never meet again."""
+
+    def nobody(self: Healer, _now_ns: int) -> Address | None:
+        return None
+
+    def the_living(self: Gossip, now: int) -> list[str]:
+        self._view.recent_dead.clear()
+        return audience(self, now)
+
+    swaps.put(Healer, "run", nobody)
+    swaps.put(Gossip, "_meet", lambda _self, _node: None)
+    audience = swaps.put(Gossip, "_audience", the_living)
+
+
+@BED.plant("gossip", first=0)
+def starts_with_incarnation_zero(swaps: Swaps) -> None:
+    """A process does not remember the incarnation of the one before it."""
+
+    def blank(self: Memory) -> Remembered:
+        kept = remembered(self)
+        return Remembered(0, kept.peers)
+
+    remembered = swaps.put(Memory, "remembered", blank)
+
+
+@BED.plant("gossip", first=0)
+def takes_silence_of_a_busy_process_for_death(swaps: Swaps) -> None:
+    """A link that is up says nothing of a process that does not answer."""
+    swaps.put(Links, "up", lambda _self, _node, _boot: False)
+
+
+@BED.plant("gossip", first=0)
+def compares_no_views(swaps: Swaps) -> None:
+    """Two views are taken for equal when as many members are in them."""
+
+    def by_number(self: PushPull, address: Address, message: Digest) -> None:
+        if message.count != len(self._view.table.ring) & 0xFFFF:
+            hear(self, address, message)
+
+    hear = swaps.put(PushPull, "hear_digest", by_number)
+
+
+@BED.plant("gossip", first=0)
+def needs_one_accuser_only(swaps: Swaps) -> None:
+    """One node's failed probes are enough for a death, however many there are to ask."""
+    swaps.put(evidence, "accusers_needed", lambda _reachable: 1)
+    swaps.put(Suspicions, "is_own", lambda _self, _node: True)
