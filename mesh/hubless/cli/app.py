@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from hubless.cli.exits import EXIT_CODES, Exit, leave, report, reraise_if_debugging, translated
+from hubless.cli.lazy import LazyGroup
 
 _COMMANDS = {
     "demo": ("hubless.cli.demo", "Run five nodes over real documents, kill one, and check every answer."),
@@ -29,6 +30,7 @@ _COMMANDS = {
     "leave": ("hubless.cli.leave", "Ask a node to leave the mesh in good order."),
     "drain": ("hubless.cli.drain", "Move all that a node keeps to others, then have it leave."),
     "fork": ("hubless.cli.fork", "Give a shard whose majority is lost for ever a new lineage."),
+    "sim": ("hubless_sim.cli", "Break a simulated mesh on purpose, and find out what does not hold."),
     "completion": ("hubless.cli.completion", "Print the completion script of a shell."),
 }
 
@@ -44,42 +46,14 @@ Options can also be set by environment (MESH_AT, MESH_UP_LISTEN, ...) or in a TO
 {EXIT_CODES}"""
 
 
-class MeshGroup(click.Group):
-    """Knows its commands by name and help, and loads the module of the one that is used."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        return _load(cmd_name) if cmd_name in _COMMANDS else None
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and not args[0].startswith("-") and args[0] not in _COMMANDS:
-            near = import_module("difflib").get_close_matches(args[0], _COMMANDS, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(_COMMANDS)}"
-            raise click.UsageError(f"no command {args[0]!r}: {hint}", ctx)
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in _COMMANDS.items()])
-
-
-def _load(name: str) -> click.Command:
-    command: click.Command = import_module(_COMMANDS[name][0]).command
-    return command
-
-
 def _read_config(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
     if value is not None:
-        commands = {name: _load(name) for name in _COMMANDS}
-        ctx.default_map = import_module("hubless.cli.settings").read(value, commands)
+        ctx.default_map = import_module("hubless.cli.settings").read(value, mesh.load_all())
 
 
 @click.group(
-    cls=MeshGroup,
+    cls=LazyGroup,
+    sections={"Commands": _COMMANDS},
     epilog=_EPILOG,
     context_settings={"auto_envvar_prefix": "MESH", "help_option_names": ["-h", "--help"]},
 )

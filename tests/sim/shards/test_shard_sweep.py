@@ -83,18 +83,6 @@ def test_a_run_is_the_same_in_processes_with_different_hash_seeds(tmp_path: Path
     assert len(digests) == 1
 
 
-def test_the_command_says_how_many_seeds_held() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "hubless_sim.search.sweep", "--seeds", "4", "--first", "20", "--jobs", "2"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (0, "")
-    assert "4 seeds, 0 failed" in done.stderr
-
-
 def test_a_shard_whose_voters_are_gone_for_good_is_lost_and_not_blamed() -> None:
     tape = Tape(
         seed=1,

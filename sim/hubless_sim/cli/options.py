@@ -1,0 +1,52 @@
+"""Options that several commands of `mesh sim` share."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import click
+
+from hubless_sim.search.swarms import SWARMS
+
+Decorated = TypeVar("Decorated", bound=Any)
+
+DEFAULT_SYSTEM = "shards"
+
+
+class PlantName(click.ParamType[str]):
+    """The name of a bug in the zoo."""
+
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from hubless_sim.zoo import plant_of  # noqa: PLC0415 it loads all that bugs are planted in
+
+        try:
+            return plant_of(value).name
+        except LookupError as problem:
+            self.fail(problem.args[0], param, ctx)
+
+
+def system_option(command: Decorated) -> Decorated:
+    """`--system`: whose tapes are drawn; None if it was left out."""
+    return click.option(
+        "--system",
+        type=click.Choice(list(SWARMS)),
+        help="What runs: the replicas of shards alone (if left out), whole nodes with clients, or membership alone.",
+    )(command)
+
+
+def system_of(plant: str | None) -> str:
+    """The system in which a planted bug is looked for, and the default without one."""
+    if plant is None:
+        return DEFAULT_SYSTEM
+    from hubless_sim.zoo import plant_of  # noqa: PLC0415 see above
+
+    return plant_of(plant).system
+
+
+def plant_option(command: Decorated) -> Decorated:
+    """`--plant`: a bug to have on purpose."""
+    return click.option(
+        "--plant", metavar="NAME", type=PlantName(), help="Plant a bug of the zoo in what runs."
+    )(command)

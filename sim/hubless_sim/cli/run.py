@@ -1,0 +1,74 @@
+"""`mesh sim run`: what comes of a tape."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+import msgspec
+from rich.table import Table
+from rich.text import Text
+
+from hubless.cli.exits import Exit
+from hubless.cli.options import json_option
+from hubless.cli.screen import console, print_json
+from hubless_sim.cli.options import plant_option
+from hubless_sim.cli.tapes import NamedTape, tape_argument
+from hubless_sim.cli.violations import print_violations, verdict_text
+from hubless_sim.play import play
+from hubless_sim.run import Result
+from hubless_sim.search.describe import described
+from hubless_sim.search.planting import planting
+
+
+@click.command(name="run")
+@tape_argument
+@plant_option
+@json_option
+def command(*, named: NamedTape, plant: str | None, as_json: bool) -> Exit:
+    """Run TAPE, and say whether all holds.
+
+    Exit code 1 if something that must hold does not. --json has digest, verdict, violations, virtual_s, messages,
+    wall_s, further figures, and what the system has found.
+    """
+    began = time.monotonic()
+    with planting(plant):
+        result = play(named.tape)
+    wall_s = time.monotonic() - began
+    if as_json:
+        print_json(msgspec.to_builtins(result) | {"wall_s": round(wall_s, 3)})
+    else:
+        _print(named, result, wall_s)
+    return Exit.OK if result.verdict == "held" else Exit.FAILED
+
+
+def _print(named: NamedTape, result: Result, wall_s: float) -> None:
+    screen = console()
+    told = described(named.tape)
+    rows: list[tuple[str, Any]] = [
+        (named.name if label == "tape" else label, text) for label, text in told.items()
+    ]
+    rows += [("", ""), ("verdict", verdict_text(result.verdict)), *_figures(result, wall_s)]
+    rows += [(name.replace("_", " "), found) for name, found in _short(result.found)]
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    for label, text in rows:
+        grid.add_row(Text(label, style="dim"), text)
+    screen.print(grid)
+    print_violations(screen, result.violations)
+
+
+def _figures(result: Result, wall_s: float) -> list[tuple[str, str]]:
+    speed = f"{result.virtual_s / wall_s:,.0f} times real time" if wall_s > 0 else ""
+    return [
+        ("time", f"{result.virtual_s:.3f} s virtual in {wall_s:.2f} s: {speed}"),
+        ("events", f"{result.events:,}"),
+        ("messages", f"{result.messages:,} ({result.bytes:,} bytes; {result.lost:,} lost)"),
+        ("written", f"{result.written_bytes:,} bytes"),
+        ("digest", result.digest),
+    ]
+
+
+def _short(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """What fits on a line; --json has all."""
+    return [(name, str(value)) for name, value in found.items() if not isinstance(value, dict | list | tuple)]
