@@ -11,7 +11,15 @@ import msgspec
 from hubless.shard.records import Recovered
 from hubless.tasks.machine import Machine
 from hubless.wire import Told
-from hubless_sim.mesh.client import Answered
+from hubless_sim.mesh.client import (
+    FIRST_QUERY,
+    Answered,
+    GaveUp,
+    Handed,
+    Queried,
+    Receipt,
+    Stray,
+)
 from hubless_sim.tapes.operations import Call, Query
 from hubless_sim.tapes.systems import MeshSystem
 
@@ -23,6 +31,46 @@ class Start(msgspec.Struct, frozen=True):
     node: str
     boot: int
     attempt: int
+
+
+ClientNote = Answered | Handed | Receipt | Queried | Told | Stray | GaveUp
+
+
+class Heard:
+    """What clients have noted, by the number of the call or query."""
+
+    def __init__(self) -> None:
+        self.answers: dict[int, tuple[int, Answered]] = {}
+        self.repeats: list[tuple[int, Answered]] = []
+        self.handed: dict[bytes, list[tuple[int, int]]] = {}
+        self.receipts: dict[bytes, int] = {}
+        self.queried: dict[int, tuple[int, bytes]] = {}
+        self.replies: dict[int, tuple[int, Told]] = {}
+        self.told: dict[int, Told] = {}
+        self.strays: list[Stray] = []
+        self.given_up: dict[int, int] = {}
+
+    def client_said(self, now_ns: int, value: ClientNote) -> None:
+        """Keep a note."""
+        match value:
+            case Answered(call=call) if call in self.answers:
+                self.repeats.append((now_ns, value))
+            case Answered(call=call):
+                self.answers[call] = (now_ns, value)
+            case Handed(call=call, task=task):
+                self.handed.setdefault(task, []).append((now_ns, call))
+            case Receipt(task=task):
+                self.receipts.setdefault(task, now_ns)
+            case Queried(query=query, task=task):
+                self.queried[query] = (now_ns, task)
+            case Told(request=request) if request >= FIRST_QUERY:
+                self.replies[request - FIRST_QUERY] = (now_ns, value)
+            case Told(request=request):
+                self.told[request] = value
+            case Stray():
+                self.strays.append(value)
+            case GaveUp(call=call):
+                self.given_up[call] = now_ns
 
 
 class Observed(Protocol):
