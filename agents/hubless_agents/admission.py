@@ -1,5 +1,7 @@
 """Whether a task may enter: bounds first, its content last, so that an overloaded node does not parse."""
 
+from hubless_agents.marks import sometimes
+
 from .catalogue import Agent, Catalogue
 from .config import SupervisorConfig
 from .events import Assignment
@@ -38,12 +40,15 @@ class Admission:
         name = agent.contract.name
         where = f"{self._node}/{name}"
         if self.draining:
+            sometimes("refused a task, as this node is leaving")
             return failure("no_executor", "this node is leaving and takes no new tasks", where=where)
         if agent.intensity.standing is Standing.QUARANTINED:
+            sometimes("refused a task, as its agent is set aside")
             return self.quarantined(now_ns, agent)
         if self.failing:
             return self.unstartable(now_ns, name)
         if len(agent.queue) >= self._config.queue_per_agent:
+            sometimes("refused a task, as too many wait for its agent here")
             text = f"{len(agent.queue)} tasks of agent {name} wait on this node already"
             return failure("overloaded", text, where=where, retry_after_ms=self._queue_wait_ms(agent))
         return None

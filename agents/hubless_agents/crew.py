@@ -8,6 +8,8 @@ import enum
 import random
 from collections.abc import Iterable
 
+from hubless_agents.marks import sometimes
+
 from .catalogue import Held
 from .config import SupervisorConfig
 from .events import KillWorker, SpawnWorker, SupervisorEffect
@@ -144,9 +146,12 @@ class Crew:
 
     def _promote(self) -> int:
         active = len(self.having(Condition.ACTIVE))
+        dying = self.having(Condition.DYING)
         for worker in self.having(Condition.SPARE):
             if active >= self._config.workers:
                 break
+            if dying:
+                sometimes("spare took over")
             worker.condition = Condition.ACTIVE
             active += 1
         return active

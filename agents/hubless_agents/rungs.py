@@ -8,6 +8,8 @@ import enum
 import random
 from collections import deque
 
+from hubless_agents.marks import sometimes
+
 from .config import SupervisorConfig
 
 MS = 1_000_000
@@ -61,6 +63,8 @@ class Intensity:
         self._kills_ns.append(now_ns)
         if not (exceeded or at_once or self.standing is Standing.TRIAL):
             return False
+        if self.standing is Standing.TRIAL:
+            sometimes("an agent failed its trial")
         if now_ns - self.until_ns > _FORGIVEN_AFTER_WINDOWS * window_ns:
             self._level = 0
         pause_ms = doubled_ms(self._config.quarantine_base_ms, self._level, self._config.quarantine_max_ms)

@@ -10,6 +10,8 @@ import math
 import random
 from typing import Final, assert_never
 
+from hubless_agents.marks import sometimes
+
 from .admission import Admission
 from .catalogue import Agent, AgentLoad, Catalogue, Held
 from .config import SupervisorConfig
@@ -98,6 +100,7 @@ class Supervisor:
             case _:
                 assert_never(event)
         if self._gate.draining and not self._drained and not self._desk.held:
+            sometimes("drained: nothing is left here to run")
             self._drained = True
             out.append(Drained())
         return out
@@ -142,6 +145,7 @@ class Supervisor:
         older = self._desk.held.get(assignment.task)
         if older is not None and assignment.attempt == older.assignment.attempt:
             self.counters.duplicates += 1
+            sometimes("was offered an attempt that is here already")
             return
         if older is not None and assignment.attempt < older.assignment.attempt:
             text = f"attempt {older.assignment.attempt} of this task is here already"
@@ -149,6 +153,7 @@ class Supervisor:
         else:
             if older is not None:
                 text = f"superseded by attempt {assignment.attempt}"
+                sometimes("a newer attempt was offered while an older one was here")
                 self._withdrawn(now_ns, assignment.task, text)
             admitted = self._gate.refusal(now_ns, assignment)
             if admitted is None:
@@ -167,6 +172,7 @@ class Supervisor:
         worker = self._crew.workers.get(event.worker)
         if worker is None:
             self.counters.late_answers += 1
+            sometimes("an answer came from a worker that had been written off")
             return
         held = self._desk.left_lane(now_ns, worker, event.give)
         if held is None:
@@ -180,6 +186,7 @@ class Supervisor:
             held.agent.took(event.took_ns)
             if held.ended:
                 self.counters.late_answers += 1
+                sometimes("a worker answered what nobody waits for any more")
                 self._desk.forget(held)
                 self._unharmed(held.agent)
             else:
@@ -191,6 +198,8 @@ class Supervisor:
             self._desk.forget(held)
             return
         asked = held.recalled
+        if asked:
+            sometimes("a task came back from behind a slow one")
         self._requeue(now_ns, held)
         if not asked:
             self._misbehaved(now_ns, worker.number, "it gave back a task that was not recalled")
@@ -237,6 +246,7 @@ class Supervisor:
             in_time = now_ns < held.assignment.deadline_ns
             if len(held.failures) < contract.retries and in_time and worker.condition is Condition.ACTIVE:
                 self.counters.repeated += 1
+                sometimes("an answer was rejected, and the task given again with what was wrong")
                 held.failures += (failed,)
                 self._requeue(now_ns, held)
                 self._unharmed(held.agent)
@@ -282,6 +292,7 @@ class Supervisor:
         running = list(worker.lane.running.values())
         waiting = list(worker.lane.waiting.values())
         if event is None:
+            sometimes("wrote off a killed worker that was never seen to end")
             running, waiting = running + waiting, []
         how = worker.death if dying else message
         for held in running:
@@ -296,6 +307,7 @@ class Supervisor:
                 self._desk.forget(held)
             else:
                 self.counters.regiven += 1
+                sometimes("a task that had not started outlived its worker")
                 self._requeue(now_ns, held)
         self._desk.out.extend(self._crew.fill(now_ns, first=not self._catalogue.known))
         self._desk.pump(now_ns)
@@ -336,6 +348,7 @@ class Supervisor:
         running = list(worker.lane.running.values())
         text = f"it broke the protocol: {message}"
         if running:
+            sometimes("killed a worker that broke the protocol")
             self._punish(now_ns, worker, running[0].agent, text)
             return
         self._start_failed(now_ns, number, text, "")
@@ -344,12 +357,14 @@ class Supervisor:
     def _start_failed(self, now_ns: int, number: int, message: str, detail: str) -> None:
         """A process was lost without any task to blame: pause before the next, and say so."""
         self.counters.failed_starts += 1
+        sometimes("a worker was lost without a task to blame")
         backoff = self._crew.backoff
         backoff.failed(now_ns)
         failed = failure("no_executor", message, where=f"{self._node}/worker-{number}", detail=detail)
         self._desk.out.append(WorkersFailing(number, failed, backoff.consecutive, backoff.not_before_ns))
         alive = self._crew.having(Condition.ACTIVE) + self._crew.having(Condition.SPARE)
         if backoff.consecutive >= self._config.failing_after and not alive:
+            sometimes("took no more tasks, as no worker could be started")
             self._gate.failing = True
             self._tell_offers()
             for agent in self._catalogue.agents.values():
@@ -363,6 +378,7 @@ class Supervisor:
             return
         name, until_ns = agent.contract.name, agent.intensity.until_ns
         self.counters.quarantines += 1
+        sometimes("set an agent aside that had cost too many workers")
         self._timers.arm(Due("quarantine", agent=name), until_ns)
         told = self._gate.quarantined(now_ns, agent)
         last = failure(
@@ -386,6 +402,7 @@ class Supervisor:
 
     def _unharmed(self, agent: Agent) -> None:
         if agent.intensity.survived():
+            sometimes("an agent was trusted again after its trial")
             self._desk.out.append(AgentReleased(agent.contract.name, trial=False))
 
     def _tell_offers(self) -> None:
@@ -430,6 +447,7 @@ class Supervisor:
     def _overdue(self, now_ns: int, held: Held) -> None:
         """The caller's deadline, or that of the contract, has passed."""
         if held.worker is None:
+            sometimes("a task expired while it waited for a worker")
             del held.agent.queue[held.serial]
             self._desk.fail(held, "expired", "its deadline passed while it waited for a worker", Effect.NONE)
             return
@@ -437,11 +455,13 @@ class Supervisor:
             worker = self._crew.workers[held.worker]
             seconds = held.agent.contract.deadline_ms / 1000
             text = f"agent {held.lane_agent} ran over its deadline of {seconds:g} s and was killed"
+            sometimes("killed a worker whose task ran over its contract's deadline")
             worker.culprits[held.give] = ("deadline", text)
             at_once = held.agent.contract.on_breach.deadline == "quarantine"
             self._punish(now_ns, worker, held.agent, text, at_once=at_once)
             return
         if held.run_due_ns is None:
+            sometimes("a task expired in a worker's line")
             self._desk.fail(held, "expired", "its deadline passed in a worker's line", Effect.MAYBE)
         else:
             self._desk.fail(held, "deadline", "the caller's deadline passed while it ran", Effect.MAYBE)

@@ -38,6 +38,7 @@ from hubless_gossip.healing import Healer, Joiner
 from hubless_gossip.health import Health, WakingClock
 from hubless_gossip.inbox import Inbox
 from hubless_gossip.links import Links, LinkState
+from hubless_gossip.marks import sometimes
 from hubless_gossip.member import META_MAX_BYTES, NUMBER_MAX, Condition, Identity, Member, Peer
 from hubless_gossip.memory import Memory
 from hubless_gossip.outbox import Outbox
@@ -176,6 +177,7 @@ class Gossip:
         self._first_ns = None
         if slept:
             self.counters.lags += 1
+            sometimes("woke from a sleep that it held against nobody")
             self._health.worse(1 + min(3, slept // (self._config.probe_interval_ms * _MS)))
         self._apply(now, event)
         self._run(now)
@@ -254,6 +256,7 @@ class Gossip:
         if claim is None:
             return
         if claim.standing.boot < boot or claim.standing.rank == Rank.DEAD:
+            sometimes("a link told of another life of a member before gossip did")
             self._meet(node)
         elif claim.standing.rank == Rank.SUSPECT:
             self._view.doubted.append(node)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from hubless_gossip.config import GossipConfig
 from hubless_gossip.events import EventsLost, MemberChanged, MembershipEvent
+from hubless_gossip.marks import sometimes
 from hubless_gossip.member import Condition, Member
 
 _MS = 1_000_000
@@ -70,6 +71,7 @@ class Damper:
         if is_worse or (not restarting and (certain or history.spent < self._budget)):
             history.spent += 1
             return self._tell(history, member)
+        sometimes("held back news of a flapping member")
         history.due_ns = now_ns + (self._settle_ns << min(2 * history.over, 16))
         heapq.heappush(self._heap, (history.due_ns, member.node))
         return None
@@ -87,6 +89,7 @@ class Damper:
                 history.over += 1
                 member = look(node)
                 if member is not None and (member.boot, member.condition) != history.told:
+                    sometimes("told news that had been held back, as it lasted")
                     out.append(self._tell(history, member))
             if history.due_ns is None and history.window_ends_ns <= now_ns:
                 del self._histories[node]
@@ -127,6 +130,7 @@ class EventQueue:
     def drain(self) -> list[MembershipEvent]:
         events, self._events = self._events, []
         if self._lost:
+            sometimes("lost membership events, and said how many")
             events.append(EventsLost(self._lost))
             self.lost_in_all += self._lost
             self._lost = 0

@@ -6,6 +6,7 @@ Pure rules; `view.py` applies them to every claim from whatever source.
 from __future__ import annotations
 
 from hubless_gossip.claims import Claim, Rank, Standing
+from hubless_gossip.marks import sometimes
 
 
 def accusers_needed(reachable: int) -> int:
@@ -44,6 +45,9 @@ def admitted(claim: Claim, held: Claim, *, merged: bool, link_up: bool, live: in
         suspected = same and own.rank == Rank.SUSPECT
         if suspected and not merged and len(said.accusers) >= accusers_needed(reachable):
             return claim
+        sometimes("took a death without proof for a suspicion")
+    else:
+        sometimes("disputed a death, as the link to that process is up")
     same_life = (said.boot, said.incarnation) == (own.boot, own.incarnation)
     round_ = own.round if same_life else 0
     weaker = Standing(said.boot, said.incarnation, round_, Rank.SUSPECT, said.accusers, said.gone)

@@ -10,6 +10,7 @@ import random
 
 from hubless_gossip.claims import Rank
 from hubless_gossip.config import GossipConfig
+from hubless_gossip.marks import sometimes
 from hubless_gossip.member import Address, Peer
 from hubless_gossip.table import Table
 
@@ -93,8 +94,10 @@ class Healer:
         while self._queue:
             node = self._queue.pop()
             if self._is_failed(node):
+                sometimes("tried a failed peer again")
                 return self._table.address(node)
             if node not in self._table and node in self._remembered:
+                sometimes("tried a remembered peer that was never met in this life")
                 return self._remembered[node].address
         return None
 

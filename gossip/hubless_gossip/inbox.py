@@ -9,6 +9,7 @@ from hubless_gossip.codec import Envelope, Fault, tidy, unpack_packet, unpack_st
 from hubless_gossip.counters import Counters
 from hubless_gossip.healing import Joiner
 from hubless_gossip.links import Links
+from hubless_gossip.marks import sometimes
 from hubless_gossip.member import Address, Identity
 from hubless_gossip.messages import (
     Accuses,
@@ -110,6 +111,7 @@ class Inbox:
         claim = self._table.get(sender)
         if claim is not None and claim.standing.boot > boot:
             counters.stale_boots += 1
+            sometimes("dropped a packet of a process that another has outlived")
             for message in messages:
                 if isinstance(message, Ack):
                     self.displaced(now, sender, boot, message.seq)
@@ -123,6 +125,7 @@ class Inbox:
         claim = self._table.get(sender)
         if claim is not None and claim.standing.boot == boot:
             if claim.standing.rank == Rank.DEAD and claim.statement is not None:
+                sometimes("heard from a member that is held dead, and told it so")
                 self._tell(sender, claim.statement.address)
             return
         address = self._reply_address(sender, messages, source)
@@ -201,6 +204,7 @@ class Inbox:
         if node == self._me and stale and self._view.lifeguard:
             address = self._table.address(sender)
             if address is not None:
+                sometimes("repeated a refutation to somebody who had missed it")
                 self._outbox.send_packed(address, self._view.own.words)
 
     def displaced(self, now: int, sender: str, boot: int, seq: int) -> None:

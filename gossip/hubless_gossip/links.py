@@ -6,6 +6,7 @@ import enum
 from collections.abc import Iterable
 
 from hubless_gossip.claims import Rank
+from hubless_gossip.marks import sometimes
 from hubless_gossip.member import Peer
 from hubless_gossip.table import Table
 
@@ -66,6 +67,7 @@ class Links:
         if self._taken.get(node) == boot:
             del self._taken[node]
         if self.gone(node, boot):
+            sometimes("a process that its kernel had disowned answered after all")
             self._states[node] = (boot, LinkState.DOWN)
 
     def request(self, nodes: Iterable[str]) -> None:

@@ -9,6 +9,7 @@ from hubless_gossip.codec import pack_message, pack_statement
 from hubless_gossip.config import GossipConfig
 from hubless_gossip.counters import Counters
 from hubless_gossip.health import Health, WakingClock
+from hubless_gossip.marks import sometimes
 from hubless_gossip.member import NUMBER_MAX, Identity
 from hubless_gossip.messages import Accuses, Says
 from hubless_gossip.outbox import Outbox
@@ -91,6 +92,7 @@ class Own:
         newest = max(said.incarnation, claim.statement.incarnation if claim.statement is not None else 0)
         if said.boot > own.boot or newest >= NUMBER_MAX:
             self._counters.displaced += 1
+            sometimes("another process speaks under the name of this node")
             return False
         if said.boot < own.boot or newest < own.incarnation or self.leaving:
             return False
@@ -99,6 +101,7 @@ class Own:
         self.state(now_ns, above=newest)
         self._counters.refutations += 1
         if said.rank in {Rank.SUSPECT, Rank.DEAD}:
+            sometimes("refuted a suspicion or a death of itself")
             self._health.worse()
             if self._config.lifeguard:
                 self._protest(said.accusers)

@@ -6,6 +6,7 @@ from hubless_gossip.codec import pack_message
 from hubless_gossip.counters import Counters
 from hubless_gossip.damping import EventQueue
 from hubless_gossip.events import LinkDegraded
+from hubless_gossip.marks import sometimes
 from hubless_gossip.member import Identity
 from hubless_gossip.messages import LinkReport
 from hubless_gossip.rumours import Rumours
@@ -70,6 +71,7 @@ class Paths:
     def direct(self, now_ns: int, target: str) -> None:
         """A direct probe was answered."""
         if self._misses and self._misses.pop(target, 0) >= self._after:
+            sometimes("a degraded link was well again")
             self._publish(now_ns, target, degraded=False)
 
     def relayed(self, now_ns: int, target: str) -> bool:
@@ -77,6 +79,7 @@ class Paths:
         misses = self._misses.get(target, 0) + 1
         self._misses[target] = min(misses, self._after)
         if misses == self._after:
+            sometimes("found a link degraded: only relays got through")
             self._publish(now_ns, target, degraded=True)
         return misses < self._after
 
@@ -110,6 +113,7 @@ class Paths:
             elif now_ns - report.heard_ns > RENEWALS_MISSED_MAX * self._renew_ns:
                 del self._reports[reporter, target]
                 if report.degraded:
+                    sometimes("took back a report of a degraded link that nobody renewed")
                     self._queue.add(LinkDegraded(reporter, target, False))
 
     def _publish(self, now_ns: int, target: str, *, degraded: bool) -> None:

@@ -17,6 +17,7 @@ from hubless_gossip.config import GossipConfig
 from hubless_gossip.counters import Counters
 from hubless_gossip.health import Health
 from hubless_gossip.links import Links
+from hubless_gossip.marks import sometimes
 from hubless_gossip.member import Address
 from hubless_gossip.messages import IndirectPing
 from hubless_gossip.outbox import Outbox
@@ -170,6 +171,7 @@ class Prober:
                 return None
             if len(self._probes) >= SECOND_OPINIONS_MAX:
                 self._counters.probes_refused += 1
+                sometimes("refused to give another second opinion")
                 return None
         seq = self.sequence()
         factor = self._health.multiplier * _MS
@@ -211,6 +213,7 @@ class Prober:
         if outcome == RelayOutcome.ACK:
             probe.relayed = True
         elif outcome == RelayOutcome.LINK_ALIVE:
+            sometimes("a relay's link spoke for a silent member")
             probe.link_alive = True
         probe.heard = min(probe.asked, probe.heard + 1)
 
@@ -233,6 +236,7 @@ class Prober:
     def _ask_relays(self, seq: int, probe: Probe) -> None:
         target = self._table.get(probe.target)
         if target is None or target.statement is None or target.standing.boot != probe.boot:
+            sometimes("the target of a probe was another process before relays were asked")
             return
         request = IndirectPing(seq, probe.target, probe.boot, target.statement.address)
         wanted = self._config.indirect_probes if probe.scheduled else min(1, self._config.indirect_probes)
@@ -271,6 +275,8 @@ class Prober:
         if probe.relayed:
             self._health.better()
         elif probe.asked:
+            if probe.heard < probe.asked:
+                sometimes("distrusted itself, as its relays were silent too")
             self._health.worse(probe.asked - probe.heard)
         elif not link_up:
             self._health.worse()

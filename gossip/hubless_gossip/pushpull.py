@@ -19,6 +19,7 @@ from hubless_gossip.codec import claim_of, entry_of, pack_statement, unpack_stat
 from hubless_gossip.config import GossipConfig
 from hubless_gossip.counters import Counters
 from hubless_gossip.digest import bucket_of
+from hubless_gossip.marks import sometimes
 from hubless_gossip.member import Address, Condition
 from hubless_gossip.messages import (
     Buckets,
@@ -120,6 +121,7 @@ class PushPull:
             part = parts.get(bucket, [])
             size += sum(len(claim.node.encode()) + 11 for claim in part)
             if size > room:
+                sometimes("compared only a part of two views that differ widely")
                 break
             asked |= 1 << bucket
             for claim in part:
@@ -158,6 +160,8 @@ class PushPull:
         found = (self._view.table.get(node) for node in message.wants)
         gives = {claim.node: claim for claim in (*better, *found) if claim is not None}
         if gives:
+            if better:
+                sometimes("corrected old news that a peer had sent")
             self._give(address, list(gives.values()), ())
 
     def _merge(self, now_ns: int, entries: tuple[Entry, ...]) -> list[Claim]:
@@ -201,6 +205,7 @@ class PushPull:
             entry = entry_of(claim)
             weight = _weight(entry)
             if part and (size + weight > room or len(part) >= ENTRIES_MAX):
+                sometimes("a view took more than one packet")
                 parts.append(tuple(part))
                 part, size = [], 0
             part.append(entry)

@@ -8,6 +8,7 @@ from collections import deque
 from hubless_gossip.config import GossipConfig
 from hubless_gossip.counters import Counters
 from hubless_gossip.links import Links
+from hubless_gossip.marks import sometimes
 from hubless_gossip.member import Address
 from hubless_gossip.messages import IndirectPing, RelayAnswer
 from hubless_gossip.outbox import Outbox
@@ -52,6 +53,7 @@ class Relays:
         """Take an errand whose ping goes out under `seq`. False if there are too many already."""
         if len(self._errands) >= self._config.relays_max:
             self._counters.relays_refused += 1
+            sometimes("refused an errand, having too many")
             return False
         timeout_ns = self._config.probe_timeout_ms * 1_000_000
         nack_ns = now_ns + timeout_ns * self._config.nack_percent // 100

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from hubless_gossip.marks import sometimes
+
 RumourKey = tuple[str, ...]
 
 
@@ -44,6 +46,7 @@ class Rumours:
             fullest = next(level for level in reversed(self._by_sent) if level)
             self.remove(next(iter(fullest)))
             self.dropped += 1
+            sometimes("a rumour had to go for a newer one")
         self._levels[key] = 0
         self._by_sent[0][key] = Rumour(packed, factor)
 

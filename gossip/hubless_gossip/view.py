@@ -19,6 +19,7 @@ from hubless_gossip.damping import Damper, EventQueue
 from hubless_gossip.events import MetaUpdated
 from hubless_gossip.health import Health, WakingClock
 from hubless_gossip.links import Links
+from hubless_gossip.marks import sometimes
 from hubless_gossip.member import Address, Condition
 from hubless_gossip.messages import Accuses, Says
 from hubless_gossip.outbox import Outbox
@@ -138,6 +139,8 @@ class View:
         held = self.table.get(node)
         if held is None or held.standing.boot != boot or held.standing.rank not in {Rank.ALIVE, Rank.SUSPECT}:
             return
+        if held.standing.rank == Rank.SUSPECT:
+            sometimes("a link spoke for a suspect")
         if held.standing.round < 60_000:
             self.hear(now_ns, Claim(node, evidence.busy_of(held.standing), None))
 
@@ -162,6 +165,7 @@ class View:
         self._links.taken(node, boot)
         if self._me not in held.standing.gone:
             self._counters.displacements += 1
+            sometimes("found a process gone, as another one answered at its address")
             self.witness(now_ns, node, boot)
         self._suspicions.own(node)
 
@@ -178,11 +182,13 @@ class View:
     def _hear_of_stranger(self, now_ns: int, claim: Claim, *, merged: bool, spread: bool) -> bool:
         if claim.statement is None:
             self._counters.unknown_subjects += 1
+            sometimes("heard somebody accused whom it does not know")
             return False
         if claim.standing.final and not merged:
             return False
         if len(self.table) >= self._config.members_max and not self._make_room():
             self._counters.members_refused += 1
+            sometimes("refused a member, as the table is full of live ones")
             return False
         self._adopt(now_ns, None, claim, merged=merged, spread=spread)
         return True
@@ -192,6 +198,7 @@ class View:
         oldest = next((node for node in self.table.finals() if node != self._me), None)
         if oldest is None:
             return False
+        sometimes("forgot who has been dead the longest, to make room")
         self._forget(oldest)
         return True
 
@@ -205,6 +212,7 @@ class View:
         standing = claim.standing
         if len(standing.gone) < evidence.witnesses_needed(live) or self._links.up(claim.node, standing.boot):
             return claim
+        sometimes("kernels enough saw a process gone")
         return Claim(claim.node, evidence.dead_of(standing), claim.statement)
 
     def _adopt(self, now_ns: int, held: Claim | None, new: Claim, *, merged: bool, spread: bool) -> None:
@@ -341,12 +349,14 @@ class View:
             self._die(now_ns, held)
         elif self.own.leaving or len(standing.accusers) < evidence.accusers_needed(live - suspects + 1):
             self._counters.deaths_withheld += 1
+            sometimes("withheld a death for want of another accuser")
             self._suspicions.prolong(now_ns, node)
             self.doubted.append(node)
         elif not self._suspicions.is_own(node):
             self._await_proof(now_ns, node)
         elif evidence.in_panic(suspects, live) and not self._suspicions.prolonged(node):
             self._counters.panics += 1
+            sometimes("prolonged a suspicion, as most of the mesh was silent at once")
             self._suspicions.prolong(now_ns, node)
         else:
             self._die(now_ns, held)
@@ -357,9 +367,11 @@ class View:
         stay_ms = self._config.gossip_interval_ms * 2 * math.log2(len(self.table.ring) + 1)
         stay_ms += self._config.probe_interval_ms * self._health.multiplier * (1.1 + self._rng.random())
         if self._suspicions.stay(now_ns, node, int(stay_ms * 1_000_000)) > 1:
+            sometimes("probed a suspect for itself, as nobody had decided about it")
             self.doubted.append(node)
 
     def _die(self, now_ns: int, held: Claim) -> None:
+        sometimes("a suspicion ran out into a death")
         dead = Claim(held.node, evidence.dead_of(held.standing), held.statement)
         self._adopt(now_ns, held, dead, merged=False, spread=True)
 
@@ -370,6 +382,7 @@ class View:
         while (node := next((n for n in self.table.finals() if n != self._me), None)) is not None:
             if driver_ns - self.table.finals()[node] < keep_ns:
                 return
+            sometimes("dropped a tombstone whose time was over")
             self._forget(node)
 
     # --- events -------------------------------------------------------------------------------

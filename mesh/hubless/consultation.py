@@ -22,6 +22,7 @@ from hubless.view import View
 from hubless.wire import Ask, Consult, Consulted, Told
 from hubless_agents import Effect, Failure, failure
 from hubless_agents.failure import Code
+from hubless_gossip.marks import sometimes
 
 _MS = 1_000_000
 _PATIENCE_NS = 2_000 * _MS
@@ -185,6 +186,7 @@ class Consultation:
         node, consult = asked
         row = self._keeping.row(task)
         if not is_owner:
+            sometimes("a shard moved while an operator's question was under way")
             self._refuse(
                 node, consult, "unreachable", "the shard of this task moves just now: try again", out
             )
@@ -214,6 +216,7 @@ class Consultation:
             "the shard of this task moved before that was decided: it may have been done, see `mesh status`"
         )
         for task in [task for task in self._orders if shard_of_task(task) == shard]:
+            sometimes("a shard moved before an operator's order was decided")
             for node, consult in self._orders.pop(task):
                 self._refuse(node, consult, "unreachable", text, out, effect=Effect.MAYBE)
         self._look_whether_to_listen()
@@ -263,6 +266,7 @@ class Consultation:
         for request in [number for number, asked in self._asked.items() if node in asked.waiting]:
             asked = self._asked[request]
             asked.lost.add(node)
+            sometimes("a node was lost that owed an operator an answer")
             if asked.waiting <= asked.lost:
                 self._conclude(now_ns, request, out)
 
@@ -271,6 +275,7 @@ class Consultation:
     def tick(self, now_ns: int, out: list[NodeEffect]) -> None:
         """Answers without those who have been silent for too long."""
         for request in [number for number, asked in self._asked.items() if now_ns >= asked.due_ns]:
+            sometimes("an operator was answered without a node that said nothing")
             self._conclude(now_ns, request, out)
 
     def next_deadline_ns(self) -> int | None:
@@ -317,6 +322,7 @@ class Consultation:
             term=self._view.term_of_shard(wish.shard),
         )
         if isinstance(founder, str):
+            sometimes("an operator was kept from forking a shard")
             out.append(ToClient(asked.route, Told(asked.request, b"", self._failure("refused", founder))))
             return
         self._requests += 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import Enum
 
+from hubless_gossip.marks import sometimes
+
 _MS = 1_000_000
 PATIENCE_NS = 5_000 * _MS
 GOODBYE_NS = 2_000 * _MS
@@ -39,6 +41,7 @@ class Departure:
         """Starts draining; False if that had begun before. A second wish may still end the patience of the first."""
         if self.has_begun:
             if self.stage is Stage.DRAINING and self._is_patient and not is_patient:
+                sometimes("a second wish to leave ended the patience of the first")
                 self._is_patient = False
                 self._patience_ends_ns = now_ns + PATIENCE_NS
             return False
@@ -55,11 +58,15 @@ class Departure:
         self._look_at_ns = now_ns + _LOOK_EVERY_NS
         is_late = now_ns >= self._patience_ends_ns and not self._is_patient
         if self.stage is Stage.DRAINING and (work_left == 0 or is_late):
+            if work_left:
+                sometimes("left with work that others have to finish")
             self.stage = Stage.GOODBYE
             self._is_patient = False
             self._patience_ends_ns = now_ns + GOODBYE_NS
             return self.stage
         if self.stage is Stage.GOODBYE and (goodbye_said or is_late):
+            if not goodbye_said:
+                sometimes("left before everybody could have heard its goodbye")
             self.stage = Stage.GONE
             self._look_at_ns = None
             return self.stage

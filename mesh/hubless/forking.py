@@ -9,6 +9,7 @@ import msgspec
 
 from hubless.shard.quorum import has_quorum
 from hubless.wire.replication import Config
+from hubless_gossip.marks import sometimes
 
 _USELESS = frozenset({"damaged", "journal failed", "outlived"})
 
@@ -79,6 +80,8 @@ def founder_of(
     useful = {node: row for node, row in told.items() if row.condition not in _USELESS and row.voters}
     if not useful:
         return f"no node that answers has a replica of shard {shard} that can be used: nothing is left to fork from"
+    if len(useful) < len(told):
+        sometimes("a new lineage is not founded on a replica that is of no use")
     best = max(useful, key=lambda node: (useful[node].last_term, useful[node].index, node))
     config = Config(useful[best].voters, useful[best].outgoing)
     voters = {*config.voters, *config.outgoing}

@@ -85,6 +85,7 @@ from hubless_gossip import (
     Tell,
     WatchRequested,
 )
+from hubless_gossip.marks import sometimes
 
 _ALONE_AFTER_NS = 3_000_000_000
 _WEIGHT_OF_THE_DEGRADED = 0.5
@@ -328,6 +329,7 @@ class Node:
         if has_peers:
             self._alone_from_ns = None
         elif self._alone_from_ns is not None and now_ns >= self._alone_from_ns:
+            sometimes("nobody of the mesh answered, and the node served alone")
             self._alone_from_ns, self._is_resigned, has_peers = None, True, True
             outward.append(Log("warning", "no other node of the mesh answers: serving alone until one does"))
         agents = self._view.offered_by(self._me)
@@ -370,6 +372,7 @@ class Node:
         """Answers that were late because this node was must not be held against others."""
         doubt = self._own_lag.woken(now_ns, self._due_ns)
         if doubt is not None:
+            sometimes("a node's own loop was late, or in time again")
             self._breakers.distrust_self(doubt)
             out.append(
                 Log("warning", f"{doubt}: judging nobody for a while")
@@ -399,6 +402,7 @@ class Node:
                 self._view.learn(member)
                 self._roles.view_changed(now_ns, out)
             case EventsLost():
+                sometimes("a node looked at all members, as it had missed news")
                 for member in self._gossip.members():
                     self._member_changed(now_ns, member, out)
             case LinkDegraded(reporter=reporter, target=target, degraded=degraded):

@@ -18,6 +18,7 @@ from hubless.wire import (
     Refused,
     decode,
 )
+from hubless_gossip.marks import sometimes
 
 
 class Audience(Protocol):
@@ -74,6 +75,7 @@ class Reception:
         sender = envelope.sender
         if sender and self._audience.is_outlived(sender, envelope.boot):
             self.counters.outlived += 1
+            sometimes("dropped a frame of a process that another has outlived")
             return
         for message in envelope.messages:
             if sender:

@@ -45,6 +45,7 @@ from hubless.wire import (
 )
 from hubless.wire.replication import ShardMessage
 from hubless_agents import Drain, Failure, PoolEvent, Supervisor
+from hubless_gossip.marks import sometimes
 
 _MOST_EARLY = 1_000
 _MOST_GUIDED = 4_096
@@ -298,8 +299,10 @@ class Roles:
     def _refusal(self, submit: Submit) -> Refused | None:
         """Why another node should be asked, or None. A node that is alone yet does not know what others offer."""
         if self._departure.has_begun:
+            sometimes("a leaving node sent a client elsewhere")
             return Refused("leaving", "this node is leaving: ask another one", submit.task)
         if not self._is_serving and not self._view.is_offered(submit.agent):
+            sometimes("a node that had not found its mesh sent a client elsewhere")
             return Refused("starting", "this node has not found its mesh yet: ask another one", submit.task)
         return None
 
@@ -330,6 +333,7 @@ class Roles:
             self.keeping.apart.ended(now_ns, node, ended, out)
             if not self.keeping.owner.knows(ended.task):
                 return
+            sometimes("one run ended for a shard and for the node that went on apart from it")
         self._owner_of(ended.task).ended(now_ns, node, ended, out)
 
     def _withdraw(self, now_ns: int, node: str, withdraw: Withdraw, out: list[NodeEffect]) -> None:

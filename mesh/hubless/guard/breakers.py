@@ -24,6 +24,7 @@ from hubless.guard.flights import Flight, Flights
 from hubless.guard.permit import Permit, Refused, State
 from hubless.guard.pools import Gate, Pool, Pools, PoolView
 from hubless.guard.states import CHARGES, Cause, Charge, Evidence
+from hubless_gossip.marks import sometimes
 
 Moves = tuple[Moved, ...]
 _NONE: Final[Moves] = ()
@@ -182,6 +183,7 @@ class Breakers:
         if link is None or link.state is State.OPEN:
             return _NONE
         if link.state is State.HALF_OPEN:
+            sometimes("hard evidence came while a half-open probe was under way")
             return self._move(link, Cause.HARD, now_ns, evidence.value)
         link.evidence = evidence
         link.evidence_ns = now_ns
@@ -194,6 +196,7 @@ class Breakers:
         moves: list[Moved] = []
         for flight in self._flights.overdue(now_ns):
             self.counters.overdue += 1
+            sometimes("a call counted as failing for its age alone")
             for breaker in (flight.owner.link, flight.owner.agent):
                 if flight.serial > breaker.fresh_serial:
                     breaker.overdue += 1
@@ -251,6 +254,7 @@ class Breakers:
                 return Refused(breaker.scope, breaker.state, waits_for_ns)
         if not probes:
             self.counters.let_through_by_panic += 1
+            sometimes("panic let a call through an open breaker")
             return Permit(self._serial, peer, agent)
         for breaker in probes:
             self.counters.probes += 1
@@ -273,11 +277,14 @@ class Breakers:
         if breaker.orphan:
             return _NONE
         if answer is None:
+            sometimes("a half-open probe told nothing, and the next one may go")
             breaker.end_lease()
             breaker.wake_ns = None
             return _NONE
         if answer:
+            sometimes("half-open probe succeeded")
             return self._move(breaker, Cause.PROBE_SUCCEEDED, now_ns, "probe answered")
+        sometimes("half-open probe failed")
         return self._move(breaker, Cause.PROBE_FAILED, now_ns, f"probe failed: {reason}")
 
     def _woken(self, breaker: Breaker, now_ns: int) -> Moves:
@@ -287,10 +294,12 @@ class Breakers:
         match breaker.state:
             case State.OPEN:
                 if self._pools.drop_if_departed(breaker):
+                    sometimes("a breaker went with its peer when its wait was over")
                     return _NONE
                 return self._move(breaker, Cause.DUE, now_ns, "waits for a probe")
             case State.HALF_OPEN:
                 self.counters.leases_expired += 1
+                sometimes("the outcome of a half-open probe never came")
                 return self._move(breaker, Cause.LEASE_EXPIRED, now_ns, "probe's outcome never came")
             case State.CLOSED:
                 return self._judge(breaker, now_ns)
@@ -312,7 +321,9 @@ class Breakers:
             self._hold(breaker, hindrance, now_ns)
             return _NONE
         if breaker.evidence is not None:
+            sometimes("cut off a link that was refused")
             return self._move(breaker, Cause.HARD, now_ns, breaker.evidence.value)
+        sometimes("cut off who failed more often than the others")
         failures, calls = breaker.tally(now_ns)
         return self._move(breaker, Cause.RATE, now_ns, f"{failures} of {calls} calls failed")
 
@@ -328,10 +339,13 @@ class Breakers:
         if not breaker.held:
             match hindrance:
                 case "panic":
+                    sometimes("panic kept a breaker closed that should have opened")
                     self.counters.held_by_panic += 1
                 case "last":
+                    sometimes("the last of a pool was not cut off")
                     self.counters.held_by_last += 1
                 case _:
+                    sometimes("a pool could not spare one more that fails")
                     self.counters.held_by_share += 1
         breaker.held = True
         breaker.reason = f"held: {hindrance}"

@@ -14,6 +14,7 @@ from hubless.guard.breaker import Breaker
 from hubless.guard.config import BreakerConfig
 from hubless.guard.permit import Link, PeerAgent, Scope, State
 from hubless.guard.window import Latencies
+from hubless_gossip.marks import sometimes
 
 _EVEN: Final[Mapping[str, float]] = MappingProxyType({})
 _LARGE_POOL: Final = 64
@@ -222,6 +223,7 @@ class Pools:
         """Keeps a hint about a member; False for a stranger."""
         if peer not in self._members:
             return False
+        sometimes("a degraded link lowered a peer's weight")
         self._hints[peer] = (max(self._config.min_weight, weight), now_ns + self._config.hint_ttl_ns)
         self._version += 1
         return True

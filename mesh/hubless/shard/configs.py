@@ -7,6 +7,7 @@ import msgspec
 
 from hubless.shard.quorum import is_voter
 from hubless.wire.replication import Config, Entry
+from hubless_gossip.marks import sometimes
 
 NOTHING, CHANGE, CONFIG = 0, 1, 2
 """Kinds of entries: a new owner's first, a change of what the shard keeps, a configuration."""
@@ -74,6 +75,7 @@ class Configs:
     def truncated(self, index: int) -> None:
         """The log lost its entries from `index` on: an earlier configuration counts again (4.1)."""
         while len(self._history) > 1 and self._history[-1][0] >= index:
+            sometimes("a configuration was taken back with its entry")
             self._history.pop()
         self.index, self.latest = self._history[-1]
 

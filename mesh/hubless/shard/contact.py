@@ -9,6 +9,7 @@ from hubless.shard.beats import Sent
 from hubless.shard.group import Group
 from hubless.shard.records import Recovered
 from hubless.wire.replication import Beat, BeatAnswer, Led
+from hubless_gossip.marks import sometimes
 
 
 @dataclass(slots=True)
@@ -66,6 +67,7 @@ def answer_heard(now_ns: int, sender: str, answer: BeatAnswer, sent: Sent, led: 
             continue
         is_broken = told.shard in broken
         if is_broken != (sender in group.broken) and told.shard not in refused:
+            sometimes("an owner learned that a replica is damaged, or that it no longer is")
             group.broken.symmetric_difference_update((sender,))
             heard.unsettled.append(told.shard)
         if is_broken:

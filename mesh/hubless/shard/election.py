@@ -8,6 +8,7 @@ from hubless.shard import quorum
 from hubless.shard.output import Role
 from hubless.shard.state import ReplicaState
 from hubless.wire.replication import AskVote, Vote
+from hubless_gossip.marks import sometimes
 
 _MOST_REFUSED = 8
 
@@ -85,6 +86,7 @@ class Election:
             self._votes[sender] = vote.granted
             result = quorum.outcome(state.configs.latest, self._votes)
             if result is False:
+                sometimes("a candidate was voted down")
                 state.follow(now_ns, state.term, None)
             return result is True
         return False
@@ -94,6 +96,7 @@ class Election:
         was_trial = state.role is Role.TRIAL
         state.follow(now_ns, vote.term, None)
         if was_trial and vote.trial:
+            sometimes("asked again for votes, in a term that is new to all")
             self.campaign(now_ns)  # the same question, about a term that is new to all
 
     # -- as a voter ---------------------------------------------------------------------------------------
@@ -107,6 +110,7 @@ class Election:
         if ask.term > state.term:
             if not ask.transfer and self._hears_owner(now_ns):
                 state.counters.votes_ignored += 1
+                sometimes("ignored a candidate while the owner was heard")
                 return
             state.follow(now_ns, ask.term, None)
         is_granted = (
@@ -119,6 +123,8 @@ class Election:
                 state.enter(state.term, candidate)
             self._granted_at_ns = now_ns
             state.draw_timeout(now_ns)
+        elif ask.term == state.term and state.vote in {"", candidate}:
+            sometimes("refused a vote to a log that lacks entries")
         state.promise(candidate, Vote(state.shard, state.term, is_granted))
 
     def supports_another(self, now_ns: int, within_ns: int) -> bool:
@@ -130,6 +136,7 @@ class Election:
         if ask.term <= state.term or not state.log.is_up_to_date(ask.last_index, ask.last_term):
             state.say(candidate, Vote(state.shard, state.term, granted=False, trial=True))
         elif self._hears_owner(now_ns):
+            sometimes("a vote refused by CheckQuorum: the owner was heard")
             self._remember(now_ns, candidate, ask)
             state.say(candidate, Vote(state.shard, state.term, granted=False, trial=True))
         else:
@@ -160,4 +167,5 @@ class Election:
         refused, self._refused = self._refused, {}
         for candidate, (asked_at_ns, ask) in refused.items():
             if now_ns - asked_at_ns < 2 * self._state.settings.election_ns:
+                sometimes("answered a trial again, as the owner has come into doubt")
                 self._asked_trial(now_ns, candidate, ask)

@@ -4,6 +4,7 @@ from hubless.shard.log import Log
 from hubless.shard.progress import Mode, Progress
 from hubless.shard.state import ReplicaState
 from hubless.wire.replication import Append, Install
+from hubless_gossip.marks import sometimes
 
 
 class Feeding:
@@ -82,7 +83,10 @@ class Feeding:
             snapshot = state.snapshot
             if snapshot is None:
                 return  # cannot be: a log that does not begin at 1 begins after a snapshot
+            sometimes("a follower needed what only a snapshot has")
             follower.install(snapshot)
+        elif snapshot is not state.snapshot:
+            sometimes("went on sending a snapshot although there is a newer one")
         offset = follower.offset
         piece = snapshot.state[offset : offset + state.settings.chunk_bytes]
         state.say(

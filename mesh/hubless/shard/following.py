@@ -8,6 +8,7 @@ from hubless.shard.output import Role
 from hubless.shard.records import Snapshot
 from hubless.shard.state import ReplicaState
 from hubless.wire.replication import Append, Appended, Config, Entry, Install, Installed
+from hubless_gossip.marks import sometimes
 
 
 class Following:
@@ -55,6 +56,7 @@ class Following:
             self._answer_to = owner
         state.is_dirty = True
         if not is_match:
+            sometimes("an owner's entries did not join up with the log")
             self._refused = (message.previous_index, message.previous_term)
             return
         if entries:
@@ -121,6 +123,7 @@ class Following:
         if commit > state.commit:
             self._advance(commit)
             if not self._matched:
+                sometimes("a beat told of commits before the owner had looked at the log")
                 # nothing came from this owner since the start here: it has to look at the log once
                 state.promise(
                     owner, Appended(state.shard, term, state.log.last_index, True, state.log.last_term)
@@ -148,6 +151,7 @@ class Following:
         if message.index <= state.commit:
             return True
         if state.log.matches(message.index, message.index_term):
+            sometimes("a snapshot said that what the log holds is committed")
             state.commit = message.index
             return True
         return False
@@ -157,6 +161,8 @@ class Following:
         source = (owner, message.term, message.index, message.size)
         if self._source != source:
             # pieces of two owners do not make one state: they need not have written it down alike
+            if self._chunks:
+                sometimes("another snapshot was offered before all of the first one was here")
             self._source, self._chunks = source, bytearray()
         if message.offset == len(self._chunks):
             self._chunks += message.chunk
@@ -192,7 +198,8 @@ class Following:
         refused, self._refused = self._refused, None
         asked_round, self._round = self._round, 0
         if state.term != self._term:
-            return  # it was asked in an earlier term: nobody waits for the answer
+            sometimes("the term was over before its owner was answered")
+            return  # nobody waits for the answer
         if self._matched or refused is None:
             state.promise(owner, Appended(state.shard, self._term, self._matched, round=asked_round))
         if refused is not None:

@@ -28,6 +28,7 @@ from hubless.wire.replication import (
     TimeoutNow,
     Vote,
 )
+from hubless_gossip.marks import sometimes
 
 __all__ = ["Output", "Raft", "RaftSettings", "Role", "Standing"]
 
@@ -235,6 +236,7 @@ class Raft:
         term = first_term(latest, state.me)
         if state.damage or state.is_outlived or term is None or not state.configs.latest.voters:
             return None
+        sometimes("founded a new lineage of a shard")
         state.follow(now_ns, state.term, None)
         state.enter(term, "")
         state.append_config(Config((state.me,)))
@@ -298,6 +300,7 @@ class Raft:
                 self._following.install(now_ns, sender, message)
             case TimeoutNow():
                 if message.term == state.term and state.can_campaign and state.role is not Role.OWNER:
+                    sometimes("stood at once, as the owner gave way to it")
                     self._election.stand(now_ns, is_transfer=True)
             case _:
                 assert_never(message)
@@ -338,6 +341,7 @@ class Raft:
     def saw_term(self, now_ns: int, term: int) -> None:
         """Somebody is in `term`; if that is later than the own one, follows."""
         if not self._is_mute(now_ns, term) and term > self._state.term:
+            sometimes("an owner learned from a beat's answer that there is a later term")
             self._state.follow(now_ns, term, None)
 
     def flushed(self, now_ns: int, token: int) -> None:
@@ -355,6 +359,10 @@ class Raft:
 
     def _take_office(self, now_ns: int) -> None:
         state = self._state
+        if state.configs.latest.outgoing:
+            sometimes("owner changed during joint configuration")
+        if state.configs.index > state.commit:
+            sometimes("owner changed before a configuration was known to be committed")
         state.role = Role.OWNER
         state.owner = state.me
         state.counters.elections_won += 1
@@ -368,6 +376,7 @@ class Raft:
         if owned is not None:
             owned.tick(now_ns)
         elif now_ns >= self._state.due_ns and self._state.can_campaign:
+            sometimes("nobody was heard for an election timeout, and membership had not said so")
             self._election.campaign(now_ns)
 
     def next_deadline_ns(self) -> int | None:

@@ -11,6 +11,7 @@ from hubless.shard.raft import Raft
 from hubless.shard.records import HardState, Record, Recovered
 from hubless.shard.settings import ReplicasSettings
 from hubless.wire.replication import Config
+from hubless_gossip.marks import sometimes
 
 
 class Roster:
@@ -80,6 +81,8 @@ class Roster:
         group = self.groups.get(shard)
         if group is None:
             known = self.retired.pop(shard, None)
+            if known is not None:
+                sometimes("a replica came back to where one had been dropped")
             group = self._add(now_ns, Recovered(shard=shard) if known is None else known, None)
         return group
 
@@ -137,5 +140,6 @@ def _outgrown(hard: HardState, owner: str, owner_term: int, *, is_damaged: bool)
     floor_term, floor_index = max((hard.floor_term, hard.floor_index), (owner_term, 0))
     term, vote = hard.term, hard.vote
     if term < owner_term or (is_damaged and term == owner_term):
+        sometimes("a dropped replica keeps its owner's term, to vote for nobody else in it")
         term, vote = owner_term, owner
     return HardState(hard.shard, term, vote, floor_index, floor_term)

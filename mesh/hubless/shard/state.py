@@ -16,6 +16,7 @@ from hubless.shard.output import Counters, Output, RaftSettings, Role
 from hubless.shard.quorum import is_voter
 from hubless.shard.records import Entries, Forget, HardState, Record, Recovered, Snapshot
 from hubless.wire.replication import Config, Entry, RaftMessage
+from hubless_gossip.marks import sometimes
 
 
 class Office(Protocol):
@@ -156,6 +157,7 @@ class ReplicaState:
 
     def outlive(self, now_ns: int) -> None:
         """The shard has a later lineage: falls silent."""
+        sometimes("fell silent, as its shard has a later lineage")
         self.is_outlived = True
         self.follow(now_ns, self.term, None)
 
@@ -210,6 +212,7 @@ class ReplicaState:
         log = self.log
         first = entries[0].index
         if first <= log.last_index:
+            sometimes("dropped entries that an earlier owner had not committed")
             log.truncate(first)
             self.configs.truncated(first)
             self._reconfigured()
@@ -242,6 +245,7 @@ class ReplicaState:
 
     def restore(self, snapshot: Snapshot) -> None:
         """An owner's snapshot takes the place of everything (5.3)."""
+        sometimes("a snapshot took the place of a log")
         self.snapshot = self._restored = snapshot
         self._records.append(snapshot)
         self.log.reset(snapshot.index, snapshot.term)

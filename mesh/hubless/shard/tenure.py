@@ -13,6 +13,7 @@ from hubless.shard.progress import Mode, Progress
 from hubless.shard.reading import Reads
 from hubless.shard.state import ReplicaState
 from hubless.wire.replication import Appended, Installed, TimeoutNow
+from hubless_gossip.marks import sometimes
 
 
 class Tenure:
@@ -73,6 +74,7 @@ class Tenure:
                 self._is_idle = False
                 return state.append(configs.CHANGE, body)
         state.counters.proposals_refused += 1
+        sometimes("an owner that gives way refused a proposal")
         return None
 
     def read(self, now_ns: int, ticket: int) -> None:
@@ -97,6 +99,7 @@ class Tenure:
             return False
         for node in target.voters:
             if node not in known.latest.voters and not self._may_enter(node):
+                sometimes("a learner that had not caught up was kept from voting")
                 return False
         state.append_config(target)
         return True
@@ -146,6 +149,7 @@ class Tenure:
         if answer.refused:
             follower.refused_at(state.log.guess(answer.index, answer.index_term))
         elif answer.round < follower.first_round:
+            sometimes("an answer was meant for an earlier replica on that node")
             return
         self._now_ns = now_ns
         follower.heard_at_ns = now_ns
@@ -168,6 +172,7 @@ class Tenure:
         follower.silences = 0
         snapshot = follower.snapshot
         if snapshot is None or snapshot.index != answer.index:
+            sometimes("an answer came to a snapshot that is not sent any more")
             return
         if answer.offset >= len(snapshot.state):
             follower.probe(snapshot.index + 1)
@@ -217,7 +222,10 @@ class Tenure:
         """Commits what a quorum has on disk, if it is of this term; all before it with it (3.6.2)."""
         state = self._state
         index = quorum.committed_index(state.configs.latest, self._matched)
-        if index <= state.commit or not self.is_countable(index):
+        if index <= state.commit:
+            return
+        if not self.is_countable(index):
+            sometimes("did not commit an earlier term's entry by counting")
             return
         state.commit = index
         state.is_dirty = True
@@ -242,6 +250,7 @@ class Tenure:
     def _give_way(self) -> None:
         """The committed configuration is without this node: it hands over, and follows (4.2.2)."""
         state = self._state
+        sometimes("an owner that was voted out gave way")
         voters = state.configs.latest.voters
         best = max(voters, key=lambda node: (self._matched.get(node, 0), node))
         state.say(best, TimeoutNow(state.shard, state.term))
@@ -300,6 +309,7 @@ class Tenure:
         settings = state.settings
         self._now_ns = now_ns
         if self._heir is not None and now_ns >= self._heir_due_ns:
+            sometimes("gave up a transfer of ownership")
             self._heir = None
         for follower in self._followers:
             if follower.is_waiting and now_ns >= follower.due_ns(settings):
@@ -325,6 +335,7 @@ class Tenure:
         oldest = now_ns - state.settings.election_ns
         heard = [follower.node for follower in self._followers if follower.heard_at_ns >= oldest]
         if not quorum.has_quorum(state.configs.latest, [state.me, *heard]):
+            sometimes("an owner that heard no quorum stepped down")
             state.follow(now_ns, state.term, None)
 
     def next_deadline_ns(self) -> int | None:

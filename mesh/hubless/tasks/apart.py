@@ -29,6 +29,7 @@ from hubless.tasks.shards import TASKS
 from hubless.view import View
 from hubless.wire import Ended, Enter, Moved, Place, Settled, Taken
 from hubless.wire.replication import Entry as LogEntry
+from hubless_gossip.marks import sometimes
 
 _MS = 1_000_000
 MOST_ROWS = 10_000
@@ -117,6 +118,8 @@ class Apart:
         machine = self._log.machine
         has_room = len(machine.rows) < MOST_ROWS and machine.size_bytes < MOST_BYTES
         is_well = self._log.is_open and has_room and not self._replicas.is_full
+        if not is_well:
+            sometimes("could not take on a task apart from its shard just now")
         self.counters.refused += not is_well
         return is_well
 
@@ -179,6 +182,7 @@ class Apart:
         machine = self._log.machine
         self.counters.held = len(self)
         if machine.rows:
+            sometimes("a process went on with what an earlier one had taken on apart")
             text = (
                 f"{len(machine.rows)} tasks that this node took on apart from their shards are to be entered"
             )
@@ -204,12 +208,14 @@ class Apart:
     def entered(self, now_ns: int, task: bytes) -> None:
         """The task's shard has the outcome: it need not be kept here any more."""
         if task in self._entering:
+            sometimes("a shard has the outcome of a node that went on apart")
             self._drop(now_ns, task)
             self.counters.entered += 1
 
     def moved(self, node: str, moved: Moved) -> None:
         """The node that an outcome was offered to does not own the shard."""
         if moved.task in self._entering:
+            sometimes("offered a provisional outcome to who does not own its shard")
             shard = shard_of_task(moved.task)
             self._view.doubt_owner(shard, node)
             self._view.learn_owner(shard, moved.term, moved.owner)

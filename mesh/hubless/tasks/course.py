@@ -32,6 +32,7 @@ from hubless.tasks.wheel import Wheel
 from hubless.view import View
 from hubless.wire import Assign, Recall
 from hubless_agents import Failure
+from hubless_gossip.marks import sometimes
 
 _MS = 1_000_000
 _PARKED_RETRY_NS = 200 * _MS
@@ -129,6 +130,7 @@ class Course:
             return
         entry = AttemptStarted(live.task, live.attempt, executor, self.unix_ms(now_ns))
         if not self._log.propose(now_ns, live.task, entry):
+            sometimes("a log did not take the start of an attempt")
             self._release(now_ns, live, DISMISSED, out)
             self._wait_until(live, now_ns + _PARKED_RETRY_NS)
 
@@ -146,6 +148,7 @@ class Course:
     ) -> None:
         """What the log has decided is a running attempt, which is ordered, or a task that waits for one."""
         if live.phase in (Phase.ENDING, Phase.RUNNING) or row.state in TERMINAL:
+            sometimes("the log decided about an attempt after its task had gone on")
             return  # a later entry was quicker: a cancellation, the deadline, a start
         if row.state is State.QUEUED:
             if live.task not in self._waiting or now_ns >= live.due_ns:
@@ -187,6 +190,7 @@ class Course:
         entry = AttemptEnded(live.task, row.attempt, payload, failure, at_ms, follows, executor)
         if not self._log.propose(now_ns, live.task, entry):
             # The outcome is not written down, so it has not happened yet: the executor will be asked again.
+            sometimes("a log did not take an outcome, whose executor will be asked again")
             self._release(now_ns, live, DISMISSED, out)
             self._waiting.pop(live.task, None)
             live.attempt, live.phase = row.attempt, Phase.RUNNING
@@ -197,6 +201,7 @@ class Course:
         failure = expired(self._me, is_running=live.phase is Phase.RUNNING)
         if self._log.propose(now_ns, live.task, Expired(live.task, failure, self.unix_ms(now_ns))):
             self._counters.expired += 1
+            sometimes("a task expired before it had an outcome")
             self.stop(now_ns, live, failure, out)
         else:
             live.due_ns = now_ns + FIRST_RESEND_NS
@@ -245,8 +250,10 @@ class Course:
             return
         due_ns = now_ns + _PARKED_RETRY_NS
         if why.not_offered:
+            sometimes("a task waits, as nobody offers its agent just now")
             due_ns = live.deadline_ns  # whoever comes to offer it is a change of the view
         elif why.retry_at_ns is not None and why.refused == why.offering:
+            sometimes("a task waits, as breakers refuse all that offer its agent")
             due_ns = min(max(due_ns, why.retry_at_ns), now_ns + _LONGEST_PARKED_NS)
         elif why.not_taking == why.offering:
             due_ns = now_ns + _LONGEST_PARKED_NS  # so is whoever takes work again
@@ -262,10 +269,13 @@ class Course:
     ) -> None:
         """Orders the attempt, or ends it if it has lost its node, which is not said of a node that is unknown yet."""
         if was_ordered and self._view.member(node) is None:
+            sometimes("a new owner does not know the node of an attempt yet")
             live.unmet_until_ns = now_ns + _MEETING_NS
             self._time(live, now_ns + _MEETING_LOOK_NS)
             return
         if not self._is_there(row.executor):
+            if not was_ordered:
+                sometimes("the node of an attempt was lost before it was ordered")
             lost = node_gone(node) if was_ordered else never_ordered(node)
             self.conclude(now_ns, live, None, lost, out)
             return
@@ -285,6 +295,7 @@ class Course:
             self._time(live, now_ns + _MEETING_LOOK_NS)
             return
         if not self._is_there(row.executor):
+            sometimes("found out at a repetition that the node of an attempt is gone")
             self.conclude(now_ns, live, None, node_gone(live.chosen.node), out)
             return
         live.resend_after_ns = min(2 * live.resend_after_ns, LONGEST_RESEND_NS)
@@ -313,7 +324,10 @@ class Course:
         verdict = judge(failure, attempt=row.tries, earlier=earlier, retries=self.retries_of(live))
         offering = self._view.agent_ring(live.agent).nodes
         if verdict is Verdict.FINAL or is_said_by_all(failure, live.avoid | {executor}, offering):
-            return Follows.DEAD if is_poison((*earlier, failure)) else Follows.DONE
+            if not is_poison((*earlier, failure)):
+                return Follows.DONE
+            sometimes("a task that kills its workers became a dead letter")
+            return Follows.DEAD
         live.avoid = nodes_left_out(failure, live.avoid, offering, executor)
         return Follows.AGAIN
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hubless.placement import shard_of_task
+from hubless_gossip.marks import sometimes
 
 _MS = 1_000_000
 MOST_OFFERED = 64
@@ -65,6 +66,7 @@ class Entering:
                 continue
             owner = owner_of(shard_of_task(task))
             if owner is None:
+                sometimes("a shard lost its owner again before it took an outcome in")
                 del self._offered[task]
                 self._waiting.setdefault(shard_of_task(task), {})[task] = None
                 continue

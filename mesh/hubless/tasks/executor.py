@@ -22,6 +22,7 @@ from hubless_agents import (
     SupervisorEvent,
     Withdrawn,
 )
+from hubless_gossip.marks import sometimes
 
 _MS = 1_000_000
 _KEPT_ANSWERS = 4_096
@@ -140,13 +141,17 @@ class Executor:
         last = run.asked.get(_asker(asked))
         if last is None:
             self.counters.joined += 1
+            sometimes("another owner joined a run that was under way")
             run.asked[_asker(asked)] = asked
         elif asked.number <= last.number:
             self.counters.repeated += 1
+            if asked.number < last.number:
+                sometimes("refused an order of an older attempt than the one that runs")
             if asked.number == last.number and asked.term >= last.term:
                 run.asked[_asker(asked)] = asked
         else:
             self.counters.superseded += 1
+            sometimes("a newer attempt took the place of one that ran")
             del self._running[assign.task]
             self.handle(now_ns, Withdrawn(assign.task), out)
             self._start(now_ns, {**run.asked, _asker(asked): asked}, assign, out)
@@ -162,6 +167,7 @@ class Executor:
         if run.asked:
             return
         self.counters.withdrawn += 1
+        sometimes("stopped a run that no owner wants any more")
         del self._running[recall.task]
         self._keep(
             recall.task,
@@ -230,6 +236,7 @@ class Executor:
     def _send_on(self, asked: _Asked, assign: Assign, out: list[NodeEffect]) -> None:
         """Refuses an order. A copy of it must find the same answer: the owner may have gone elsewhere by then."""
         self.counters.sent_on += 1
+        sometimes("sent a task on, as all workers run what was withdrawn")
         refusal = _refused(self._me, "every worker of this node still runs a task that was withdrawn")
         told = _Told(None, refusal, {_asker(asked): asked})
         self._keep(assign.task, told)
@@ -242,6 +249,7 @@ class Executor:
             if told.payload is None:
                 return False
             self.counters.joined += 1
+            sometimes("told another owner of a success that it had not ordered")
             told.asked[_asker(asked)] = asked
         elif asked.number > last.number:
             return False
@@ -249,6 +257,7 @@ class Executor:
             self.counters.repeated += 1
             if asked.number < last.number:
                 return True
+            sometimes("told an outcome again that had been lost on its way")
         out.append(ToPeer(asked.owner, told.ended(task, asked.attempt)))
         return True
 

@@ -37,6 +37,7 @@ from hubless.wire import (
     Withdraw,
 )
 from hubless_agents import Effect, Failure
+from hubless_gossip.marks import sometimes
 
 _MS = 1_000_000
 _NOT_YET_APART_NS = 100 * _MS
@@ -101,6 +102,7 @@ class Gateway:
             return
         if is_kept and not submit.again and self._is_better_elsewhere(submit.task, submit):
             self.counters.steered += 1
+            sometimes("asked a client for an id of another shard")
             self._admission.finished(submit.agent)
             out.append(ToClient(route, Refused("no_quorum", _NO_QUORUM, submit.task)))
             return
@@ -140,7 +142,8 @@ class Gateway:
         if told is not None and pending.again and not (pending.is_kept and settled.attempt):
             told = _doubted(told)  # a log that has attempts of a task has all of them
         if pending.is_apart and not settled.provisional:
-            out.append(ToPeer(self._me, Withdraw(settled.task)))  # its shard was quicker
+            sometimes("a shard was quicker than the node that went on apart")
+            out.append(ToPeer(self._me, Withdraw(settled.task)))
         answer = Answer(
             settled.task, settled.payload, told, settled.node, settled.attempt, settled.provisional
         )
@@ -167,6 +170,7 @@ class Gateway:
         shard = shard_of_task(moved.task)
         self._view.doubt_owner(shard, node)
         if node == self._me:  # it was sent on, round to here: who was taken for the owner is not
+            sometimes("a task came round to its own gateway")
             self._view.doubt_owner(shard, pending.placed_with)
         is_news = (
             self._view.learn_owner(shard, moved.term, moved.owner) and moved.owner != pending.placed_with
@@ -177,6 +181,7 @@ class Gateway:
         pending.owner = ""
         pending.was_refused_by(node)
         if self._view.owner_of_shard(shard) == pending.placed_with != "":
+            sometimes("was sent back to the node that does not own the shard")
             self._look_again(now_ns, moved.task, pending, _ROUND_AGAIN_NS)  # two may each name the other
         else:
             self._place(now_ns, moved.task, pending, out)
@@ -199,6 +204,7 @@ class Gateway:
             if pending.routes:
                 return
         if pending is not None and pending.is_kept and not pending.owner and pending.may_be_known:
+            sometimes("keeps a task that nobody wants, to withdraw it from whoever has it")
             pending.routes, pending.is_unwanted, pending.is_given_up = (), True, alone
             return
         self._forget(task)
@@ -252,6 +258,7 @@ class Gateway:
             return
         pending.is_unwanted = False
         if route not in pending.routes:
+            sometimes("a second connection waits for a task")
             pending.routes = (*pending.routes, route)[-_MOST_ROUTES:]
         if submit.receipt and pending.is_taken:
             out.append(ToClient(route, Accepted(submit.task)))
@@ -290,6 +297,7 @@ class Gateway:
         if self._is_steered(now_ns, task, pending):
             self._forget(task)
             self.counters.steered += 1
+            sometimes("gave a task back that had waited in vain for its shard")
             refused = Refused("no_quorum", _NO_QUORUM, task)
             out += (ToClient(route, refused) for route in pending.routes)
             return
@@ -300,6 +308,8 @@ class Gateway:
         out.append(ToPeer(to, self._placement(now_ns, task, pending)))
         if not pending.is_apart:
             pending.placed, pending.placed_with = pending.placed + 1, to
+        if pending.is_unwanted:
+            sometimes("placed a task only to withdraw it")
         if pending.is_unwanted:  # whoever has it has to know that this gateway asks, to let it withdraw
             out.append(ToPeer(to, Withdraw(task, alone=pending.is_given_up)))
             self._forget(task)
@@ -355,6 +365,7 @@ class Gateway:
         may_run = not pending.is_unwanted and (not pending.may_be_known or pending.is_repeatable)
         if pending.runs_apart and may_run and self._apart is not None and self._apart.takes(now_ns):
             self.counters.apart += 1
+            sometimes("took on a task, as its shard is not within reach")
             pending.is_apart = True
 
     def _patience_ns(self, now_ns: int, task: bytes, pending: Pending) -> int:
@@ -374,6 +385,7 @@ class Gateway:
 
     def _expire(self, task: bytes, pending: Pending, out: list[NodeEffect]) -> None:
         self.counters.expired += 1
+        sometimes("a gateway gave up on a task whose deadline had passed")
         if pending.is_kept:
             self._forget(task)  # its owner sees the deadline by itself
         else:

@@ -30,6 +30,7 @@ from hubless.tasks.entries import (
 )
 from hubless.tasks.retention import DEFAULT_RETENTION, Retention, Shelf
 from hubless.tasks.row import ROW_BYTES, TERMINAL, Row, State
+from hubless_gossip.marks import sometimes
 
 MOST_FORKS: Final = 4
 
@@ -110,6 +111,7 @@ class Machine:
             row = self._change(entry)
             if row is None:
                 self.counters.unfit += 1
+                sometimes("an entry of the log did not fit its task any more")
         self._forget_overdue(self._ended)
         self._forget_overdue(self._dead)
         return row
@@ -255,6 +257,7 @@ class Machine:
     def _fork(self, entry: Forked) -> None:
         self.forks = (*self.forks, entry)[-MOST_FORKS:]
         for row in self._live:
+            sometimes("marked an unfinished task as one of a shard that was forked")
             row.forked = True
 
     def _forget_overdue(self, shelf: Shelf) -> None:

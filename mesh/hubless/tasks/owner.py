@@ -32,6 +32,7 @@ from hubless.tasks.row import TERMINAL, Row, State
 from hubless.view import View
 from hubless.wire import Ended, Place, Recall, Settled, Taken
 from hubless_agents import Failure
+from hubless_gossip.marks import sometimes
 
 _MS = 1_000_000
 _SHARD_BYTES = 2
@@ -108,6 +109,7 @@ class Owner:
             live.gateways = ()
         live.gateways = tuple(other for other in live.gateways if other != gateway)
         if not live.gateways:
+            sometimes("cancelled a task that no gateway waits for any more")
             self.cancel(now_ns, task, out)
 
     # -- operators --------------------------------------------------------------------------------------
@@ -142,6 +144,7 @@ class Owner:
             or live.chosen.node != executor
         ):
             self.counters.fenced += 1
+            sometimes("fenced a late result of an old attempt")
             return
         self._course.conclude(now_ns, live, ended.payload, ended.failure, out)
 
@@ -149,6 +152,7 @@ class Owner:
         """Gives the attempts that ran on a dead node to others, at once."""
         for live in self._course.running_on(node):
             self.counters.redispatched += 1
+            sometimes("gave an attempt of a dead node to another")
             self._course.conclude(now_ns, live, None, node_gone(node), out)
 
     def peer_silent(self, now_ns: int, node: str, out: list[NodeEffect]) -> None:
@@ -159,6 +163,7 @@ class Owner:
         for live in self._course.running_on(node):
             if self._course.may_move(live):
                 self.counters.redispatched += 1
+                sometimes("did not wait for a silent node, and started its attempt elsewhere")
                 self._course.conclude(now_ns, live, None, node_silent(node), out)
 
     def view_changed(self, now_ns: int, out: list[NodeEffect]) -> None:
@@ -201,9 +206,11 @@ class Owner:
                 why = entry.failure
                 if why is not None and why.code == NODE_GONE and self._view.is_silent(why.where):
                     # Not sooner: undecided, it is the attempt that counts, and a next owner may ask for it.
+                    sometimes("recalled an attempt from a silent node, as another was decided")
                     out.append(ToPeer(why.where, Recall(row.task, entry.attempt, self._log.term(row.task))))
                 self._course.go_on(now_ns, live, row, out)
             case Retried():
+                sometimes("a task that had ended without a result was queued again")
                 self._course.start(now_ns, self._known(now_ns, row), out)
             case _ if row.state in TERMINAL and live is not None:
                 self._finish(now_ns, live, row, out)
@@ -225,6 +232,7 @@ class Owner:
             if row.state is State.QUEUED:
                 self._course.start(now_ns, live, out)
             else:
+                sometimes("took over an attempt that another owner had ordered")
                 self._course.resume(now_ns, live, row, out)
         for row in list(unmerged):
             self._merge(now_ns, row, out)
@@ -233,6 +241,7 @@ class Owner:
         """Lets go of the tasks of a shard that this node no longer owns."""
         for live in self._of_shard.pop(shard.to_bytes(_SHARD_BYTES, "big"), {}).values():
             self.counters.given_up += 1
+            sometimes("let go of a task whose shard has another owner")
             del self._live[live.task]
             self._course.drop(now_ns, live, out)
         self._merging.gave_up(shard)
@@ -263,11 +272,13 @@ class Owner:
                 has_room = len(self._live) < MOST_LIVE
                 is_taken = has_room and self._submit(now_ns, live, key, MERGE_DEADLINE_MS, out)
             case Done(number=number, result=result):
+                sometimes("two results of one task were merged")
                 entry = Merged(row.task, number, result, self._course.unix_ms(now_ns))
                 is_taken = self._log.propose(now_ns, row.task, entry)
             case None:
                 is_taken = True
         if not is_taken:
+            sometimes("put off a merge that could not be written down")
             self._merging.put_off(now_ns, row.task)
 
     def _known(self, now_ns: int, row: Row) -> Live:
@@ -286,6 +297,8 @@ class Owner:
 
     def _finish(self, now_ns: int, live: Live, row: Row, out: list[NodeEffect]) -> None:
         # Something is held still if an outcome from elsewhere was quicker than the attempt here.
+        if live.chosen is not None:
+            sometimes("an outcome from elsewhere was quicker than the attempt here")
         self._course.drop(now_ns, live, out)
         del self._live[row.task]
         del self._of_shard[row.task[:_SHARD_BYTES]][row.task]
@@ -300,11 +313,13 @@ class Owner:
             self._refuse(place, Failure(code="bad_input", message=text, where=f"owner {self._me}"), out)
             return
         if row is not None and row.state in TERMINAL and live is None:
+            sometimes("a submission came again after its task had ended")
             self.counters.settled += 1
             out.append(ToPeer(place.gateway, settled(self._me, row)))
             return
         if live is None:
-            return  # decided, and about to be taken over
+            sometimes("a submission came again while its task was about to be taken over")
+            return
         live.tell(place.gateway)
         if row is not None:
             out.append(ToPeer(place.gateway, Taken(place.task)))

@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from hubless.tasks.entries import AttemptEnded, Entered, Follows, Merged
 from hubless_agents import Effect, Failure, failure
 from hubless_agents.failure import DETAIL_LIMIT_CHARS, MESSAGE_LIMIT_CHARS
+from hubless_gossip.marks import sometimes
 
 MOST_FAILURES: Final = 16
 MOST_FAILURE_BYTES: Final = 16 * 1024
@@ -184,6 +185,7 @@ class Row(Struct, array_like=True, gc=False):
             return False
         if self.state in TERMINAL or not (is_new or self._is_of(entered)):
             return self._supersede(entered)
+        sometimes("a provisional outcome became the result")
         self.executor = self.provisional_from = entered.node
         if entered.failure is None:
             self._succeed(entered.result, now_ms)
@@ -258,6 +260,7 @@ class Row(Struct, array_like=True, gc=False):
         told = None if entered.failure is None else _clipped(entered.failure)
         to_merge = told is None and self._is_of(entered)
         other = Superseded(entered.result, told, entered.node, entered.at_ms, to_merge)
+        sometimes("a provisional outcome was superseded")
         self.superseded = (*self.superseded, other)
         return True
 
