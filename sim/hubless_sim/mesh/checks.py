@@ -7,7 +7,7 @@ and replicas that have read the same log hold the same rows. Nothing is left beh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -35,19 +35,31 @@ class _State(msgspec.Struct):
 
 
 def violations(run: Observed) -> list[Violation]:
-    """Everything that must hold after the calm and does not."""
+    """Everything that must hold after the calm and does not, of agents by script."""
+    lost = lost_shards(run)
+    found = {
+        "answered": () if lost else _unanswered(run),
+        "calm calls succeed": () if lost else _late(run),
+        "right answers": _wrong_answers(run),
+    }
+    return [*of_any_agents(run), *_breaches(found)]
+
+
+def of_any_agents(run: Observed) -> list[Violation]:
+    """What must hold after the calm and does not, whatever the agents do."""
     lost = lost_shards(run)
     found = {
         "one owner": _unowned(run, lost),
         "equal replicas": _unlike_replicas(run),
-        "answered": () if lost else _unanswered(run),
-        "calm calls succeed": () if lost else _late(run),
         "nothing left behind": () if lost else _left_behind(run),
-        "right answers": _wrong_answers(run),
         "nothing lost": _lost(run, lost),
         "attempts": _starts(run),
         "linearizable": _impossible(run),
     }
+    return _breaches(found)
+
+
+def _breaches(found: dict[str, Iterable[str]]) -> list[Violation]:
     return [violation for checker, texts in found.items() for violation in breaches(checker, texts)]
 
 
