@@ -14,7 +14,7 @@ from hubless.cli.exits import Exit
 from hubless.cli.options import json_option
 from hubless.cli.screen import console, print_json
 from hubless_sim.cli.options import plant_option
-from hubless_sim.cli.tapes import NamedTape, tape_argument
+from hubless_sim.cli.tapes import NamedTape, playing, tape_argument
 from hubless_sim.cli.violations import print_violations, verdict_text
 from hubless_sim.play import play
 from hubless_sim.run import Result
@@ -33,7 +33,7 @@ def command(*, named: NamedTape, plant: str | None, as_json: bool) -> Exit:
     wall_s, further figures, and what the system has found.
     """
     began = time.monotonic()
-    with planting(plant):
+    with playing(named), planting(plant):
         result = play(named.tape)
     wall_s = time.monotonic() - began
     if as_json:

@@ -99,7 +99,7 @@ def command(
     with contextlib.ExitStack() as stack:
         stack.enter_context(_folder(out))
         state = stack.enter_context(_state(state_path, asked.swept)) if state_path else None
-        outcome = _swept(asked, state, screen_of(asked.seeds, system, as_json=as_json))
+        outcome = _swept(asked, state, screen_of(asked.seeds, asked.swept, as_json=as_json))
     if as_json:
         print_json(outcome)
     return Exit.FAILED if outcome["failed"] else Exit.OK
@@ -139,7 +139,7 @@ def _events(asked: _Asked, done: set[int], *, is_over: bool) -> Iterator[Tried |
     seeds = [] if is_over else [seed for seed in asked.seeds if seed not in done]
     return searched(
         seeds,
-        jobs=asked.jobs,
+        jobs=min(asked.jobs, max(1, len(seeds))),
         system=asked.swept.system,
         plant=asked.swept.plant,
         shrinks=asked.swept.shrinks,

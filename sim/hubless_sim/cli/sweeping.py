@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 from rich.text import Text
 
 from hubless.cli.screen import console
 from hubless_sim.cli.violations import print_violations
-from hubless_sim.search.describe import described
+from hubless_sim.search.describe import described, faults_line
 from hubless_sim.search.shrink import Shrunk
-from hubless_sim.search.state import Recorded
+from hubless_sim.search.state import Recorded, Swept
 from hubless_sim.search.swarms import SWARMS
 from hubless_sim.search.sweep import Failed, Tried
 
@@ -44,61 +45,65 @@ class Screen:
         """All is over."""
 
 
-def screen_of(seeds: range, system: str, *, as_json: bool) -> Screen:
+def screen_of(seeds: range, swept: Swept, *, as_json: bool) -> Screen:
     """The screen for whoever reads stdout."""
     if as_json:
         return Screen()
-    return _Live(seeds, system) if sys.stdout.isatty() else _Lines(seeds, system)
+    return _Live(seeds, swept) if sys.stdout.isatty() else _Lines(seeds, swept)
 
 
 class _Lines(Screen):
     """Some lines for each failure."""
 
-    def __init__(self, seeds: range, system: str) -> None:
+    def __init__(self, seeds: range, swept: Swept) -> None:
         self.console = console()
         self._seeds = seeds
-        self._system = system
+        self._swept = swept
 
     def resumed(self, done: int, failures: Sequence[Recorded]) -> None:
         if done:
             self.console.print(f"{done:,} of {len(self._seeds):,} seeds were done before", style="dim")
         for failure in failures:
             self._head(failure)
-            self.console.print(_label("tape") + Text(failure.tape))
+            self._rows({"tape": failure.tape})
 
     def failed(self, failure: Recorded, failed: Failed) -> None:
         self._head(failure)
-        told = described(SWARMS[self._system](failure.seed))
-        for label in ("faults", "knobs"):
-            if label in told:
-                self.console.print(_label(label) + Text(told[label]))
+        told = described(SWARMS[self._swept.system](failure.seed))
+        rows: dict[str, str] = {label: told[label] for label in ("faults", "knobs") if label in told}
         if failed.shrunk is not None:
-            self.console.print(_label("shrunk to") + Text(_left(failed.shrunk)))
-            self.console.print(_label("") + Text(f"faults: {described(failed.tape)['faults']}"))
-        self.console.print(_label("tape") + Text(failure.tape))
+            rows["shrunk to"] = _left(failed.shrunk)
+            rows["faults left"] = faults_line(failed.tape)
+        self._rows(rows | {"tape": failure.tape})
 
     def summed_up(self, ran: int, seconds: float, failures: Sequence[Recorded]) -> None:
         screen = self.console
-        rate = f", {ran / seconds:,.1f} seeds/s" if seconds else ""
-        verdict = (
-            Text(f"{len(failures)} failed", style="bold red") if failures else Text("0 failed", style="green")
-        )
+        rate = f", {ran / seconds:,.1f} seeds/s" if ran else ""
+        style = "bold red" if failures else "green"
+        verdict = Text(f"{len(failures)} failed", style=style)
         screen.print(Text(f"{ran:,} seeds, ") + verdict + Text(f", {seconds:.1f} s{rate}"))
         if failures:
             first = failures[0]
             found = Text(f"first failing seed: {first.seed}", style="bold")
-            screen.print(found + Text(f"; see `mesh sim run {first.tape}`"))
+            plant = f" --plant {self._swept.plant}" if self._swept.plant else ""
+            screen.print(found + Text(f"; see `mesh sim run {first.tape}{plant}`"))
 
     def _head(self, failure: Recorded) -> None:
         self.console.print(Text(f"seed {failure.seed} failed", style="bold red"))
         print_violations(self.console, failure.violations, indent="  ", most=3)
 
+    def _rows(self, rows: Mapping[str, str]) -> None:
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        for label, text in rows.items():
+            grid.add_row(Text(f"  {label}", style="dim"), Text(text))
+        self.console.print(grid)
+
 
 class _Live(_Lines):
     """The same above a bar, with rate, time that is left, and failures."""
 
-    def __init__(self, seeds: range, system: str) -> None:
-        super().__init__(seeds, system)
+    def __init__(self, seeds: range, swept: Swept) -> None:
+        super().__init__(seeds, swept)
         self._progress = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(),
@@ -109,7 +114,7 @@ class _Live(_Lines):
             console=self.console,
             transient=True,
         )
-        self._task = self._progress.add_task(system, total=len(seeds), rate="", failed="")
+        self._task = self._progress.add_task(swept.system, total=len(seeds), rate="", failed="")
         self._began = time.monotonic()
         self._ran = 0
         self._failed = 0
@@ -135,11 +140,8 @@ class _Live(_Lines):
         if tried.violations:
             self._failed += 1
             self._progress.update(self._task, failed=f"[bold red]{self._failed} failed[/]")
-            self.console.print(f"seed {tried.seed} fails; it is being shrunk", style="dim")
-
-
-def _label(text: str) -> Text:
-    return Text(f"  {text:11}", style="dim")
+            if self._swept.shrinks:
+                self.console.print(f"seed {tried.seed} fails: it is being shrunk", style="dim")
 
 
 def _left(shrunk: Shrunk) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import difflib
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import click
 
+from hubless.cli.exits import CommandError
 from hubless_sim.tapes.tape import Tape, TapeError, parse
 
 Decorated = TypeVar("Decorated", bound=Any)
@@ -42,7 +45,7 @@ class TapeArgument(click.ParamType[NamedTape]):
         except OSError as problem:
             self.fail(f"{value}: {problem.strerror}; give a file that holds a tape", param, ctx)
         except TapeError as problem:
-            self.fail(f"{value}: {str(problem).removeprefix('tape: ')}", param, ctx)
+            self.fail(_said(value, problem), param, ctx)
 
 
 def tape_argument(command: Decorated) -> Decorated:
@@ -50,9 +53,26 @@ def tape_argument(command: Decorated) -> Decorated:
     return click.argument("named", metavar="TAPE", type=TapeArgument())(command)
 
 
+@contextmanager
+def playing(named: NamedTape) -> Iterator[None]:
+    """What is found out only when a tape is played is its user's to mend too.
+
+    Raises:
+        CommandError: the tape cannot be played; it names the place.
+    """
+    try:
+        yield
+    except TapeError as problem:
+        raise CommandError(_said(named.name, problem), kind="tape") from problem
+
+
 def scenarios() -> list[str]:
     """The names of the shared scenarios."""
     return sorted(path.stem for path in SCENARIOS.glob("*.json"))
+
+
+def _said(name: str, problem: TapeError) -> str:
+    return f"{'the tape' if name == '-' else name}: {str(problem).removeprefix('tape: ')}"
 
 
 def _read(name: str) -> bytes:
