@@ -34,12 +34,13 @@ from hubless.journal import Store, Writer
 from hubless.node import DeadlineReached, Node, NodeEvent, PeerRefused, RingBuilt, TickEnded, WorkFrame
 from hubless.placement import Ring
 from hubless.shard.events import Commit, Flushed, JournalEvent
-from hubless.transport import Heartbeat, Inbound, MonitoredLinks, Outbound, Poller
+from hubless.transport import LINGER_S, Heartbeat, Inbound, MonitoredLinks, Outbound, Poller
 from hubless.wire import Outbox, encode_refusal
 from hubless_agents import GiveTask, KillWorker, MeasureMemory, Pool, RecallTask, SpawnWorker
 from hubless_gossip import Address, PacketReceived, Persist, SendPacket, WatchLinks
 
 _MOST_PER_TURN = 512
+_MOST_TURNS_IN_A_ROW = 8
 _LONGEST_WAIT_S = 1.0
 _NS_PER_S = 1_000_000_000
 _SMALL_RING = 64
@@ -110,6 +111,7 @@ class Driver:
         self._is_building = False
         self._halt: Halt | None = None
         self._commits: list[Commit] = []
+        self._turns_in_a_row = 0
         self._due_ns: int | None = 0
         self._writer = Writer(journal, nursery, self._told_by_journal)
         self._directory = directory
@@ -135,7 +137,8 @@ class Driver:
         try:
             while self._halt is None:
                 self._turn()
-                await self._poller.wait(0 if self._has_more() else self._patience_s())
+                if not self._goes_on():
+                    await self._poller.wait(0 if self._has_more() else self._patience_s())
             self._flush()
             return self._halt
         finally:
@@ -204,6 +207,20 @@ class Driver:
         return (
             bool(self._inbox or self._commits) or self._sockets.work.ready() or self._sockets.gossip.ready()
         )
+
+    def _goes_on(self) -> bool:
+        """Whether the next turn comes at once, or after what the answer to the last one made readable.
+
+        A durable task waits six times for another process, each time for less than a flush, and a wait through trio is
+        a good part of that. So short waits are the kernel's, a bounded number of them in a row: trio has other tasks.
+        """
+        may_go_on = self._turns_in_a_row < _MOST_TURNS_IN_A_ROW and not self._writer.is_busy
+        goes_on = may_go_on and (self._has_more() or self._lingers())
+        self._turns_in_a_row = self._turns_in_a_row + 1 if goes_on else 0
+        return goes_on
+
+    def _lingers(self) -> bool:
+        return self._halt is None and self._patience_s() > LINGER_S and self._poller.linger()
 
     def _patience_s(self) -> float:
         if self._due_ns is None:

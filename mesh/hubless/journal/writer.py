@@ -60,6 +60,11 @@ class Writer:
         return self._pace.is_fast and not self._is_busy
 
     @property
+    def is_busy(self) -> bool:
+        """Whether a commit is under way in a thread, whose end only a task of the loop will see."""
+        return self._is_busy
+
+    @property
     def commit_ms(self) -> float:
         """How long commits take lately."""
         return self._pace.mean_ms

@@ -2,10 +2,11 @@
 
 from hubless.transport.greeting import GreetingRefusedError, greet
 from hubless.transport.links import Heartbeat, LinkEvent, MonitoredLinks
-from hubless.transport.poller import Poller
+from hubless.transport.poller import LINGER_S, Poller
 from hubless.transport.sockets import BindError, Inbound, Outbound, bound_address, socket_address
 
 __all__ = [
+    "LINGER_S",
     "BindError",
     "GreetingRefusedError",
     "Heartbeat",

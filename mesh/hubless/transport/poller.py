@@ -12,6 +12,7 @@ import sys
 import trio
 
 _MOST_READY = 256
+LINGER_S = 0.003
 
 if sys.platform == "linux":
 
@@ -29,8 +30,8 @@ if sys.platform == "linux":
         def discard(self, descriptor: int) -> None:
             self._epoll.unregister(descriptor)
 
-        def poll(self) -> list[int]:
-            return [descriptor for descriptor, _ in self._epoll.poll(0, _MOST_READY)]
+        def poll(self, timeout_s: float = 0) -> list[int]:
+            return [descriptor for descriptor, _ in self._epoll.poll(timeout_s, _MOST_READY)]
 
 else:
 
@@ -48,8 +49,8 @@ else:
         def discard(self, descriptor: int) -> None:
             self._kqueue.control([select.kevent(descriptor, select.KQ_FILTER_READ, select.KQ_EV_DELETE)], 0)
 
-        def poll(self) -> list[int]:
-            return [int(event.ident) for event in self._kqueue.control(None, _MOST_READY, 0)]
+        def poll(self, timeout_s: float = 0) -> list[int]:
+            return [int(event.ident) for event in self._kqueue.control(None, _MOST_READY, timeout_s)]
 
 
 class Poller:
@@ -71,6 +72,10 @@ class Poller:
     def poll(self) -> list[int]:
         """The descriptors that are readable now; does not wait."""
         return self._ready.poll()
+
+    def linger(self) -> bool:
+        """Waits for up to ``LINGER_S`` without trio: its other tasks stand still. Whether a descriptor is readable."""
+        return not self._kicked and bool(self._ready.poll(LINGER_S))
 
     def kick(self) -> None:
         """Ends the current wait, or the next one if nobody waits."""
