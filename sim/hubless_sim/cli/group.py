@@ -13,6 +13,7 @@ _RUN = {
 }
 _SEARCH = {
     "sweep": ("hubless_sim.cli.sweep", "Run the tapes of many seeds, and shrink what fails."),
+    "shrink": ("hubless_sim.cli.shrink", "Make a tape that fails as small as it gets."),
 }
 
 _EPILOG = """\b

@@ -1,20 +1,17 @@
 """Sweeps: the drawn tapes of many seeds are run, and those that fail are shrunk."""
 
-import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from hubless_sim.play import play
+from hubless_sim.search.budget import shrunk_in_time
 from hubless_sim.search.planting import planting
-from hubless_sim.search.shrink import Shrunk, shrink
+from hubless_sim.search.shrink import Shrunk
 from hubless_sim.search.swarms import SWARMS
 from hubless_sim.search.workers import Job, Lost, employed
 from hubless_sim.tapes.tape import Tape
 from hubless_sim.verdict import Violation
-
-SHRINK_S = 120.0
-"""How long one tape is shrunk at most."""
 
 
 class Tried(NamedTuple):
@@ -139,19 +136,3 @@ def _reduced(tried: Tried, system: str, plant: str | None) -> Failed:
         return _drawn(tried, system, plant)
     shrunk = shrunk_in_time(SWARMS[system](tried.seed), plant)
     return Failed(tried.seed, tried.violations, shrunk.tape, shrunk)
-
-
-def shrunk_in_time(tape: Tape, plant: str | None, *, seconds: float = SHRINK_S) -> Shrunk:
-    """A tape that fails, shrunk for so long at most. With a planted bug, only tapes that hold without it are taken."""
-    until_s = time.monotonic() + seconds
-
-    def fails(candidate: Tape) -> tuple[Violation, ...]:
-        with planting(plant):
-            return play(candidate).violations
-
-    return shrink(
-        tape,
-        fails=fails,
-        sound=None if plant is None else lambda candidate: not play(candidate).violations,
-        is_time_up=lambda: time.monotonic() > until_s,
-    )
