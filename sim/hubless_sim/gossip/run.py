@@ -1,5 +1,6 @@
 """Runs of the membership core alone."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -13,11 +14,14 @@ from hubless_gossip import (
     MembershipEvent,
     MetaChanged,
 )
+from hubless_sim.faults import index_of
+from hubless_sim.gossip.audit import Audit, wrong_views
 from hubless_sim.gossip.host import GossipHost, Order, configured
 from hubless_sim.run import Run
 from hubless_sim.tapes.operations import Leave, Load, Meta, Operation
 from hubless_sim.tapes.systems import GossipSystem
 from hubless_sim.tapes.tape import Tape, TapeError
+from hubless_sim.verdict import Violation
 from hubless_sim.world.hosts import Birth
 from hubless_sim.world.recorder import Recorder
 
@@ -41,6 +45,8 @@ class GossipRun(Run):
         except (ValueError, TypeError) as error:
             raise TapeError(f"tape: {error} at `$.system`.") from error
         self.told: list[Told] = []
+        self._asks_for_views = tape.system.right_views
+        self._audit = Audit(tape.faults, [f"n{index}" for index in range(tape.nodes)])
         super().__init__(tape, recorder)
 
     def core(self, name: str) -> Gossip:
@@ -51,6 +57,12 @@ class GossipRun(Run):
     def view(self, name: str) -> dict[str, Condition]:
         """What a running node believes of each member it knows, itself included."""
         return {member.node: member.condition for member in self.core(name).members()}
+
+    def violations(self) -> Sequence[Violation]:
+        """What was told wrongly, and views that are wrong in the end; of tapes that ask for right ones."""
+        if not self._asks_for_views:
+            return ()
+        return (*self._audit.violations, *wrong_views({name: self.view(name) for name in self.running()}))
 
     def found(self) -> dict[str, Any]:
         """What each running node believes, and how much was told."""
@@ -68,7 +80,11 @@ class GossipRun(Run):
 
     def observe(self, now_ns: int, node: int, value: Any) -> None:
         """A node told something of its members."""
-        self.told.append(Told(now_ns, f"n{node}", value))
+        name = f"n{node}"
+        self.told.append(Told(now_ns, name, value))
+        if self._asks_for_views:
+            lives = {each: self.world.boot(index_of(each)) for each in self.running()}
+            self._audit.told(now_ns, name, self.world.boot(node), value, lives)
 
     def order(self, operation: Operation) -> Order | None:
         """What the shell of a node tells its core."""

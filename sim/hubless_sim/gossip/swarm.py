@@ -1,6 +1,6 @@
 """The tape of a seed, for the membership core alone: size, conditions, faults of the network and of processes.
 
-Faults are over at HEAL_MS, but for who crashed and is not started again; by the end of the tape views should be right.
+Faults are over at HEAL_MS, but for who crashed and is not started again; by the end of the tape views must be right.
 """
 
 import random
@@ -18,6 +18,7 @@ from hubless_sim.faults import (
     Restart,
     Starve,
 )
+from hubless_sim.tapes.systems import GossipSystem
 from hubless_sim.tapes.tape import Conditions, Tape
 
 BEGIN_MS = 1_000
@@ -37,6 +38,7 @@ def drawn_tape(seed: int) -> Tape:
         duration_ms=HEAL_MS + CALM_MS,
         links=Conditions(loss=chance.choice([0.0, 0.01, 0.03]), duplicate=chance.choice([0.0, 0.05])),
         faults=tuple(faults),
+        system=GossipSystem(right_views=True),
     )
 
 

@@ -15,10 +15,15 @@ MS = 1_000_000
 class GossipSystem(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="gossip", tag_field="kind"
 ):
-    """The membership core alone: a preset, and knobs of ``GossipConfig`` that differ from it."""
+    """The membership core alone: a preset, and knobs of ``GossipConfig`` that differ from it.
+
+    With ``right_views`` the tape leaves time after its faults: no healthy node may be told dead, and in the end everybody
+    must believe those alive who run, and nobody else.
+    """
 
     preset: str = "local"
     knobs: dict[str, int | float | bool] = msgspec.field(default_factory=dict[str, int | float | bool])
+    right_views: bool = False
 
 
 class Offering(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
