@@ -7,7 +7,8 @@ and replicas that have read the same log hold the same rows. Nothing is left beh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import msgspec
 
@@ -59,8 +60,21 @@ def of_any_agents(run: Observed) -> list[Violation]:
     return _breaches(found)
 
 
-def _breaches(found: dict[str, Iterable[str]]) -> list[Violation]:
+def _breaches(found: Mapping[str, Iterable[str]]) -> list[Violation]:
     return [violation for checker, texts in found.items() for violation in breaches(checker, texts)]
+
+
+def figures(run: Observed) -> dict[str, Any]:
+    """How the calls ended, by code ("" for a success), how many attempts began, what was merged, and what is lost."""
+    codes = sorted(answer.code for _, answer in run.answers.values())
+    return {
+        "answers": {code: codes.count(code) for code in dict.fromkeys(codes)},
+        "unanswered": len(run.calls) - len(run.answers),
+        "attempts": sum(len(starts) for starts in run.starts.values()),
+        "receipts": len(run.receipts),
+        "merged": sum(row.merged > 0 for row in rows_of(run).values()),
+        "lost_shards": sorted(lost_shards(run)),
+    }
 
 
 def is_kept(run: Observed, call: Call) -> bool:
@@ -197,7 +211,9 @@ def _lost(run: Observed, lost: set[int]) -> Iterator[str]:
         elif row.state not in TERMINAL:
             if answer.task not in retried:
                 yield f"call {answer.call} was answered ({answer.code or 'succeeded'}), and is {row.state.value}"
-        elif answer.code == "" and (row.state is not State.SUCCEEDED or row.result != answer.payload):
+        elif answer.code == "" and (
+            row.state is not State.SUCCEEDED or (row.result != answer.payload and not row.merged)
+        ):
             yield f"call {answer.call} has succeeded, and is {row.state.value} with {row.result!r}"
         elif answer.code and row.state is State.SUCCEEDED and answer.task not in retried:
             yield f"call {answer.call} has failed with {answer.code}, and is succeeded"
@@ -212,6 +228,8 @@ def _starts(run: Observed) -> Iterator[str]:
         if not calls or not is_kept(run, calls[0]):
             continue
         agent = next(agent for agent in run.system.agents if agent.name == calls[0].agent)
+        if agent.partition == "run":
+            continue  # both sides of a cut may have begun
         if agent.retries == 0 and len(starts) > 1 and task not in retried:
             yield f"task {task.hex()} of {agent.name} must start once at most: {starts}"
         places: dict[int, tuple[str, int]] = {}

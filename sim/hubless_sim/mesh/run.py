@@ -39,7 +39,6 @@ from hubless_sim.verdict import Violation
 from hubless_sim.world.hosts import Birth, Host
 from hubless_sim.world.recorder import Recorder
 
-
 _SETTLED_MS = 500
 """Beats have told by then what was decided last."""
 
@@ -125,15 +124,8 @@ class MeshRun(Run, Heard):
         return self.told[request]
 
     def found(self) -> dict[str, Any]:
-        """How the calls ended, by code ("" for a success), and how many attempts began."""
-        codes = sorted(answer.code for _, answer in self.answers.values())
-        return {
-            "answers": {code: codes.count(code) for code in dict.fromkeys(codes)},
-            "unanswered": len(self.calls) - len(self.answers),
-            "attempts": sum(len(starts) for starts in self.starts.values()),
-            "receipts": len(self.receipts),
-            "lost_shards": sorted(mesh_checks.lost_shards(self)),
-        }
+        """How the calls ended, how many attempts began, and what became of shards and results."""
+        return mesh_checks.figures(self)
 
     def violations(self) -> list[Violation]:
         """What does not hold after the calm, of tapes that have one."""
