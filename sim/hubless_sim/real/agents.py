@@ -10,28 +10,28 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import msgspec
 
 from hubless import Context, agent
 from hubless_agents import MERGE
-from hubless_sim.mesh.scripted_pool import Deed, answer_of
-from hubless_sim.tapes.systems import Offering
+from hubless_sim.mesh.scripted_pool import answer_of
 
-DEEDS: frozenset[str] = frozenset({"answer", "raise", "garble", "crash", "hang", "babble"})
+if TYPE_CHECKING:
+    from hubless_sim.tapes.systems import Offering
+
+DEEDS = frozenset({"answer", "raise", "garble", "crash", "hang", "babble"})
 """What a real worker can be made to do with a task."""
 
-UNMAPPED: frozenset[str] = frozenset(get_args(Deed)) - DEEDS
 
-
-def source_of(offerings: tuple[Offering, ...], lines: Path) -> str:
+def source_of(offerings: "tuple[Offering, ...]", lines: Path) -> str:
     """The text of a file with these agents, which leave a line in ``lines`` wherever an attempt starts.
 
     A line is: task, attempt, process id of the node, time of CLOCK_MONOTONIC in ns, agent.
     """
-    raw = msgspec.json.encode(offerings)
+    raw = msgspec.json.encode(offerings)  # written whole, defaults too
     return (
         '"""Agents of a tape."""\n\nfrom hubless_sim.real.agents import offered\n\n'
         f"globals().update(offered({raw!r}, {str(lines)!r}))\n"
@@ -40,8 +40,8 @@ def source_of(offerings: tuple[Offering, ...], lines: Path) -> str:
 
 def offered(raw: bytes, lines: str) -> dict[str, Callable[..., object]]:
     """The agents, by the names of variables that may hold them."""
-    offerings = msgspec.json.decode(raw, type=tuple[Offering, ...])
-    names = {offering.name for offering in offerings}
+    offerings: list[dict[str, Any]] = msgspec.json.decode(raw)
+    names = {offering["name"] for offering in offerings}
     note = Path(lines).open("a", buffering=1)  # noqa: SIM115 - for the life of the worker
 
     def started(ctx: Context) -> None:
@@ -49,16 +49,17 @@ def offered(raw: bytes, lines: str) -> dict[str, Callable[..., object]]:
 
     agents: dict[str, Callable[..., object]] = {}
     for place, offering in enumerate(offerings):
-        if not offering.name.endswith(MERGE):
-            act = _plain(started) if offering.concurrency == 1 else _concurrent(started)
+        name = offering["name"]
+        if not name.endswith(MERGE):
+            act = _plain(started) if offering["concurrency"] == 1 else _concurrent(started)
             agents[f"agent_{place}"] = agent(
-                name=offering.name,
-                retries=offering.retries,
-                deadline_s=offering.deadline_ms / 1000,
-                concurrency=offering.concurrency,
-                partition=offering.partition,
-                durability=offering.durability,
-                merge=_merged if f"{offering.name}{MERGE}" in names else None,
+                name=name,
+                retries=offering["retries"],
+                deadline_s=offering["deadline_ms"] / 1000,
+                concurrency=offering["concurrency"],
+                partition=offering["partition"],
+                durability=offering["durability"],
+                merge=_merged if f"{name}{MERGE}" in names else None,
             )(act)
     return agents
 

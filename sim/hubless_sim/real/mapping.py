@@ -22,7 +22,7 @@ from hubless_sim.faults import (
     Starve,
     index_of,
 )
-from hubless_sim.real.agents import UNMAPPED
+from hubless_sim.real.agents import DEEDS
 from hubless_sim.real.cells import MOST_CELLS
 from hubless_sim.tapes.operations import Call
 from hubless_sim.tapes.systems import MeshSystem
@@ -75,7 +75,7 @@ def _refusals(tape: Tape, system: MeshSystem) -> Iterator[str]:
     if system.preset not in ("local", "lan", "wan"):
         yield f"no real node has the preset {system.preset!r}."
     for place, operation in enumerate(tape.operations):
-        if isinstance(operation, Call) and (strange := sorted(set(operation.script.does) & UNMAPPED)):
+        if isinstance(operation, Call) and (strange := sorted(set(operation.script.does) - DEEDS)):
             yield f"no real worker can {strange[0]} (`$.operations[{place}].script.does`)."
     for place, fault in enumerate(tape.faults):
         yield from _refused(f"`$.faults[{place}]`", fault, tape)

@@ -30,7 +30,7 @@ class Sight(Heard):
         self.queries = tuple(each for each in tape.operations if isinstance(each, Query))
         self.unowned: dict[int, tuple[str, ...]] = {}
         self.starts: dict[bytes, list[Start]] = {}
-        self.look: Look | None = None
+        self.look = Look(at_ns=0, owned={}, unfinished={})
         self._disks: dict[str, tuple[str, list[Recovered]]] = {}
         self._machines: dict[str, dict[int, Machine]] = {}
         self.journal_bytes = 0
@@ -41,7 +41,7 @@ class Sight(Heard):
         return list(self._disks)
 
     def owners(self) -> dict[int, tuple[str, ...]]:
-        return {} if self.look is None else owners_in(self.look, self.system.shards)
+        return owners_in(self.look, self.system.shards)
 
     def machine(self, node: str, shard: int) -> Machine | None:
         return self._machines[node].get(shard)
@@ -50,7 +50,7 @@ class Sight(Heard):
         yield from self._disks.values()
 
     def unfinished(self) -> Mapping[str, Any]:
-        return {} if self.look is None else {f"n{node}": each for node, each in self.look.unfinished.items()}
+        return {f"n{node}": each for node, each in self.look.unfinished.items()}
 
     # Seeing it
 
