@@ -28,6 +28,10 @@ class TrioRuntime:
     def cancel(self, job: Any) -> None:
         self._soon(self._cancel, job)
 
+    def stop(self) -> None:
+        """Cancel all jobs and end the run. Real workers are killed; this is for who runs several in one process."""
+        self._soon(self._cancel_all, None)
+
     async def _serve(self) -> None:
         async with trio.open_nursery() as nursery:
             self._run = (trio.lowlevel.current_trio_token(), nursery)
@@ -47,6 +51,9 @@ class TrioRuntime:
         scope = self._scopes.get(job)
         if scope is not None:
             scope.cancel()
+
+    def _cancel_all(self, nursery: trio.Nursery, _: Any) -> None:
+        nursery.cancel_scope.cancel()
 
     async def _run_job(self, job: Any) -> None:
         with trio.CancelScope() as scope:

@@ -21,12 +21,13 @@ async def settled(ask: Callable[..., Awaitable[dict[str, Any]]], replicas: int) 
             members = (await ask("members"))["members"]
             nodes = sum(row["condition"] in _PRESENT and row["weight"] > 0 for row in members)
             told = await ask("shards")
-            if not told["silent"] and _are_at_rest(told["shards"], min(nodes, replicas), nodes):
+            if not told["silent"] and are_at_rest(told["shards"], min(nodes, replicas), nodes):
                 return
         await anyio.sleep(_LOOK_AGAIN_S)
 
 
-def _are_at_rest(rows: list[dict[str, Any]], replicas: int, nodes: int) -> bool:
+def are_at_rest(rows: list[dict[str, Any]], replicas: int, nodes: int) -> bool:
+    """Whether these rows, of all shards, are those of a mesh that has nothing to move."""
     owners = {row["owner"] for row in rows}
     is_spread = len(owners) >= min(nodes, len(rows) // 8)  # few shards need not reach every node
     return is_spread and all(row["condition"] == "healthy" and len(row["voters"]) >= replicas for row in rows)
