@@ -291,7 +291,8 @@ class Consultation:
             return
         if asked.what in OF_ALL:
             wish = _wish(asked.argument) or _Wish()
-            body = merged(asked.what, asked.bodies, min(wish.limit, MOST_ROWS), self._view.label)
+            limit = min(wish.limit, MOST_ROWS)
+            body = merged(asked.what, asked.bodies, limit, self._view.label, self._shards)
             if asked.what == "shards":
                 terms = [self._view.term_of_shard(shard) for shard in range(self._shards)]
                 body = {"shards": with_lost(body["shards"], terms)}
@@ -339,7 +340,9 @@ class Consultation:
         counts: dict[str, int] = {}
         rows: list[dict[str, Any]] = []
         limit = min(wish.limit, MOST_ROWS)
-        for _, machine in self._keeping.owned_machines():
+        owned: list[int] = []
+        for shard, machine in self._keeping.owned_machines():
+            owned.append(shard)
             for state, count in machine.counts.items():
                 counts[state.value] = counts.get(state.value, 0) + count
             shelves = [machine.dead_letters()]
@@ -349,7 +352,7 @@ class Consultation:
                 newest = islice((row for row in reversed(shelf) if _fits(row, wish)), limit)
                 rows += (task_row(row, self._me, with_failures=is_of_dead) for row in newest)
         rows.sort(key=lambda row: row["submitted"])
-        return {"tasks": rows[-limit:], "counts": counts}
+        return {"tasks": rows[-limit:], "counts": counts, "owned": owned}
 
     def _tell(self, node: str, request: int, body: dict[str, Any], out: list[NodeEffect]) -> None:
         out.append(ToPeer(node, Consulted(request, msgspec.json.encode(body))))

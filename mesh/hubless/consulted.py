@@ -35,6 +35,7 @@ class _TaskShape(msgspec.Struct):
 class _TasksShape(msgspec.Struct):
     tasks: list[_TaskShape]
     counts: dict[str, int]
+    owned: list[int]
 
 
 def body_of(what: str, raw: bytes) -> dict[str, Any] | None:
@@ -89,9 +90,9 @@ def task_details(row: Row, owner: str, *, is_cut: bool = True) -> dict[str, Any]
 
 
 def merged(
-    what: str, bodies: Sequence[dict[str, Any]], limit: int, label: Callable[[str], str]
+    what: str, bodies: Sequence[dict[str, Any]], limit: int, label: Callable[[str], str], shards: int
 ) -> dict[str, Any]:
-    """One answer of those of several nodes."""
+    """One answer of those of several nodes. Of the `unowned` shards nobody told the tasks."""
     if what == "shards":
         return {"shards": _shards(bodies, label)}
     counts: dict[str, int] = {}
@@ -99,7 +100,12 @@ def merged(
         for state, count in body["counts"].items():
             counts[state] = counts.get(state, 0) + count
     tasks = sorted((row for body in bodies for row in body["tasks"]), key=lambda row: row["submitted"])
-    return {"tasks": tasks[-limit:], "counts": counts}
+    owned = {shard for body in bodies for shard in body["owned"]}
+    return {
+        "tasks": tasks[-limit:],
+        "counts": counts,
+        "unowned": [shard for shard in range(shards) if shard not in owned],
+    }
 
 
 def _shards(bodies: Sequence[dict[str, Any]], label: Callable[[str], str]) -> list[dict[str, Any]]:

@@ -176,7 +176,7 @@ def test_the_answers_of_all_are_one(room: Room) -> None:
 
 def test_who_says_nothing_in_time_is_named(room: Room) -> None:
     room.ask("tasks")
-    room.answer("n1", {"tasks": [], "counts": {"queued": 2}})
+    room.answer("n1", {"tasks": [], "counts": {"queued": 2}, "owned": []})
     assert room.tick(S) == []
     due_ns = room.consultation.next_deadline_ns()
     assert due_ns == 2 * S
@@ -192,8 +192,8 @@ def test_who_says_nothing_in_time_is_named(room: Room) -> None:
         b"\xff",
         b"[]",
         b"{}",
-        b'{"tasks":7,"counts":{}}',
-        b'{"tasks":[{}],"counts":{"a":"b"}}',
+        b'{"tasks":7,"counts":{},"owned":[]}',
+        b'{"tasks":[{}],"counts":{"a":"b"},"owned":[]}',
         b"[" * 9_999,
     ],
 )
@@ -205,11 +205,21 @@ def test_who_says_nonsense_has_said_nothing(room: Room, body: bytes) -> None:
 
 def test_the_newest_tasks_of_all_nodes_are_listed(room: Room) -> None:
     room.ask("tasks", '{"limit": 3}')
-    room.answer("n1", {"tasks": [{"submitted": at} for at in (1, 4)], "counts": {"queued": 2}})
-    room.answer("n2", {"tasks": [{"submitted": at} for at in (2, 3)], "counts": {"queued": 1, "failed": 1}})
-    body = told(room.answer("n0", {"tasks": [], "counts": {}}))
+    room.answer("n1", {"tasks": [{"submitted": at} for at in (1, 4)], "counts": {"queued": 2}, "owned": []})
+    room.answer(
+        "n2",
+        {"tasks": [{"submitted": at} for at in (2, 3)], "counts": {"queued": 1, "failed": 1}, "owned": []},
+    )
+    body = told(room.answer("n0", {"tasks": [], "counts": {}, "owned": []}))
     assert [row["submitted"] for row in body["tasks"]] == [2, 3, 4]
     assert body["counts"] == {"queued": 3, "failed": 1}
+
+
+def test_shards_that_nobody_owns_are_named_beside_the_tasks_of_the_others(room: Room) -> None:
+    room.ask("tasks")
+    for node, owned in (("n0", [0, 1, 2]), ("n1", []), ("n2", range(4, 16))):
+        effects = room.answer(node, {"tasks": [], "counts": {}, "owned": list(owned)})
+    assert told(effects)["unowned"] == [3]
 
 
 @pytest.mark.parametrize("what", ["status", "cancel", "retry"])
@@ -244,15 +254,15 @@ def test_nobody_waits_for_the_answer_of_the_dead(room: Room) -> None:
 def test_when_the_dead_are_the_last_to_answer_the_others_are_enough(room: Room) -> None:
     room.ask("tasks")
     for node in ("n0", "n1"):
-        room.answer(node, {"tasks": [], "counts": {}})
+        room.answer(node, {"tasks": [], "counts": {}, "owned": []})
     assert told(room.lost("n2"))["silent"] == ["n2"]
 
 
 def test_who_is_lost_while_others_are_due_is_not_waited_for_in_the_end(room: Room) -> None:
     room.ask("tasks")
     assert room.lost("n2") == []
-    assert room.answer("n0", {"tasks": [], "counts": {}}) == []
-    assert told(room.answer("n1", {"tasks": [], "counts": {}}))["silent"] == ["n2"]
+    assert room.answer("n0", {"tasks": [], "counts": {}, "owned": []}) == []
+    assert told(room.answer("n1", {"tasks": [], "counts": {}, "owned": []}))["silent"] == ["n2"]
     assert room.consultation.next_deadline_ns() is None
 
 

@@ -14,7 +14,7 @@ from hubless.cli.arguments import check_arguments
 from hubless.cli.exits import Exit
 from hubless.cli.names import Names
 from hubless.cli.options import agent_option, at_option, json_option, limit_option
-from hubless.cli.screen import ago, console, print_json, print_silence
+from hubless.cli.screen import ago, console, print_json, print_silence, print_unowned
 from hubless.cli.taskview import failure_view
 from hubless.client import connect_blocking
 
@@ -40,12 +40,15 @@ def command(*, at: tuple[str, ...], agent: str | None, limit: int, as_json: bool
         return Exit.OK
     screen = console()
     if not told["tasks"]:
-        screen.print("no task is dead", style="green")
+        is_certain = not (told["silent"] or told["unowned"])
+        text = "no task is dead" if is_certain else "no task is known to be dead"
+        screen.print(text, style="green" if is_certain else "yellow")
     for row in told["tasks"]:
         _print_letter(screen, row, names)
     if told["tasks"]:
         screen.print("`mesh retry ID` queues one again, once the cause is gone", style="dim")
     print_silence(screen, told["silent"], names.of)
+    print_unowned(screen, told["unowned"])
     return Exit.OK
 
 

@@ -99,6 +99,13 @@ def print_silence(screen: Console, nodes: Sequence[str], named: Callable[[Sequen
         screen.print(text, style="yellow")
 
 
+def print_unowned(screen: Console, shards: list[int]) -> None:
+    """Says of which shards nobody could tell the tasks."""
+    if shards:
+        which = f"shard {shards[0]} has" if len(shards) == 1 else f"shards {ranges(shards)} have"
+        screen.print(f"{which} no owner now: their tasks are missing here; see `mesh shards`", style="yellow")
+
+
 def ranges(numbers: list[int]) -> str:
     """[1, 2, 3, 7] as "1-3 7"."""
     parts: list[list[int]] = []

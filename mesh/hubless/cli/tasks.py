@@ -11,7 +11,7 @@ from hubless.cli.arguments import check_arguments
 from hubless.cli.exits import Exit
 from hubless.cli.names import Names
 from hubless.cli.options import agent_option, at_option, json_option, limit_option
-from hubless.cli.screen import console, counted, print_json, print_silence
+from hubless.cli.screen import console, counted, print_json, print_silence, print_unowned
 from hubless.cli.taskview import tasks_table
 from hubless.client import connect_blocking
 
@@ -45,4 +45,5 @@ def command(*, at: tuple[str, ...], state: str | None, agent: str | None, limit:
         if len(told["tasks"]) >= limit:
             screen.print(f"these are the newest {limit}; see more with --limit", style="dim")
     print_silence(screen, told["silent"], names.of)
+    print_unowned(screen, told["unowned"])
     return Exit.OK

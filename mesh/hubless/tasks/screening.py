@@ -33,14 +33,8 @@ class Screening:
 
     def refusal(self, submit: Submit, *, is_kept: bool) -> Failure | None:
         """Why a submission can never run, or None. One that was taken before may be running already."""
-        if not is_task_id(submit.task, self._shards):
-            return self.failure(
-                "bad_input", f"a task id is 16 bytes and begins with a shard below {self._shards}"
-            )
-        if submit.key and shard_of_key(submit.key, self._shards) != shard_of_task(submit.task):
-            return self.failure(
-                "bad_input", f"the task id does not belong to the shard of key {submit.key[:80]!r}"
-            )
+        if text := self._contradiction(submit, is_kept=is_kept):
+            return self.failure("bad_input", text)
         owner = self._view.owner_of_shard(shard_of_task(submit.task)) if is_kept else None
         if len(submit.payload) > self._payload_bytes or owner in self._view.too_small_for(submit.payload):
             size = f"{len(submit.payload)} bytes, the limit here is {self._payload_bytes}"
@@ -49,14 +43,21 @@ class Screening:
             return self.failure(
                 "payload_too_large", f"the payload has {size}: send a reference instead of the content"
             )
-        if submit.deadline_ms < 0 or len(submit.agent) > _NAME_CHARS or len(submit.key) > _NAME_CHARS:
-            return self.failure(
-                "bad_input",
-                f"deadlines are not negative, names and keys have at most {_NAME_CHARS} characters",
-            )
         if not submit.again and not self._view.is_offered(submit.agent):
             return self.failure("unknown_agent", self._unknown_agent_text(submit.agent))
         return None
+
+    def _contradiction(self, submit: Submit, *, is_kept: bool) -> str:
+        """What no client should have sent."""
+        if not is_task_id(submit.task, self._shards):
+            return f"a task id is 16 bytes and begins with a shard below {self._shards}"
+        if submit.key and shard_of_key(submit.key, self._shards) != shard_of_task(submit.task):
+            return f"the task id does not belong to the shard of key {submit.key[:80]!r}"
+        if submit.deadline_ms < 0 or len(submit.agent) > _NAME_CHARS or len(submit.key) > _NAME_CHARS:
+            return f"deadlines are not negative, names and keys have at most {_NAME_CHARS} characters"
+        if submit.receipt and not is_kept:
+            return "a task that no shard keeps gets no receipt: ask for one or the other"
+        return ""
 
     def failure(
         self, code: Code, message: str, retry_after_ms: int | None = None, *, effect: Effect = Effect.NONE

@@ -38,8 +38,8 @@ def task(state: str, **fields) -> dict:
     } | fields
 
 
-def listed(*rows: dict, silent=(), **counts: int) -> dict:
-    return {"tasks": list(rows), "counts": counts, "silent": list(silent)}
+def listed(*rows: dict, silent=(), unowned=(), **counts: int) -> dict:
+    return {"tasks": list(rows), "counts": counts, "silent": list(silent), "unowned": list(unowned)}
 
 
 # -- tasks ----------------------------------------------------------------------------------------------
@@ -71,6 +71,13 @@ def test_tasks_says_who_did_not_answer_and_that_there_are_more(told):
     )
     assert "the newest 1; see more with --limit" in out
     assert "no answer in time from bb, n3" in out
+
+
+def test_tasks_and_dead_letters_say_whose_tasks_are_missing(told):
+    _, out, _, _ = told("tasks", tasks=listed(unowned=[3, 4, 5, 9]))
+    assert "shards 3-5 9 have no owner now: their tasks are missing here" in out
+    _, out, _, _ = told("dead-letters", dead_letters=listed(unowned=[3]))
+    assert out.startswith("no task is known to be dead\nshard 3 has no owner now")
 
 
 def test_tasks_for_programs_are_what_the_mesh_said(told):

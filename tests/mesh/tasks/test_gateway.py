@@ -579,6 +579,7 @@ def test_another_task_under_the_same_id_does_not_get_its_outcome(
         ({"deadline_ms": -1}, "bad_input"),
         ({"payload": b"x" * 101}, "payload_too_large"),
         ({"agent": "ecoh"}, "unknown_agent"),
+        ({"receipt": True, "durability": Durability.NONE}, "bad_input"),
     ],
 )
 def test_what_cannot_run_is_refused_at_once_and_without_effect(
