@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 from hubless_sim.search.calm import Calm
 from hubless_sim.tapes.tape import Tape, TapeError, check
@@ -15,7 +16,11 @@ Sound = Callable[[Tape], bool]
 
 
 class SpentError(Exception):
-    """The runs or the time of a search are used up; the text says which."""
+    """The runs or the time of a search are used up."""
+
+    def __init__(self, what: Literal["runs", "time"]) -> None:
+        super().__init__(what)
+        self.what = what
 
 
 class Attempts:

@@ -22,8 +22,8 @@ def calm_ms(tape: Tape) -> int | None:
             return workload.probe_ms if tape.duration_ms >= workload.probe_ms else None
         case MeshSystem(owned_ms=owned_ms):
             return owned_ms
-        case GossipSystem():
-            return tape.duration_ms
+        case GossipSystem(right_views=right_views):
+            return tape.duration_ms if right_views else None
 
 
 class Calm(msgspec.Struct, frozen=True):

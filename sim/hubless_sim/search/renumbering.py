@@ -64,7 +64,7 @@ def with_operations(tape: Tape, kept: Sequence[int]) -> Tape:
     left: list[Operation] = []
     for place in kept:
         operation = tape.operations[place]
-        if isinstance(operation, Query) and operation.what != "drain":
+        if isinstance(operation, Query) and operation.what not in ("drain", "fork"):
             if operation.call not in numbers:
                 continue
             operation = replace(operation, call=numbers[operation.call])

@@ -10,9 +10,20 @@ from hubless_sim.tapes.systems import GossipSystem, MeshSystem, ReplicaKnobs, Sh
 from hubless_sim.tapes.tape import Conditions, Disks, Start, Tape
 
 _NOT_SETTINGS = frozenset(
-    {"shards", "ring", "agents", "owned_ms", "from_ms", "until_ms", "probe_ms", "beat_ms", "monitored"}
+    {
+        "shards",
+        "ring",
+        "agents",
+        "from_ms",
+        "until_ms",
+        "probe_ms",
+        "owned_ms",
+        "right_views",
+        "beat_ms",
+        "monitored",
+    }
 )
-"""What is made smaller elsewhere, is a time of the tape, or is what its calm is measured in."""
+"""What is made smaller elsewhere, is a time of the tape, or says what must hold in its calm."""
 
 
 def plainer(tape: Tape) -> Iterator[Tape]:

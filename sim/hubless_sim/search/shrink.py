@@ -12,7 +12,7 @@ import msgspec
 from hubless_sim.play import play
 from hubless_sim.search.attempts import Attempts, Fails, Sound, SpentError
 from hubless_sim.search.calm import calm_of
-from hubless_sim.search.passes import PASSES
+from hubless_sim.search.passes import COARSE, FINE, Pass
 from hubless_sim.tapes.tape import Tape, check
 from hubless_sim.verdict import Violation
 
@@ -113,16 +113,23 @@ def size_of(tape: Tape) -> Size:
 
 
 def _run_passes(attempts: Attempts, say: Callable[[str], None]) -> Literal["smallest", "runs", "time"]:
-    """All passes again and again, until in a whole round none has taken anything away."""
-    while True:
-        first = attempts.tape
-        for name, run_pass in PASSES.items():
-            before = attempts.tape
-            try:
-                run_pass(attempts)
-            except SpentError as spent:
-                return "time" if str(spent) == "time" else "runs"
+    """The coarse passes until none takes anything away, then the fine ones, and all again if these did."""
+    try:
+        while _changes(attempts, COARSE, say) or _changes(attempts, FINE, say):
+            pass
+    except SpentError as spent:
+        return spent.what
+    return "smallest"
+
+
+def _changes(attempts: Attempts, passes: dict[str, Pass], say: Callable[[str], None]) -> bool:
+    """Whether one of the passes has taken something away."""
+    first = attempts.tape
+    for name, run_pass in passes.items():
+        before = attempts.tape
+        try:
+            run_pass(attempts)
+        finally:
             if attempts.tape is not before:
                 say(f"{name}: {size_of(attempts.tape)} after {attempts.runs} runs")
-        if attempts.tape is first:
-            return "smallest"
+    return attempts.tape is not first
