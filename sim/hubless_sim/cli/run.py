@@ -70,16 +70,16 @@ def _real(named: NamedTape, plant: str | None, *, as_json: bool) -> Result:
 def _print(named: NamedTape, result: Result, wall_s: float) -> None:
     screen = console()
     told = described(named.tape)
-    rows: list[tuple[str, Any]] = [
-        (named.name if label == "tape" else label, text) for label, text in told.items()
-    ]
+    rows: list[tuple[str, Any]] = list((told | {"tape": f"{named.name}: {told['tape']}"}).items())
     rows += [("", ""), ("verdict", verdict_text(result.verdict)), *_figures(result, wall_s)]
     rows += [(name.replace("_", " "), found) for name, found in _short(result.found)]
     grid = Table.grid(padding=(0, 2, 0, 0))
     for label, text in rows:
         grid.add_row(Text(label, style="dim"), text)
     screen.print(grid)
-    print_violations(screen, result.violations)
+    if result.violations:
+        screen.print()
+        print_violations(screen, result.violations)
 
 
 def _figures(result: Result, wall_s: float) -> list[tuple[str, str]]:

@@ -44,8 +44,11 @@ def faults_line(tape: Tape) -> str:
     begins_ms = min(fault.at_ms for fault in tape.faults)
     ends = [getattr(fault, "until_ms", fault.at_ms) for fault in tape.faults]
     lasting = [end for end in ends if end is not None]
-    until = f"to {_seconds(max(lasting))}" if len(lasting) == len(ends) else "for ever"
-    return f"{kinds}, from {_seconds(begins_ms)} {until}"
+    if len(lasting) < len(ends):
+        return f"{kinds}, from {_seconds(begins_ms)} for ever"
+    if max(lasting) == begins_ms:
+        return f"{kinds}, at {_seconds(begins_ms)}"
+    return f"{kinds}, from {_seconds(begins_ms)} to {_seconds(max(lasting))}"
 
 
 def _size(tape: Tape) -> str:
@@ -78,7 +81,7 @@ def _turned(place: str, settings: msgspec.Struct) -> list[tuple[str, Any]]:
 
 
 def _default(field: msgspec.structs.FieldInfo) -> Any:
-    return field.default if field.default is not msgspec.NODEFAULT else None
+    return field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
 
 
 def _value(value: Any) -> str:

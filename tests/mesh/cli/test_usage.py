@@ -115,6 +115,7 @@ def test_help_lists_every_command_and_exit_code(mesh):
         "leave",
         "drain",
         "fork",
+        "sim",
         "completion",
     ]:
         assert f"  {command} " in out
