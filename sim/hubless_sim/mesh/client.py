@@ -344,13 +344,14 @@ class MeshClient:
 
     def _query(self, number: int) -> None:
         query = self._queries[number]
-        task = b"" if query.node else self._tasks.get(query.call, b"")
+        subject = query.node or query.shard
+        task = b"" if subject else self._tasks.get(query.call, b"")
         gateway = index_of(query.gateway)
         if gateway not in self._serving:
             gateway = self._next_after(gateway)
-        if gateway in self._serving and (task or query.node):
+        if gateway in self._serving and (task or subject):
             self._out.append(Note(Queried(number, task)))
-            self._outbox.add(gateway, Ask(FIRST_QUERY + number, query.what, query.node or task.hex()))
+            self._outbox.add(gateway, Ask(FIRST_QUERY + number, query.what, subject or task.hex()))
 
     def _leave(self, now_ns: int, gateway: int) -> None:
         """Everything that waits at a gateway goes elsewhere."""

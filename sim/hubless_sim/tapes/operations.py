@@ -62,17 +62,18 @@ class Call(
 class Query(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="query", tag_field="kind"
 ):
-    """A client asks through a node what an operator would (mesh): ``what`` of the task of its call, or of a node.
+    """A client asks through a node what an operator would (mesh): ``what`` of the task of its call, a node or a shard.
 
     ``call`` is a call's place among the calls of the tape, and its client asks; one that was not made yet is nothing to
-    ask about.  ``node`` names who is to be drained.
+    ask about.  ``node`` names who is to be drained, ``shard`` which one is to be forked, with or without " force".
     """
 
     at_ms: int
-    what: Literal["status", "result", "cancel", "retry", "drain"]
+    what: Literal["status", "result", "cancel", "retry", "drain", "fork"]
     gateway: str
     call: int = 0
     node: str = ""
+    shard: str = ""
 
 
 class Ring(
