@@ -174,16 +174,23 @@ def _wrong_answers(run: Observed) -> Iterator[str]:
     for at_ns, answer in _answers(run):
         call = run.calls[answer.call]
         if answer.code == "":
-            reply = msgspec.json.decode(answer.payload, type=Signed)
-            if (reply.n, reply.out) != (call.script.n, answer_of(call.script.n)):
-                yield f"the answer {reply} to call {answer.call} is not that of {call.script.n}"
-            if reply.attempt != answer.attempt and is_kept(run, call):
+            reply = _reply(answer.payload)
+            if reply is None or (reply.n, reply.out) != (call.script.n, answer_of(call.script.n)):
+                yield f"the answer {answer.payload!r} to call {answer.call} is not that of {call.script.n}"
+            elif reply.attempt != answer.attempt and is_kept(run, call):
                 yield f"attempt {answer.attempt} of call {answer.call} has the result of attempt {reply.attempt}"
         elif answer.effect.value == "none" and answer.is_decided and is_kept(run, call):
             # A gateway that speaks for itself does not know that its client has asked another one meanwhile.
             began = [start for start in run.starts.get(answer.task, ()) if start.at_ns < at_ns]
             if began:
                 yield f"call {answer.call}: {answer.code} is said to have had no effect, and it ran: {began}"
+
+
+def _reply(payload: bytes) -> Signed | None:
+    try:
+        return msgspec.json.decode(payload, type=Signed)
+    except msgspec.DecodeError:
+        return None
 
 
 def _retried(run: Observed) -> set[bytes]:
@@ -247,8 +254,13 @@ def _starts(run: Observed) -> Iterator[str]:
 
 
 def _left_behind(run: Observed) -> Iterator[str]:
-    for name, unfinished in run.unfinished().items():
+    under_way = run.unfinished()
+    for name, unfinished in under_way.items():
         yield f"{name} has not let go: {unfinished}"
+    if not under_way:
+        for task, row in rows_of(run).items():
+            if row.state not in TERMINAL:
+                yield f"task {task.hex()} is {row.state.value} in its shard, and nobody sees to it"
 
 
 # Histories
