@@ -38,6 +38,7 @@ from hubless.view import View
 from hubless.wire import Enter, EnterDone, Moved, OwnedBy, Owns, Place, Settled
 from hubless.wire.replication import ShardMessage
 from hubless_agents import Failure
+from hubless_gossip.marks import sometimes
 
 _MS = 1_000_000
 _SUCCESSION_NS = 1_000 * _MS
@@ -80,12 +81,15 @@ class Keeping:
         shard = shard_of_task(place.task)
         if self._tasks.owns(shard):
             if self._replicas.is_full and not self.owner.knows(place.task):
+                sometimes("an owner with a full disk refused a task")
                 out.append(ToPeer(place.gateway, Settled(place.task, None, self._full(), "", 0)))
             else:
                 self.owner.place(now_ns, place, out)
             return
         owner, term = self._owner_of(shard)
         trail = take_hop(place.trail, self._me)
+        if not isinstance(trail, tuple):
+            sometimes("a placement had gone from node to node for long enough")
         if not owner or place.gateway == self._me or not isinstance(trail, tuple):
             out.append(ToPeer(place.gateway, Moved(place.task, term, owner)))
         else:
@@ -117,6 +121,7 @@ class Keeping:
         )
         row = self._tasks.row(enter.task)
         if row is not None and row.has(entry):
+            sometimes("a provisional outcome was offered again that had been entered")
             out.append(ToPeer(node, EnterDone(enter.task)))
         else:
             self._tasks.propose(now_ns, enter.task, entry)
@@ -199,6 +204,7 @@ class Keeping:
         """Does what is due."""
         for shard in [shard for shard, at_ns in self._left.items() if now_ns - at_ns >= _SUCCESSION_NS]:
             del self._left[shard]
+            sometimes("nobody came forward for a shard that this node had owned")
             self._view.doubt_owner(shard, self._me)  # nobody has said that it is the next one
         self.owner.tick(now_ns, out)
         self.apart.tick(now_ns, out)
@@ -231,6 +237,7 @@ class Keeping:
             gone=gone,
             draining=self._view.draining(),
             preferences=self._view.preference,
+            spares=self._view.spares,
         )
 
     @property

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from hubless.meta import Meta, Offer, unpack_meta
 from hubless.placement import AgentRing, Preferences, Ring, RingMember
 from hubless_gossip import Address, Condition, Member
+from hubless_gossip.marks import sometimes
 
 REPLICAS = 3
 _NOBODY: frozenset[str] = frozenset()
@@ -227,6 +228,10 @@ class View:
         """The preference list of a shard on the newest ring."""
         return self._preferences.of_shard(shard)
 
+    def spares(self, shard: int) -> tuple[str, ...]:
+        """Who comes after the preference list of a shard on the newest ring."""
+        return self._preferences.spares(shard)
+
     def learn_owner(self, shard: int, term: int, node: str) -> bool:
         """Takes in who is said to own a shard in a term; whether that was news. Terms tell old news from new."""
         if not node or not 0 <= shard < self._shards:
@@ -234,6 +239,8 @@ class View:
         known = self._owners.get(shard)
         if known is not None and term <= known[0]:
             return False
+        if known is not None and known[1] not in ("", node) and self.is_present(known[1]):
+            sometimes("two owners of a shard known at once")
         self._owners[shard] = (term, node)
         return True
 

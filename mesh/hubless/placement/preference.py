@@ -20,6 +20,9 @@ _SHARD_BYTES = 2
 POSITIONS = 256
 """Starting points of an agent's ring. Bounded load evens out what 256 arcs leave uneven."""
 
+SPARES = 3
+"""Nodes after a shard's preference list that may have to stand in for those of it."""
+
 ORDER_LIMIT = 16
 """Executors listed per position; beyond them the least loaded of all serves better than the next."""
 
@@ -79,7 +82,7 @@ def preference_list(ring: Ring, key: str | bytes, count: int) -> tuple[str, ...]
 class Preferences:
     """Preference lists of all shards in one view, each worked out when first asked for."""
 
-    __slots__ = ("_lists", "_replicas", "_ring", "_shards")
+    __slots__ = ("_lists", "_replicas", "_ring", "_shards", "_spares")
 
     def __init__(self, ring: Ring, *, shards: int = 64, replicas: int = 3) -> None:
         _check_shards(shards)
@@ -89,6 +92,7 @@ class Preferences:
         self._shards = shards
         self._replicas = replicas
         self._lists: dict[int, tuple[str, ...]] = {}
+        self._spares: dict[int, tuple[str, ...]] = {}
 
     @property
     def ring(self) -> Ring:
@@ -113,6 +117,18 @@ class Preferences:
         fresh = preference_list(self._ring, f"shard-{shard}", self._replicas)
         self._lists[shard] = fresh
         return fresh
+
+    def spares(self, shard: int) -> tuple[str, ...]:
+        """Who comes after the list of a shard, to stand in for nodes of it: at most SPARES nodes.
+
+        Raises ValueError for a shard that the mesh does not have.
+        """
+        known = self._spares.get(shard)
+        if known is None:
+            listed = self.of_shard(shard)
+            longer = preference_list(self._ring, f"shard-{shard}", self._replicas + SPARES)
+            known = self._spares[shard] = longer[len(listed) :]
+        return known
 
     def of_key(self, key: bytes | str) -> tuple[str, ...]:
         """Preference list of the shard that a key belongs to."""

@@ -11,8 +11,8 @@ import random
 from collections.abc import Sequence
 
 from hubless.shard.alarms import Alarms
-from hubless.shard.moves import Surroundings
 from hubless.shard.quorum import has_quorum, is_voter
+from hubless.shard.seats import Surroundings
 from hubless.wire.replication import Config
 
 _LONGEST_ROUND = 32

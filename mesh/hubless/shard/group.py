@@ -23,6 +23,8 @@ class Group:
         question: number of the question whether it still counts; 0 when none is open.
         heard_ns: when an owner was last heard.
         broken: as an owner, the nodes whose replica is known to be of no use.
+        target, spares: as an owner, where the ring wants the replicas, and who comes next on it.
+        config_since_ns: as an owner, when the configuration was last found to be committed.
         peers: as an owner, all who replicated the shard since its configuration was last at rest.
     """
 
@@ -41,6 +43,8 @@ class Group:
     peers: set[str] = field(default_factory=set)
     target: tuple[str, ...] = ()
     target_since_ns: int = 0
+    spares: tuple[str, ...] = ()
+    config_since_ns: int = 0
     owned_since_ns: int = 0
     _config: Config | None = None
     _others: tuple[str, ...] = ()

@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 
 from hubless.shard.campaigns import Campaigns
 from hubless.shard.group import Group
-from hubless.shard.moves import Surroundings
 from hubless.shard.output import Role
+from hubless.shard.seats import Surroundings
 
 _NOBODY: frozenset[str] = frozenset()
 
 
 class Opinion:
-    """The latest opinion: conditions of the nodes, the ring's preference lists, and whose disk is full."""
+    """The latest opinion: conditions of the nodes, the ring's lists of each shard, and whose disk is full."""
 
     def __init__(self, me: str, campaigns: Campaigns) -> None:
         self._me = me
@@ -21,7 +21,8 @@ class Opinion:
         self._doubted = _NOBODY
         self._full: set[str] = set()
         self.around = Surroundings(me=me, well=frozenset((me,)))
-        self.preferences: Callable[[int], Sequence[str]] = _no_preference
+        self.preferences: Callable[[int], Sequence[str]] = _nobody
+        self.spares: Callable[[int], Sequence[str]] = _nobody
 
     def is_full(self, node: str) -> bool:
         """Whether a node's disk has no room for more work."""
@@ -43,11 +44,13 @@ class Opinion:
         gone: frozenset[str],
         draining: frozenset[str],
         preferences: Callable[[int], Sequence[str]],
+        spares: Callable[[int], Sequence[str]],
     ) -> None:
         """Membership's new opinion."""
         self._doubted = doubtful | gone
         self._full -= gone
         self.preferences = preferences
+        self.spares = spares
         self._take(well, gone, draining)
 
     def consider(self, now_ns: int, group: Group) -> bool:
@@ -81,6 +84,6 @@ class Opinion:
         )
 
 
-def _no_preference(_shard: int) -> tuple[str, ...]:
+def _nobody(_shard: int) -> tuple[str, ...]:
     """Before the first ring."""
     return ()

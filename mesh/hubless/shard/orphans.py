@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from hubless.shard.group import Group
-from hubless.shard.moves import Surroundings
 from hubless.shard.output import Role
 from hubless.shard.quorum import members
+from hubless.shard.seats import Surroundings
 from hubless.wire.replication import Dismissed, Led, Orphaned
+from hubless_gossip.marks import sometimes
 
 
 class Orphans:
@@ -47,6 +48,8 @@ class Orphans:
             return []
         self._due_ns = now_ns + self._enquire_ns
         lost = [group for group in groups.values() if self._is_orphan(now_ns, group)]
+        if lost:
+            sometimes("asked around for the owner of a replica that nobody leads")
         return self._about(lost, around, preferences)
 
     def prompted(
@@ -100,7 +103,10 @@ def answer(asked: Orphaned, node: str, groups: Mapping[int, Group]) -> Dismissed
     """What an owner tells a node about the shards it asks for; None if nothing."""
     named = (groups.get(shard) for shard in asked.shards)
     led = tuple(group.led for group in named if group is not None and may_dismiss(group, node))
-    return Dismissed(asked.number, led) if led else None
+    if not led:
+        return None
+    sometimes("an owner told a node that its replica may go")
+    return Dismissed(asked.number, led)
 
 
 def dismissed(message: Dismissed, groups: Mapping[int, Group]) -> list[tuple[Group, int]]:

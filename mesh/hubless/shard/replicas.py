@@ -40,6 +40,7 @@ from hubless.wire.replication import (
     RaftMessage,
     ShardMessage,
 )
+from hubless_gossip.marks import sometimes
 
 _STAGGERS_FOR_ANOTHER = 5
 """How long a candidate who was given a vote is not disturbed by membership's next campaigner: disks may be slow."""
@@ -128,6 +129,7 @@ class Replicas(Holdings):
         group = self._groups.get(shard)
         if group is None or self._problem or not group.raft.knows_less_than(term):
             return
+        sometimes("dropped a replica of an earlier lineage")
         group.raft.outlive(now_ns)
         self._look(now_ns, group, out)
         self._forget(group, owner, term, out)
@@ -227,6 +229,7 @@ class Replicas(Holdings):
         """
         if self._problem:
             return
+        sometimes("a journal failed, and its node fell silent")
         self._problem = problem or "unknown"
         for group in self._groups.values():
             group.raft.fail(now_ns, problem)
@@ -245,12 +248,14 @@ class Replicas(Holdings):
         """The disk has no room for more work: `is_full` tells the caller to refuse it, and ownership goes to nodes that
         have room.
         """
+        sometimes("a full disk refused a commit")
         self._fullness = problem
         self._opinion.set_full(self._me, is_full=True)
         self._steering.unsettle(self._led)
 
     def has_room(self) -> None:
         """The disk has room again."""
+        sometimes("a full disk has room again")
         self._opinion.set_full(self._me, is_full=False)
         self._steering.unsettle(self._led)
 
@@ -263,21 +268,30 @@ class Replicas(Holdings):
         gone: frozenset[str],
         draining: frozenset[str] = frozenset(),
         preferences: Callable[[int], tuple[str, ...]],
+        spares: Callable[[int], tuple[str, ...]],
     ) -> None:
         """Membership's opinion. `well` nodes take part, `doubtful` ones are busy or suspect, `gone` ones dead or have
-        left; this node is in one of them. `preferences` gives a shard's target on the newest ring, and may be asked at
-        any time. Cheap enough to be called for every change of the view.
+        left; this node is in one of them. `preferences` gives a shard's target on the newest ring, `spares` who comes
+        after it there; both may be asked at any time. Cheap enough to be called for every change of the view.
         """
         self._now_ns = max(self._now_ns, now_ns)
         if self._problem:
             return
-        targets = with_own(self._me, preferences)
-        self._opinion.changed(well=well, doubtful=doubtful, gone=gone, draining=draining, preferences=targets)
+        self._opinion.changed(
+            well=well,
+            doubtful=doubtful,
+            gone=gone,
+            draining=draining,
+            preferences=with_own(self._me, preferences),
+            spares=with_own(self._me, spares),
+        )
         for group in self._groups.values():
             if self._opinion.consider(now_ns, group):
                 self._touch(group)
         for shard, group in self._led.items():
-            self._steering.retarget(now_ns, group, targets(shard))
+            self._steering.retarget(
+                now_ns, group, self._opinion.preferences(shard), self._opinion.spares(shard)
+            )
         self._steering.unsettle(self._led)
         self._campaign(now_ns)
 
@@ -314,6 +328,7 @@ class Replicas(Holdings):
             if self._groups[shard].raft.supports_another(
                 now_ns, _STAGGERS_FOR_ANOTHER * self._settings.stagger_ns
             ):
+                sometimes("left its turn to a candidate that it had voted for")
                 continue
             self.counters.campaigns += 1
             self._groups[shard].raft.campaign(now_ns)
@@ -335,6 +350,7 @@ class Replicas(Holdings):
                     group.question = 0
         elif group is None:
             self.counters.strayed += 1
+            sometimes("a message came for a replica that is not here")
             return
         group.raft.receive(now_ns, sender, message)
         self._touch(group)
@@ -354,6 +370,7 @@ class Replicas(Holdings):
         sent = self._beats.answered(sender, answer.number)
         if sent is None:
             self.counters.late += 1
+            sometimes("an answer to a beat came too late to count")
             return
         if self._opinion.set_full(sender, is_full=answer.is_full):
             self._steering.unsettle(self._led)
@@ -416,7 +433,7 @@ class Replicas(Holdings):
         if group.owning_term and not (is_owner and raft.term == group.owning_term):
             group.owning_term = 0
             out.append(Disowned(shard))
-        self._hand_out(group, output, out)
+        self._hand_out(now_ns, group, output, out)
         if raft.is_ready and not group.owning_term:
             group.owning_term = raft.term
             out.append(Owning(shard, raft.term))
@@ -429,7 +446,7 @@ class Replicas(Holdings):
             self._office_changed(now_ns, group)
         self._roster.alarms.set(shard, raft.next_deadline_ns())
 
-    def _hand_out(self, group: Group, output: Output, out: list[NodeEffect]) -> None:
+    def _hand_out(self, now_ns: int, group: Group, output: Output, out: list[NodeEffect]) -> None:
         restored = output.restored
         if restored is not None:
             out.append(Restored(group.shard, restored.state))
@@ -440,15 +457,16 @@ class Replicas(Holdings):
             out.append(Committed(group.shard, tuple(committed)))
             group.handed = committed[-1].index
             if group.role is Role.OWNER and any(entry.kind == CONFIG for entry in committed):
-                self._config_committed(group, out)
+                self._config_committed(now_ns, group, out)
 
-    def _config_committed(self, group: Group, out: list[NodeEffect]) -> None:
+    def _config_committed(self, now_ns: int, group: Group, out: list[NodeEffect]) -> None:
         """Those who are no longer part of it need not wait until they wonder why they hear nothing."""
         if not group.raft.is_ready or not group.raft.is_config_committed:
             return
         removed = sorted(group.peers.difference(group.others))
         out.extend(ToPeer(node, Dismissed(0, (group.led,))) for node in removed)
         group.peers = set(group.others)
+        group.config_since_ns = now_ns
         self._steering.unsettle((group.shard,))
 
     def _office_changed(self, now_ns: int, group: Group) -> None:
@@ -456,8 +474,9 @@ class Replicas(Holdings):
         is_owner = raft.role is Role.OWNER
         if is_owner and (shard not in self._led or raft.term != group.term):
             self._led[shard] = group
-            group.owned_since_ns = group.target_since_ns = now_ns
+            group.owned_since_ns = group.target_since_ns = group.config_since_ns = now_ns
             group.target = tuple(self._opinion.preferences(shard))
+            group.spares = tuple(self._opinion.spares(shard))
             group.broken.clear()
             group.question = 0
             group.peers = set(group.others)

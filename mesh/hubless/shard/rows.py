@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from hubless.shard.group import Group
-from hubless.shard.moves import Surroundings
 from hubless.shard.output import Role
 from hubless.shard.quorum import has_quorum, is_voter
+from hubless.shard.seats import Surroundings
 from hubless.wire.replication import Config
 
 
@@ -70,6 +70,6 @@ def _condition(group: Group, around: Surroundings, target: Sequence[str]) -> str
         return "electing"
     if config.outgoing or config.learners:
         return "moving"
-    if present != voters or len(config.voters) < len(target):
+    if len(present) < len(target):
         return "under-replicated"
     return "disk full" if around.me in around.full else "healthy"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from hubless.shard.moves import MoveSettings
 from hubless.shard.output import RaftSettings
+from hubless.shard.pace import MoveSettings
 
 _MS = 1_000_000
 _MIB = 1024 * 1024

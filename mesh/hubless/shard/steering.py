@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from hubless.shard.group import Group
-from hubless.shard.moves import Change, Moves, MoveSettings, Owned, Step, Surroundings
-
-Preferences = Callable[[int], Sequence[str]]
+from hubless.shard.moves import Change, Step
+from hubless.shard.pace import Moves, MoveSettings
+from hubless.shard.seats import Owned, Surroundings
+from hubless_gossip.marks import sometimes
 
 
 class Steering:
@@ -26,9 +27,10 @@ class Steering:
         """Something changed about these shards: they are looked at again."""
         self._unsettled.update(dict.fromkeys(shards))
 
-    def retarget(self, now_ns: int, group: Group, target: Sequence[str]) -> None:
+    def retarget(self, now_ns: int, group: Group, target: Sequence[str], spares: Sequence[str]) -> None:
         """Where the ring wants the shard's replicas now. A target counts once it has stayed the same for a while."""
         target = tuple(target)
+        group.spares = tuple(spares)
         if target != group.target:
             group.target, group.target_since_ns = target, now_ns
 
@@ -55,11 +57,13 @@ def _owned(group: Group) -> Owned:
         shard=raft.shard,
         config=raft.config,
         target=group.target,
+        spares=group.spares,
         caught_up=frozenset((*caught_up, raft.me)),
         broken=frozenset(group.broken),
         is_changing=not raft.is_config_committed,
         owned_since_ns=group.owned_since_ns,
         target_since_ns=group.target_since_ns,
+        config_since_ns=group.config_since_ns,
     )
 
 
@@ -67,5 +71,13 @@ def _take(now_ns: int, group: Group, step: Step) -> bool:
     """Asks the replica for a step; it may refuse, for what it knows better."""
     if isinstance(step, Change):
         group.peers.update(group.others)
-        return group.raft.change(now_ns, step.voters, step.learners)
+        known = group.raft.config
+        if not group.raft.change(now_ns, step.voters, step.learners):
+            sometimes("a replica refused a step of its own node")
+            return False
+        if not set(step.voters) <= set(known.voters):
+            sometimes("learner promoted")
+        elif set(known.learners) - set(step.learners):
+            sometimes("a learner that is not wanted any more was let go")
+        return True
     return group.raft.transfer(now_ns, step.to)

@@ -211,14 +211,15 @@ class ShardHost:
             doubtful=frozenset(held["doubtful"]),
             gone=frozenset(held["gone"]),
             draining=frozenset(held["draining"]),
-            preferences=self._preferences,
+            preferences=lambda shard: self._ranked(shard)[: self._setting.replicas],
+            spares=lambda shard: self._ranked(shard)[self._setting.replicas :],
         )
 
-    def _preferences(self, shard: int) -> tuple[str, ...]:
+    def _ranked(self, shard: int) -> tuple[str, ...]:
         """The members of the ring that this node knows of, by a hash of theirs and the shard's."""
         names = sorted(self.me if each == self._index else self._setting.name_of(each) for each in self._ring)
         names.sort(key=lambda name: stream(shard, zlib.crc32(name.encode())))
-        return tuple(names[: self._setting.replicas])
+        return tuple(names)
 
     # What goes out
 

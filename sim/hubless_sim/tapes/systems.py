@@ -2,11 +2,11 @@
 
 import msgspec
 
-from hubless.shard.moves import MoveSettings
 from hubless.shard.output import RaftSettings
+from hubless.shard.pace import MoveSettings
 from hubless.shard.settings import ReplicasSettings
 from hubless_agents import Contract
-from hubless_agents.contract import Durability, Partition
+from hubless_agents.contract import Durability, OnBreach, Partition
 from hubless_sim.tapes.operations import Call, Leave, Load, Meta, Opinion, Query, Ring
 
 MS = 1_000_000
@@ -36,6 +36,7 @@ class Offering(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     nodes: tuple[str, ...] = ()
     partition: Partition = "wait"
     durability: Durability = "replicated"
+    on_breach: OnBreach = OnBreach()
 
     def to_contract(self) -> Contract:
         """As a worker declares it. Answers must be objects, so that garbled ones break the contract."""
@@ -48,6 +49,7 @@ class Offering(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             runtime="thread" if self.concurrency == 1 else "asyncio",
             partition=self.partition,
             durability=self.durability,
+            on_breach=self.on_breach,
         )
 
 

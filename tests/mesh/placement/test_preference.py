@@ -14,6 +14,7 @@ from hubless.placement import (
     shard_of_key,
     shard_of_task,
 )
+from hubless.placement.preference import SPARES
 
 ZONED = st.dictionaries(
     st.sampled_from([f"n{i}" for i in range(12)]), st.sampled_from("ABCD"), min_size=1
@@ -52,6 +53,15 @@ def test_lists_are_distinct_full_and_spread(ring: Ring, count: int) -> None:
 def test_a_list_is_a_prefix_of_the_longer_one(ring: Ring, count: int) -> None:
     for key in SHARD_KEYS:
         assert preference_list(ring, key, count + 1)[:count] == preference_list(ring, key, count)
+
+
+@settings(max_examples=50, deadline=None)
+@given(ZONED, st.integers(1, 4))
+def test_spares_go_on_where_the_list_ends(ring: Ring, count: int) -> None:
+    preferences = Preferences(ring, shards=4, replicas=count)
+    for shard in range(4):
+        longer = preference_list(ring, f"shard-{shard}", count + SPARES)
+        assert preferences.of_shard(shard) + preferences.spares(shard) == longer
 
 
 @settings(max_examples=100, deadline=None)

@@ -138,7 +138,7 @@ class Mesh:
         self.owned_at_ns: list[tuple[int, int, str]] = []
         self._sequence = 0
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
-        self._preferences: Preferences | None = None
+        self.lists = Preferences(Ring.built(()), shards=shards)
         self._bodies = 0
         for number in range(size):
             self.join(f"n{number}")
@@ -201,12 +201,11 @@ class Mesh:
 
     def ring_changed(self) -> None:
         ring = Ring.built(self.seats[name] for name in sorted(self.seats))
-        self._preferences = Preferences(ring, shards=self.shards)
+        self.lists = Preferences(ring, shards=self.shards)
         self.news()
 
     def preference(self, shard: int) -> tuple[str, ...]:
-        assert self._preferences is not None
-        return self._preferences.of_shard(shard)
+        return self.lists.of_shard(shard)
 
     def news(self) -> None:
         """Everybody hears of the members and the ring, each a little later than the other."""
@@ -221,18 +220,18 @@ class Mesh:
             groups["well" if name == host.name else condition].add(name)
         conditions = {condition: frozenset(names) for condition, names in groups.items()}
         draining = frozenset(self.draining)
-        preferences = self.preferences_now()
+        lists = self.lists
         replicas = host.replicas
         self.put(
             host,
             lambda now_ns, out: replicas.conditions_changed(
-                now_ns, **conditions, draining=draining, preferences=preferences
+                now_ns,
+                **conditions,
+                draining=draining,
+                preferences=lists.of_shard,
+                spares=lists.spares,
             ),
         )
-
-    def preferences_now(self) -> Callable[[int], tuple[str, ...]]:
-        preferences = self._preferences
-        return (lambda shard: ()) if preferences is None else preferences.of_shard
 
     def part(self, one: Iterable[str], other: Iterable[str]) -> None:
         """Nothing goes between the two sides, either way."""

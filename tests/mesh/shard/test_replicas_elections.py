@@ -6,7 +6,7 @@ import pytest
 from nodes import MS, SECOND, Mesh
 
 from hubless.shard.campaigns import Campaigns, place_in_line
-from hubless.shard.moves import Surroundings
+from hubless.shard.seats import Surroundings
 from hubless.wire.replication import Config
 
 ABC = Config(("a", "b", "c"))
@@ -125,7 +125,8 @@ def test_an_owner_that_only_some_doubt_stays_if_they_are_no_majority():
         well=everybody - {owner.name},
         doubtful=frozenset((owner.name,)),
         gone=frozenset(),
-        preferences=mesh.preference,
+        preferences=mesh.lists.of_shard,
+        spares=mesh.lists.spares,
     )
     mesh.put(other, lambda now_ns, out: None)
     mesh.run(800 * MS)

@@ -49,6 +49,15 @@ def test_a_small_mesh_has_as_many_voters_as_nodes(size):
     assert {len(mesh.row(shard).config.voters) for shard in range(4)} == {size}
 
 
+def test_a_new_mesh_goes_from_one_voter_to_three_and_has_no_two_between():
+    mesh = Mesh(3, shards=8)
+    sizes: set[int] = set()
+    while not mesh.is_as_wished():
+        mesh.run(10 * MS)
+        sizes |= {len(mesh.row(shard).config.voters) for shard in range(8) if mesh.owner(shard)}
+    assert sizes == {1, 3}
+
+
 def test_a_mesh_shrinks_to_its_last_node():
     mesh = settled(3, shards=4)
     load(mesh, SECOND)

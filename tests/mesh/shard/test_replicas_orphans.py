@@ -46,6 +46,7 @@ def stale(now_ns: int = 0, *, damage: str = "") -> Replicas:
         doubtful=frozenset(),
         gone=frozenset(),
         preferences=lambda shard: ("a", "d", "c"),
+        spares=lambda shard: (),
     )
     return replicas
 

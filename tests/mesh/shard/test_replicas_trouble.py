@@ -77,6 +77,17 @@ def test_owners_with_a_failed_journal_are_replaced_and_nothing_is_lost():
     assert {shard: mesh.row(shard).config.voters for shard in range(4)} == rest
 
 
+def test_a_failed_journal_costs_no_shard_a_voter_while_there_is_a_spare_node():
+    mesh = settled(4)
+    fail(mesh, "n0")
+    sizes: set[int] = set()
+    for _ in range(500):
+        mesh.run(10 * MS)
+        sizes |= {len(mesh.row(shard).config.voters) for shard in range(8) if mesh.owner(shard)}
+    assert sizes == {3}
+    assert {mesh.row(shard).config.voters for shard in range(8)} == {("n1", "n2", "n3")}
+
+
 def test_after_a_restart_with_a_good_journal_its_replicas_are_back():
     mesh = with_work(settled(3, shards=4))
     fail(mesh, "n0")
@@ -189,7 +200,7 @@ def test_two_owners_with_different_views_do_not_fight(seed):
     """Half of the nodes believe in a ring with the newcomer, half do not: no shard changes more than once a view."""
     mesh = settled(4, shards=8, seed=seed)
     configs: dict[int, set[Config]] = {shard: set() for shard in range(8)}
-    before = mesh.preferences_now()
+    before = mesh.lists
     mesh.join("n4")
     for name in ("n0", "n1"):  # these never hear of the newcomer's seat
         replicas = mesh.running(name)
@@ -200,7 +211,8 @@ def test_two_owners_with_different_views_do_not_fight(seed):
                 well=frozenset(mesh.hosts),
                 doubtful=frozenset(),
                 gone=frozenset(),
-                preferences=before,
+                preferences=before.of_shard,
+                spares=before.spares,
             ),
         )
     mesh.news_ns = 1
