@@ -2,7 +2,6 @@
 
 import msgspec
 
-from hubless_agents.marks import sometimes
 
 from .catalogue import Agent, Catalogue, Held
 from .config import SupervisorConfig
@@ -107,7 +106,6 @@ class Desk:
             self.out.append(RecallTask(held.worker, held.give, stop=True))
             return False
         if held.agent.contract.on_cancel == "kill":
-            sometimes("killed a worker to stop a task that nobody wants")
             return True
         self.out.append(RecallTask(held.worker, held.give, stop=True))
         self._timers.arm(held, held.run_due_ns)

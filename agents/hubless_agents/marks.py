@@ -1,6 +1,6 @@
 """Marks: places in the cores that are reached only sometimes, and should be reached by tests at some time.
 
-    sometimes("wrote off a killed worker that was never seen to end")
+    sometimes("set an agent aside that had cost too many workers")
 
 A mark says what has just happened, in words that occur once in all of the code. What sweeps of the simulator must
 reach is the list of all marks: a rare path that no seed reaches any more is a path that nothing tests.

@@ -145,7 +145,6 @@ class Supervisor:
         older = self._desk.held.get(assignment.task)
         if older is not None and assignment.attempt == older.assignment.attempt:
             self.counters.duplicates += 1
-            sometimes("was offered an attempt that is here already")
             return
         if older is not None and assignment.attempt < older.assignment.attempt:
             text = f"attempt {older.assignment.attempt} of this task is here already"
@@ -153,7 +152,6 @@ class Supervisor:
         else:
             if older is not None:
                 text = f"superseded by attempt {assignment.attempt}"
-                sometimes("a newer attempt was offered while an older one was here")
                 self._withdrawn(now_ns, assignment.task, text)
             admitted = self._gate.refusal(now_ns, assignment)
             if admitted is None:
@@ -172,7 +170,6 @@ class Supervisor:
         worker = self._crew.workers.get(event.worker)
         if worker is None:
             self.counters.late_answers += 1
-            sometimes("an answer came from a worker that had been written off")
             return
         held = self._desk.left_lane(now_ns, worker, event.give)
         if held is None:
@@ -292,7 +289,6 @@ class Supervisor:
         running = list(worker.lane.running.values())
         waiting = list(worker.lane.waiting.values())
         if event is None:
-            sometimes("wrote off a killed worker that was never seen to end")
             running, waiting = running + waiting, []
         how = worker.death if dying else message
         for held in running:
@@ -357,14 +353,12 @@ class Supervisor:
     def _start_failed(self, now_ns: int, number: int, message: str, detail: str) -> None:
         """A process was lost without any task to blame: pause before the next, and say so."""
         self.counters.failed_starts += 1
-        sometimes("a worker was lost without a task to blame")
         backoff = self._crew.backoff
         backoff.failed(now_ns)
         failed = failure("no_executor", message, where=f"{self._node}/worker-{number}", detail=detail)
         self._desk.out.append(WorkersFailing(number, failed, backoff.consecutive, backoff.not_before_ns))
         alive = self._crew.having(Condition.ACTIVE) + self._crew.having(Condition.SPARE)
         if backoff.consecutive >= self._config.failing_after and not alive:
-            sometimes("took no more tasks, as no worker could be started")
             self._gate.failing = True
             self._tell_offers()
             for agent in self._catalogue.agents.values():
@@ -461,7 +455,6 @@ class Supervisor:
             self._punish(now_ns, worker, held.agent, text, at_once=at_once)
             return
         if held.run_due_ns is None:
-            sometimes("a task expired in a worker's line")
             self._desk.fail(held, "expired", "its deadline passed in a worker's line", Effect.MAYBE)
         else:
             self._desk.fail(held, "deadline", "the caller's deadline passed while it ran", Effect.MAYBE)

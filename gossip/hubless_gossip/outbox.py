@@ -6,7 +6,6 @@ from hubless_gossip.codec import pack_header, pack_message, pack_packet, packet_
 from hubless_gossip.config import GossipConfig
 from hubless_gossip.counters import Counters
 from hubless_gossip.events import SendPacket
-from hubless_gossip.marks import sometimes
 from hubless_gossip.member import Address, Identity
 from hubless_gossip.messages import Message
 from hubless_gossip.rumours import Rumours
@@ -59,7 +58,6 @@ class Outbox:
             room = most
             for packed in messages:
                 if len(packed) > room:
-                    sometimes("messages to one node took more than one packet")
                     out.append(self._packet(to, pack))
                     pack, room = [], most
                 pack.append(packed)

@@ -92,7 +92,6 @@ class Own:
         newest = max(said.incarnation, claim.statement.incarnation if claim.statement is not None else 0)
         if said.boot > own.boot or newest >= NUMBER_MAX:
             self._counters.displaced += 1
-            sometimes("another process speaks under the name of this node")
             return False
         if said.boot < own.boot or newest < own.incarnation or self.leaving:
             return False

@@ -171,7 +171,6 @@ class Prober:
                 return None
             if len(self._probes) >= SECOND_OPINIONS_MAX:
                 self._counters.probes_refused += 1
-                sometimes("refused to give another second opinion")
                 return None
         seq = self.sequence()
         factor = self._health.multiplier * _MS

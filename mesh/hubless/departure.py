@@ -65,8 +65,6 @@ class Departure:
             self._patience_ends_ns = now_ns + GOODBYE_NS
             return self.stage
         if self.stage is Stage.GOODBYE and (goodbye_said or is_late):
-            if not goodbye_said:
-                sometimes("left before everybody could have heard its goodbye")
             self.stage = Stage.GONE
             self._look_at_ns = None
             return self.stage

@@ -11,7 +11,6 @@ from typing import Final
 
 import msgspec
 
-from hubless_gossip.marks import sometimes
 
 _NO_RESERVATIONS: Final[Mapping[str, int]] = MappingProxyType({})
 
@@ -116,7 +115,6 @@ class Admission:
         self._turned_away = 0
 
     def _refusal(self, reason: str, limit: int) -> Overloaded:
-        sometimes("a gateway with too much under way turned a client away")
         wait_ms = self._config.retry_base_ms * (limit + self._turned_away) // limit
         self._turned_away += 1
         return Overloaded(min(self._config.retry_max_ms, wait_ms), reason)

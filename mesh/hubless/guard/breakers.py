@@ -183,7 +183,6 @@ class Breakers:
         if link is None or link.state is State.OPEN:
             return _NONE
         if link.state is State.HALF_OPEN:
-            sometimes("hard evidence came while a half-open probe was under way")
             return self._move(link, Cause.HARD, now_ns, evidence.value)
         link.evidence = evidence
         link.evidence_ns = now_ns
@@ -299,7 +298,6 @@ class Breakers:
                 return self._move(breaker, Cause.DUE, now_ns, "waits for a probe")
             case State.HALF_OPEN:
                 self.counters.leases_expired += 1
-                sometimes("the outcome of a half-open probe never came")
                 return self._move(breaker, Cause.LEASE_EXPIRED, now_ns, "probe's outcome never came")
             case State.CLOSED:
                 return self._judge(breaker, now_ns)

@@ -253,7 +253,6 @@ class Course:
             sometimes("a task waits, as nobody offers its agent just now")
             due_ns = live.deadline_ns  # whoever comes to offer it is a change of the view
         elif why.retry_at_ns is not None and why.refused == why.offering:
-            sometimes("a task waits, as breakers refuse all that offer its agent")
             due_ns = min(max(due_ns, why.retry_at_ns), now_ns + _LONGEST_PARKED_NS)
         elif why.not_taking == why.offering:
             due_ns = now_ns + _LONGEST_PARKED_NS  # so is whoever takes work again

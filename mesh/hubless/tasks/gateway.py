@@ -308,9 +308,8 @@ class Gateway:
         out.append(ToPeer(to, self._placement(now_ns, task, pending)))
         if not pending.is_apart:
             pending.placed, pending.placed_with = pending.placed + 1, to
-        if pending.is_unwanted:
-            sometimes("placed a task only to withdraw it")
         if pending.is_unwanted:  # whoever has it has to know that this gateway asks, to let it withdraw
+            sometimes("placed a task only to withdraw it")
             out.append(ToPeer(to, Withdraw(task, alone=pending.is_given_up)))
             self._forget(task)
 

@@ -278,7 +278,6 @@ class Owner:
             case None:
                 is_taken = True
         if not is_taken:
-            sometimes("put off a merge that could not be written down")
             self._merging.put_off(now_ns, row.task)
 
     def _known(self, now_ns: int, row: Row) -> Live:
@@ -318,8 +317,7 @@ class Owner:
             out.append(ToPeer(place.gateway, settled(self._me, row)))
             return
         if live is None:
-            sometimes("a submission came again while its task was about to be taken over")
-            return
+            return  # decided, and about to be taken over
         live.tell(place.gateway)
         if row is not None:
             out.append(ToPeer(place.gateway, Taken(place.task)))
