@@ -166,3 +166,24 @@ def test_without_monitoring_nothing_is_told() -> None:
     world.crash(1)
     world.run_until(1000 * MS)
     assert kinds(world) == []
+
+
+def link_times(*, others: bool) -> list[int]:
+    """When node 0 is told of node 1, which crashes and comes back, while links of others are cut, or not."""
+    world = World(nodes=4, seed=1, make=Echo, base=Layer(base_ns=MS, jitter_ns=5 * MS), links=PROFILE)
+    for index in range(4):
+        world.start(index)
+    world.command(0, Watch((1,)))
+    if others:
+        world.command(1, Watch((0,)))
+        for at_ms in range(40, 400, 7):
+            world.at(at_ms * MS, lambda: world.impose(cut(2, 3)))
+    world.at(50 * MS, lambda: world.crash(1))
+    world.at(300 * MS, lambda: world.start(1))
+    world.run_until(1000 * MS)
+    assert kinds(world) == ["LinkUp", "LinkDown", "LinkRefused", "LinkUp"]
+    return [at_ns for at_ns, event in world.host(0).seen if isinstance(event, LINK_EVENTS)]
+
+
+def test_a_link_takes_no_notice_of_cuts_and_links_of_others() -> None:
+    assert link_times(others=True) == link_times(others=False)

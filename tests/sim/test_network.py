@@ -61,7 +61,7 @@ def test_the_fate_of_a_message_does_not_depend_on_other_links() -> None:
     fates = []
     for _ in range(200):
         noisy.route(0, 2)
-        noisy.control_ns(0, 1)
+        noisy.control_ns(0, 1, chance=7)
         fates.append(noisy.route(0, 1))
     assert fates == routes(quiet, 0, 1, 200)
 

@@ -6,7 +6,8 @@ have gone unanswered for the timeout (cut, stopped process, machine gone); refus
 down, the peer's kernel turns a fresh connect away because no process listens.
 
 Nothing polls: heartbeats of a healthy link are not simulated one by one, a silence starts when
-conditions change, and an unanswered connect is parked until something changes.
+conditions change, and a connect that came to nothing is parked until what it met with changes: a cut between others
+does not make it try again, nor does any link take the chances of another.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,7 +21,10 @@ from hubless_sim.world.network import Network
 from hubless_sim.world.nodes import Node
 
 _GONE = -1
-_STREAM = 2
+_JITTER, _TRIPS = 2, 1
+
+_Standing = tuple[bool, int, bool, bool]
+"""What a connect meets with: is the peer's kernel reached, which process listens there, who of the two is silent."""
 
 
 class LinkProfile(msgspec.Struct, frozen=True):
@@ -40,7 +44,18 @@ class Scheduler(Protocol):
 class _Watched:
     """One monitored link of one watcher.  ``token`` changes with its state and voids what is scheduled."""
 
-    __slots__ = ("boot", "owes_refusal", "parked", "peer", "silent", "token", "up", "watcher")
+    __slots__ = (
+        "boot",
+        "has_reset",
+        "owes_refusal",
+        "parked",
+        "peer",
+        "silent",
+        "token",
+        "trips",
+        "up",
+        "watcher",
+    )
 
     def __init__(self, watcher: Node, peer: Node) -> None:
         self.watcher = watcher
@@ -48,9 +63,14 @@ class _Watched:
         self.boot = 0
         self.up = False
         self.silent = False
-        self.parked = False
+        self.has_reset = False
+        """Whether the reset that ends it is under way."""
+        self.parked: _Standing | None = None
+        """What the last connect met with, if nothing has come of it."""
         self.owes_refusal = False
         self.token = 0
+        self.trips = 0
+        """How many packets the kernels have exchanged for this link."""
 
 
 class Links:
@@ -124,19 +144,26 @@ class Links:
             and self._network.reaches(peer, watcher)
         )
 
+    def _standing(self, link: _Watched) -> _Standing:
+        peer = link.peer
+        boot = 0 if peer.host is None else peer.boot
+        return self._reachable(link), boot, peer.silent > 0, link.watcher.silent > 0
+
     def _review(self, link: _Watched) -> None:
         """Work out what a change means for one link."""
         reachable = self._reachable(link)
         if not link.up:
-            if link.parked and reachable:
-                link.parked = False
+            if link.parked is not None and reachable and link.parked != self._standing(link):
+                link.parked = None
                 self._connect(link, self._jitter(link, self._profile.reconnect_ns))
             return
         same = link.peer.host is not None and link.peer.boot == link.boot
         if reachable and not same:
+            if link.has_reset:
+                return
             link.token += 1
-            link.silent = False
-            delay = self._network.control_ns(link.peer.index, link.watcher.index)
+            link.silent, link.has_reset = False, True
+            delay = self._trip_ns(link, link.peer, link.watcher)
             self._schedule(delay, self._drop, link, link.token)
         elif reachable and not link.peer.silent and not link.watcher.silent:
             if link.silent:
@@ -144,7 +171,7 @@ class Links:
                 link.silent = False
         elif not link.silent:
             link.token += 1
-            link.silent = True
+            link.silent, link.has_reset = True, False
             rest = self._jitter(link, self._profile.heartbeat_interval_ns)
             self._schedule(self._profile.heartbeat_timeout_ns + rest, self._drop, link, link.token)
 
@@ -153,16 +180,14 @@ class Links:
         if link.token != token:
             return
         link.token += 1
-        link.up = False
-        link.silent = False
+        link.up = link.silent = link.has_reset = False
         link.owes_refusal = True
         self._connect(link, self._profile.reconnect_ns)
         self._deliver(link.watcher, LinkDown(link.peer.index, link.boot))
 
     def _connect(self, link: _Watched, wait_ns: int) -> None:
         """Begin a connect after ``wait_ns``; its answer comes one round trip later."""
-        watcher, peer = link.watcher.index, link.peer.index
-        trip = self._network.control_ns(watcher, peer) + self._network.control_ns(peer, watcher)
+        trip = self._trip_ns(link, link.watcher, link.peer) + self._trip_ns(link, link.peer, link.watcher)
         link.token += 1
         self._schedule(wait_ns + trip, self._answered, link, link.token)
 
@@ -171,14 +196,14 @@ class Links:
             return
         peer = link.peer
         if not self._reachable(link) or link.watcher.silent:
-            link.parked = True
+            link.parked = self._standing(link)
         elif peer.host is None:
-            link.parked = True
+            link.parked = self._standing(link)
             if link.owes_refusal:
                 link.owes_refusal = False
                 self._deliver(link.watcher, LinkRefused(peer.index, link.boot))
         elif peer.silent:
-            link.parked = True
+            link.parked = self._standing(link)
         else:
             link.token += 1
             link.up = True
@@ -186,6 +211,12 @@ class Links:
             link.boot = peer.boot
             self._deliver(link.watcher, LinkUp(peer.index, link.boot))
 
+    def _trip_ns(self, link: _Watched, source: Node, target: Node) -> int:
+        """How long the next packet of the kernels takes."""
+        link.trips += 1
+        chance = draw(stream(self._seed, _TRIPS, link.watcher.index, link.peer.index), link.trips)
+        return self._network.control_ns(source.index, target.index, chance)
+
     def _jitter(self, link: _Watched, span_ns: int) -> int:
-        key = stream(self._seed, _STREAM, link.watcher.index, link.peer.index)
+        key = stream(self._seed, _JITTER, link.watcher.index, link.peer.index)
         return draw(key, link.token) % max(1, span_ns)

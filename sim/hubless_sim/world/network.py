@@ -11,7 +11,7 @@ import msgspec
 
 from hubless_sim.world.chance import UNIT, UNIT_BITS, draw, stream, tail_ns, threshold
 
-_MESSAGES, _CONTROL = 0, 1
+_MESSAGES = 0
 _SECOND_NS = 1_000_000_000
 _SELF_NS = 10_000  # a node that sends to itself crosses its own loopback
 
@@ -74,11 +74,9 @@ class Network:
     def __init__(self, *, nodes: int, seed: int, base: Layer | None = None) -> None:
         self._nodes = nodes
         self._message_key = stream(seed, _MESSAGES)
-        self._control_key = stream(seed, _CONTROL)
         self._layers: list[Layer] = [base or Layer()]
         self._epoch = 0
         self._links: dict[int, _Link] = {}
-        self._controls: dict[int, int] = {}
         self._rest: list[Layer] = []
         self.garbles = False
         """Whether any layer garbles messages; then every message has to go through ``garbled``."""
@@ -147,15 +145,11 @@ class Network:
             place = chance % len(packet)
         return bytes(spoilt)
 
-    def control_ns(self, source: int, target: int) -> int:
-        """The delay of the next packet that the kernels exchange (connect, reset): never lost."""
+    def control_ns(self, source: int, target: int, chance: int) -> int:
+        """The delay, by the draw ``chance``, of a packet that the kernels exchange (connect, reset): never lost."""
         if source == target:
             return _SELF_NS
         now = self._link(source, target).conditions
-        place = source * self._nodes + target
-        number = self._controls.get(place, 0)
-        self._controls[place] = number + 1
-        chance = draw(draw(self._control_key, (source << 32) | target), number)
         return now.base_ns + tail_ns(now.jitter_ns, chance >> 52)
 
     def _link(self, source: int, target: int) -> _Link:
