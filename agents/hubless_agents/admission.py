@@ -1,11 +1,10 @@
 """Whether a task may enter: bounds first, its content last, so that an overloaded node does not parse."""
 
-from hubless_agents.marks import sometimes
-
 from .catalogue import Agent, Catalogue
 from .config import SupervisorConfig
 from .events import Assignment
 from .failure import Failure, failure
+from .marks import sometimes
 from .rungs import MS, Standing, StartBackoff
 
 _RETRY_FLOOR_MS = 10

@@ -8,13 +8,12 @@ import enum
 import random
 from collections.abc import Iterable
 
-from hubless_agents.marks import sometimes
-
 from .catalogue import Held
 from .config import SupervisorConfig
 from .events import KillWorker, SpawnWorker, SupervisorEffect
 from .failure import Code
 from .lane import Lane
+from .marks import sometimes
 from .rungs import MS, StartBackoff
 from .timers import Due, Timers
 

@@ -2,7 +2,6 @@
 
 import msgspec
 
-
 from .catalogue import Agent, Catalogue, Held
 from .config import SupervisorConfig
 from .crew import Condition, Crew, Worker, choose

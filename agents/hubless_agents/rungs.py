@@ -8,9 +8,8 @@ import enum
 import random
 from collections import deque
 
-from hubless_agents.marks import sometimes
-
 from .config import SupervisorConfig
+from .marks import sometimes
 
 MS = 1_000_000
 _FORGIVEN_AFTER_WINDOWS = 10  # so long after a quarantine the next one starts small again

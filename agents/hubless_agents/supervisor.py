@@ -10,8 +10,6 @@ import math
 import random
 from typing import Final, assert_never
 
-from hubless_agents.marks import sometimes
-
 from .admission import Admission
 from .catalogue import Agent, AgentLoad, Catalogue, Held
 from .config import SupervisorConfig
@@ -41,6 +39,7 @@ from .events import (
     WorkersFailing,
 )
 from .failure import Code, Effect, Failure, failure
+from .marks import sometimes
 from .rungs import MS, Standing
 from .timers import Due, Timers
 

@@ -11,7 +11,6 @@ from typing import Final
 
 import msgspec
 
-
 _NO_RESERVATIONS: Final[Mapping[str, int]] = MappingProxyType({})
 
 
