@@ -249,13 +249,19 @@ class _Play:
                 (self._busy.discard if is_idle else self._busy.add)(node.name)
             case {"event": "look", "look": look}:
                 self._latest = msgspec.convert(look, type=Look, strict=False)
-            case {"event": "log", "level": "warning" | "error", "text": text} | {
-                "event": "exit",
-                "problem": text,
-            } if text:
-                self._say(f"           {node.name}: {text}")
+            case {"event": "ready"}:
+                self._say_of(node, "ready")
+            case {"event": "stopped"}:
+                self._say_of(node, "has left the mesh")
+            case {"event": "log", "level": "warning" | "error", "text": text} if text:
+                self._say_of(node, text)
+            case {"event": "exit", "problem": text} if text:
+                self._say_of(node, f"has ended: {text}")
             case _:
                 pass
+
+    def _say_of(self, node: LocalNode, text: str) -> None:
+        self._say(f"{'':9}  {node.name}: {text}")
 
     async def _look_for_owners(self) -> None:
         """Every shard must have one owner from now on: it is enough that all come to have one."""
