@@ -14,13 +14,24 @@ _RUN = {
 _SEARCH = {
     "sweep": ("hubless_sim.cli.sweep", "Run the tapes of many seeds, and shrink what fails."),
     "shrink": ("hubless_sim.cli.shrink", "Make a tape that fails as small as it gets."),
+    "coverage": (
+        "hubless_sim.cli.coverage",
+        "Say which rare paths of the cores are reached, and which are not.",
+    ),
+}
+_LOOK = {
+    "show": (
+        "hubless_sim.cli.show",
+        "Draw what happened in a run: a page, a timeline in text, or a log for ShiViz.",
+    ),
 }
 
 _EPILOG = """\b
 Start:
   mesh sim sweep --system mesh --seeds 500    whole nodes under faults of every kind
   mesh sim draw 7 --system mesh > tape.json   what one of those seeds does
-  mesh sim run tape.json                      and what comes of it
+  mesh sim run tape.json                      what comes of it
+  mesh sim show tape.json -o run.html         and how it came to that
 
 TAPE is a file, - for standard input, or the name of a shared scenario. A tape is one JSON document, described in
 sim/README.md; a run depends on nothing else.
@@ -33,9 +44,10 @@ Exit codes:
   5  interrupted"""
 
 
-@click.group(
-    name="sim", cls=LazyGroup, sections={"Run a tape": _RUN, "Search for failures": _SEARCH}, epilog=_EPILOG
-)
+_SECTIONS = {"Run a tape": _RUN, "Search for failures": _SEARCH, "Look into a run": _LOOK}
+
+
+@click.group(name="sim", cls=LazyGroup, sections=_SECTIONS, epilog=_EPILOG)
 def command() -> None:
     """Break a simulated mesh on purpose, and find out what does not hold.
 

@@ -16,11 +16,16 @@ from hubless.cli.screen import console, print_json
 from hubless_sim.cli.options import plant_option
 from hubless_sim.cli.tapes import NamedTape, tape_argument
 from hubless_sim.cli.violations import print_violations, verdict_text
+from hubless_sim.report import record, window
+from hubless_sim.report import text as timeline
 from hubless_sim.run import Result
+from hubless_sim.search.planting import planting
 from hubless_sim.tapes.tape import Tape
 
 _HASH_SEEDS = (0, 1, 77, 4242, 123_456)
 _HASH_STEP = 1_000_003
+_MOST_LINES = 40
+_BEFORE_MS = 200.0
 
 
 @click.command(name="replay")
@@ -38,7 +43,8 @@ def command(*, named: NamedTape, times: int, plant: str | None, as_json: bool) -
     """Run TAPE again and again, and say whether it is the same run each time.
 
     Each time a fresh process with another PYTHONHASHSEED runs it, so that whatever depends on the order of a set shows.
-    Exit code 1 if the digests differ, 0 if they are the same, whatever does not hold in the run.
+    Exit code 1 if the digests differ, 0 if they are the same, whatever does not hold in the run. If something does not,
+    a timeline of what came before it follows.
     """
     runs: list[Result] = []
     for turn in range(times):
@@ -51,7 +57,7 @@ def command(*, named: NamedTape, times: int, plant: str | None, as_json: bool) -
         told = {"identical": len(digests) == 1, "times": times, "digests": digests}
         print_json(told | {field: first[field] for field in ("verdict", "violations", "virtual_s")})
     else:
-        _print(digests, runs[0])
+        _print(named, plant, digests, runs[0])
     return Exit.OK if len(digests) == 1 else Exit.FAILED
 
 
@@ -80,15 +86,20 @@ def _played(tape: Tape, hash_seed: int, plant: str | None) -> Result:
         raise CommandError(text, Exit.INTERNAL, "internal") from problem
 
 
-def _print(digests: list[str], result: Result) -> None:
+def _print(named: NamedTape, plant: str | None, digests: list[str], result: Result) -> None:
     screen = console()
     if len(digests) > 1:
         screen.print(f"{len(digests)} different runs", style="bold red")
-        screen.print(
-            "what depends on the order of a set, on the clock or on chance in a core is not replayed"
-        )
+        screen.print("something in a core goes by the order of a set, by the clock, or by chance of its own")
         return
     screen.print(
         Text("the same run each time", style="bold green") + Text(": ") + verdict_text(result.verdict)
     )
     print_violations(screen, result.violations)
+    if result.violations:
+        with planting(plant):
+            recording = record(named.tape)
+        at_ns = result.violations[0].at_ns
+        shown = None if at_ns is None else window(recording, max(0.0, at_ns / 1e6 - _BEFORE_MS), None)
+        screen.print("\nwhat came just before it; `mesh sim show TAPE` draws all of it", style="dim")
+        click.echo(timeline(recording, shown, most_lines=_MOST_LINES), nl=False)
