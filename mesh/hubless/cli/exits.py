@@ -31,7 +31,7 @@ class Exit(enum.IntEnum):
 EXIT_CODES = """\b
 Exit codes:
   0  done
-  1  the agent failed, or the demo lost something
+  1  the agent failed, the demo lost something, or something does not hold in a simulated run
   2  wrong usage, configuration or input
   3  no node of the mesh could be reached
   4  the mesh refused: nothing ran (unknown agent, bad input, overloaded, no quorum, ...)
