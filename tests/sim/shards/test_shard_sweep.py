@@ -10,6 +10,7 @@ import pytest
 from hubless_sim.faults import FAULT_KINDS, Crash
 from hubless_sim.play import open_run, play
 from hubless_sim.search.sweep import swept, violations_of
+from hubless_sim.shards.registers import Put, Registers
 from hubless_sim.shards.swarm import NAMES, drawn_tape
 from hubless_sim.tapes.systems import ShardSystem, Workload
 from hubless_sim.tapes.tape import Tape, parse
@@ -40,6 +41,17 @@ def test_ten_thousand_seeds_hold() -> None:
 def test_the_seeds_draw_every_kind_of_fault_that_concerns_a_shard() -> None:
     drawn = {fault.__struct_config__.tag for seed in range(300) for fault in drawn_tape(seed).faults}
     assert drawn == set(FAULT_KINDS)
+
+
+def test_a_machine_that_applies_a_repeated_request_twice_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    apply = Registers.apply
+
+    def again(self: Registers, body: bytes) -> Put:
+        self._done.clear()
+        return apply(self, body)
+
+    monkeypatch.setattr(Registers, "apply", again)
+    assert any("not linearizable" in text for seed in range(60) for text in violations_of(seed))
 
 
 def test_a_quiet_run_elects_once_a_term_and_answers_everything() -> None:
