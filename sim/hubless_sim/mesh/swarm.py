@@ -43,7 +43,7 @@ def drawn_tape(seed: int) -> Tape:
     """The tape of a seed."""
     chance = random.Random(f"mesh:{seed}")
     draw = Draw(chance, NAMES, unlucky=chance.choice(NAMES[1:]), begin_ms=BEGIN_MS, heal_ms=HEAL_MS)
-    faults = [*_mild(draw.faults()), *_drawn_traps(draw)]
+    faults = [*mild(draw.faults()), *_drawn_traps(draw)]
     absent = tuple(sorted(chance.sample(NAMES[1:], chance.choice([0, 0, 0, 1, 2]))))
     faults += [Restart(at_ms=draw.times()[0], nodes=(name,)) for name in absent]
     calls = [_drawn_call(draw, number) for number in range(chance.choice([20, 40, 80]))]
@@ -77,7 +77,7 @@ def drawn_tape(seed: int) -> Tape:
     )
 
 
-def _mild(faults: list[Fault]) -> list[Fault]:
+def mild(faults: list[Fault]) -> list[Fault]:
     """What no shard could take is left out.
 
     Every wiped disk is a voter that is lost; two of three are too many, on one machine too. And a clock that is

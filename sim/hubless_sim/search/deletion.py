@@ -11,29 +11,25 @@ Item = TypeVar("Item")
 
 
 def reduced(items: Sequence[Item], still_fails: Callable[[Sequence[Item]], bool]) -> Sequence[Item]:
-    """The items that are left when no single one of them can go any more.
+    """The items that are left when all of them, halves, quarters, ... and at last each was tried to be left out.
 
-    All of them are tried first, then halves, quarters and so on.
+    If that changes nothing, no single item can go.
     """
     size = len(items)
     while size:
-        items, has_shrunk = _without_runs(items, size, still_fails)
-        if size > 1:
-            size = min(size // 2, len(items))
-        elif not has_shrunk:
-            break
+        items = _without_runs(items, size, still_fails)
+        size = min(size // 2, len(items))
     return items
 
 
 def _without_runs(
     items: Sequence[Item], size: int, still_fails: Callable[[Sequence[Item]], bool]
-) -> tuple[Sequence[Item], bool]:
-    """The items without those runs of ``size`` that can go, the last ones first: causes come before effects."""
-    has_shrunk = False
+) -> Sequence[Item]:
+    """The items without those runs of ``size`` that can go, the last ones first: effects go before their causes."""
     end = len(items)
     while end > 0:
         rest = [*items[: max(0, end - size)], *items[end:]]
         if still_fails(rest):
-            items, has_shrunk = rest, True
+            items = rest
         end -= size
-    return items, has_shrunk
+    return items

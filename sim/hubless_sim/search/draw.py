@@ -264,3 +264,6 @@ _MAKERS: tuple[Maker, ...] = (
     _torn_write,
     _bit_rot,
 )
+
+MAKERS: dict[str, Maker] = {make.__name__.removeprefix("_"): make for make in _MAKERS}
+"""What draws faults of each sort, by its name: mostly that of a kind of fault."""

@@ -12,7 +12,7 @@ from hubless_sim.search.narrowing import narrower_call, narrower_faults
 from hubless_sim.search.renumbering import with_operations, without
 from hubless_sim.search.settings import plainer
 from hubless_sim.search.timing import cut, shorter
-from hubless_sim.tapes.operations import Call
+from hubless_sim.tapes.operations import Call, Operation
 from hubless_sim.tapes.systems import GossipSystem, MeshSystem
 from hubless_sim.tapes.tape import Tape
 
@@ -48,7 +48,17 @@ def _drop_operations(attempts: Attempts) -> None:
     def still_fails(places: Sequence[int]) -> bool:
         return attempts.take(with_operations(replace(attempts.tape, operations=first.operations), places))
 
-    reduced(range(len(first.operations)), still_fails)
+    places: Sequence[int] = range(len(first.operations))
+    for sort in dict.fromkeys(_sort_of(operation) for operation in first.operations):
+        rest = [place for place in places if _sort_of(first.operations[place]) != sort]
+        places = rest if still_fails(rest) else places
+    reduced(places, still_fails)
+
+
+def _sort_of(operation: Operation) -> tuple[str, str]:
+    """Whole sorts of operations have nothing to do with most failures."""
+    asked = operation.agent if isinstance(operation, Call) else getattr(operation, "what", "")
+    return type(operation).__name__, asked
 
 
 def _drop_nodes(attempts: Attempts) -> None:
@@ -84,7 +94,7 @@ def _drop_agents(attempts: Attempts) -> None:
         attempts.take(replace(tape, system=replace(tape.system, agents=agents)))
 
 
-def _sort(attempts: Attempts) -> None:
+def _put_in_order(attempts: Attempts) -> None:
     """What is written down in the order in which it happens reads best."""
     tape = attempts.tape
     order = sorted(range(len(tape.operations)), key=lambda place: tape.operations[place].at_ms)
@@ -133,6 +143,6 @@ FINE: dict[str, Pass] = {
     "scope of faults": _narrow_faults,
     "calls": _narrow_calls,
     "time": _shorten,
-    "order": _sort,
+    "order": _put_in_order,
 }
 """What makes the things that are left plainer."""

@@ -38,7 +38,7 @@ def drawn_tape(seed: int) -> Tape:
     members = _first_members(draw)
     absent = tuple(name for name in NAMES if name not in members)
     faults += [Restart(at_ms=draw.times()[0], nodes=(name,)) for name in absent]
-    operations = [*_drawn_opinions(draw, members), *_truth()]
+    operations = [*_drawn_opinions(draw, members), *truth()]
     return Tape(
         seed=seed,
         nodes=NODES,
@@ -112,8 +112,8 @@ def _drawn_opinions(draw: Draw, members: tuple[str, ...]) -> list[Operation]:
     return operations
 
 
-def _truth() -> list[Operation]:
+def truth(names: tuple[str, ...] = NAMES) -> list[Operation]:
     """From now on everybody knows that all are well and on the ring."""
     at_ms = HEAL_MS + 20
-    well = [Opinion(at_ms=at_ms, nodes=NAMES, member=name, condition="well") for name in NAMES]
-    return [Ring(at_ms=at_ms, nodes=NAMES, members=NAMES), *well]
+    well = [Opinion(at_ms=at_ms, nodes=names, member=name, condition="well") for name in names]
+    return [Ring(at_ms=at_ms, nodes=names, members=names), *well]
