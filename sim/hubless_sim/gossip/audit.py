@@ -3,7 +3,8 @@
 No false deaths: nobody tells the death of a process that runs, as long as no fault has concerned either of the two. One
 that is only busy, so that its links are answered still, is not concerned: it may be called busy, and never dead.
 Numbers rise: what a node tells of a member's boot and incarnation never falls, over restarts of the member too. Right
-views: after the calm everybody who runs believes those alive who run, and nobody else.
+views and metadata: after the calm everybody who runs believes those alive who run, and nobody else, and knows what each
+of them says of itself.
 """
 
 from collections.abc import Iterator, Sequence
@@ -84,6 +85,15 @@ def wrong_views(views: dict[str, dict[str, Condition]]) -> Iterator[Violation]:
                 f"{node} holds after the calm: {wrong}; those who run are {sorted(views)}",
                 nodes=(node,),
             )
+
+
+def wrong_metadata(metadata: dict[str, dict[str, bytes]]) -> Iterator[Violation]:
+    """``metadata`` is what those who run hold that everybody says of himself, themselves included."""
+    for node, held in metadata.items():
+        wrong = sorted(other for other in metadata if other in held and held[other] != metadata[other][other])
+        if wrong:
+            text = f"{node} holds after the calm what {', '.join(wrong)} no longer say of themselves"
+            yield Violation("right metadata", text, nodes=(node,))
 
 
 def _concerned_from_ns(faults: Sequence[Fault], name: str) -> float:

@@ -15,7 +15,7 @@ from hubless_gossip import (
     MetaChanged,
 )
 from hubless_sim.faults import index_of
-from hubless_sim.gossip.audit import Audit, wrong_views
+from hubless_sim.gossip.audit import Audit, wrong_metadata, wrong_views
 from hubless_sim.gossip.host import GossipHost, Order, configured
 from hubless_sim.run import Run
 from hubless_sim.tapes.operations import Leave, Load, Meta, Operation
@@ -59,10 +59,18 @@ class GossipRun(Run):
         return {member.node: member.condition for member in self.core(name).members()}
 
     def violations(self) -> Sequence[Violation]:
-        """What was told wrongly, and views that are wrong in the end; of tapes that ask for right ones."""
+        """What was told wrongly, and what is held wrongly in the end; of tapes that ask for right views."""
         if not self._asks_for_views:
             return ()
-        return (*self._audit.violations, *wrong_views({name: self.view(name) for name in self.running()}))
+        running = self.running()
+        metadata = {
+            name: {member.node: member.meta for member in self.core(name).members()} for name in running
+        }
+        return (
+            *self._audit.violations,
+            *wrong_views({name: self.view(name) for name in running}),
+            *wrong_metadata(metadata),
+        )
 
     def found(self) -> dict[str, Any]:
         """What each running node believes, and how much was told."""

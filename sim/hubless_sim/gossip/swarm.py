@@ -1,4 +1,4 @@
-"""The tape of a seed, for the membership core alone: size, conditions, faults of the network and of processes.
+"""The tape of a seed, for membership alone: size, conditions, faults, and what nodes say of themselves.
 
 Faults are over at HEAL_MS, but for who crashed and is not started again; by the end of the tape views must be right.
 """
@@ -18,6 +18,7 @@ from hubless_sim.faults import (
     Restart,
     Starve,
 )
+from hubless_sim.tapes.operations import Meta
 from hubless_sim.tapes.systems import GossipSystem
 from hubless_sim.tapes.tape import Conditions, Tape
 
@@ -39,6 +40,15 @@ def drawn_tape(seed: int) -> Tape:
         links=Conditions(loss=chance.choice([0.0, 0.01, 0.03]), duplicate=chance.choice([0.0, 0.05])),
         faults=tuple(faults),
         system=GossipSystem(right_views=True),
+        operations=_drawn_operations(random.Random(f"sweep:said:{seed}"), names),
+    )
+
+
+def _drawn_operations(chance: random.Random, names: list[str]) -> tuple[Meta, ...]:
+    """Some say something new of themselves."""
+    return tuple(
+        Meta(at_ms=chance.randrange(BEGIN_MS, HEAL_MS), nodes=(chance.choice(names),), meta=f"word {number}")
+        for number in range(chance.choice([0, 1, 3]))
     )
 
 
