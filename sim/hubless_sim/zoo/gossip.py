@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from hubless_gossip import claims as claims_module
 from hubless_gossip import evidence
-from hubless_gossip.claims import Claim, Key, Rank, Standing
+from hubless_gossip.claims import Claim, Rank, Standing, Statement
 from hubless_gossip.core import Gossip
 from hubless_gossip.events import Remembered
 from hubless_gossip.healing import Healer
@@ -27,9 +29,10 @@ def refutes_in_the_same_incarnation(swaps: Swaps) -> None:
 
     def flat(self: Own, now_ns: int, meta: bytes, above: int, rank: Rank) -> None:
         said = self.statement
-        say(self, now_ns, meta, above, rank)
         if rank is Rank.ALIVE and meta == said.meta:
-            self.statement = said
+            above = said.incarnation - 1
+            self.statement = replace(said, incarnation=above)
+        say(self, now_ns, meta, above, rank)
 
     say = swaps.put(Own, "_say", flat)
 
@@ -41,14 +44,15 @@ def believes_others_about_itself(swaps: Swaps) -> None:
 
 
 @BED.plant("gossip", first=0)
-def lets_rank_win_over_incarnation(swaps: Swaps) -> None:
-    """Of two claims the graver one wins, and the later incarnation only if they are equally grave."""
+def lets_the_first_statement_win(swaps: Swaps) -> None:
+    """Of two statements of a member the earlier one is kept: what it says of itself never changes for others."""
 
-    def graver(standing: Standing) -> Key:
-        boot, incarnation, is_final, round_, rank = key(standing)
-        return (boot, int(is_final), bool(rank >= Rank.SUSPECT), incarnation, round_)
+    def first(a: Statement | None, b: Statement | None) -> Statement | None:
+        if a is None or b is None or a.boot != b.boot:
+            return join(a, b)
+        return a if a.incarnation <= b.incarnation else b
 
-    key = swaps.put(claims_module, "standing_key", graver)
+    join = swaps.put(claims_module, "join_statements", first)
 
 
 @BED.plant("gossip", first=0)

@@ -10,7 +10,7 @@ from hubless.effects import NodeEffect
 from hubless.shard.events import Commit
 from hubless.shard.flushes import Flushes, Held
 from hubless.shard.output import Output
-from hubless.shard.records import HardState, Recovered
+from hubless.shard.records import Recovered
 from hubless.shard.replicas import Replicas
 from hubless.shard.state import ReplicaState
 from hubless.wire.replication import RaftMessage
@@ -42,7 +42,7 @@ def takes_one_flush_for_all(swaps: Swaps) -> None:
     swaps.put(Flushes, "flushed", all_at_once)
 
 
-@BED.plant("mesh", first=0)
+@BED.plant("mesh", first=47)
 def answers_before_the_flush(swaps: Swaps) -> None:
     """Whole nodes act on a commit as soon as they have handed it to the disk."""
 
@@ -56,7 +56,7 @@ def answers_before_the_flush(swaps: Swaps) -> None:
     ended = swaps.put(Replicas, "tick_ended", eager)
 
 
-@BED.plant("shards", first=0)
+@BED.plant("shards", first=17)
 def forgets_the_vote_over_a_restart(swaps: Swaps) -> None:
     """A process starts with its last term, and without the vote that it has given in it."""
 
@@ -66,7 +66,7 @@ def forgets_the_vote_over_a_restart(swaps: Swaps) -> None:
     begin = swaps.put(ReplicaState, "__init__", forgetful)
 
 
-@BED.plant("shards", first=0)
+@BED.plant("shards", first=1)
 def trusts_a_damaged_shard(swaps: Swaps) -> None:
     """A process goes on with what is left of a shard whose records are torn or rotten."""
 
@@ -74,16 +74,6 @@ def trusts_a_damaged_shard(swaps: Swaps) -> None:
         begin(self, *arguments, recovered=tuple(replace(each, damage="") for each in recovered), **named)
 
     begin = swaps.put(Replicas, "__init__", trusting)
-
-
-@BED.plant("shards", first=0)
-def writes_no_floor(swaps: Swaps) -> None:
-    """Nothing is written of what a dismissed replica stood for: the next one there forgets its part in a commit."""
-
-    def bare(self: ReplicaState) -> HardState:
-        return HardState(self.shard, self.term, self.vote, 0, 0)
-
-    swaps.put(ReplicaState, "hard_state", bare)
 
 
 @BED.plant("shards", first=0)

@@ -12,19 +12,19 @@ from hubless.shard.progress import Progress
 from hubless.shard.reading import Reads
 from hubless.shard.state import ReplicaState
 from hubless.shard.tenure import Tenure
-from hubless.wire.replication import AskVote, Config, Entry, TimeoutNow
+from hubless.wire.replication import AskVote, Config, Entry
 from hubless_sim.zoo.planting import Bed, Swaps
 
 BED = Bed("raft")
 
 
-@BED.plant("shards", first=0)
+@BED.plant("shards", first=44)
 def elects_whoever_asks(swaps: Swaps) -> None:
     """A vote is given without a look at the candidate's log."""
     swaps.put(Log, "is_up_to_date", lambda _self, _index, _term: True)
 
 
-@BED.plant("shards", first=0)
+@BED.plant("shards", first=4)
 def votes_again_for_another(swaps: Swaps) -> None:
     """A vote is given although another candidate has had it in the same term."""
 
@@ -48,13 +48,7 @@ def commits_what_one_too_few_has(swaps: Swaps) -> None:
     majority = swaps.put(quorum, "_majority_index", eager)
 
 
-@BED.plant("shards", first=0)
-def commits_entries_of_older_terms_by_counting(swaps: Swaps) -> None:
-    """An entry of an earlier term is committed because a majority has it (3.6.2, figure 3.7)."""
-    swaps.put(Tenure, "is_countable", lambda _self, _index: True)
-
-
-@BED.plant("shards", first=0)
+@BED.plant("shards", first=3)
 def asks_half_of_a_joint_configuration(swaps: Swaps) -> None:
     """While the voters change, only the new ones are asked."""
 
@@ -68,20 +62,7 @@ def asks_half_of_a_joint_configuration(swaps: Swaps) -> None:
     outcome = swaps.put(quorum, "outcome", by_one)
 
 
-@BED.plant("shards", first=0)
-def leaves_a_joint_configuration_early(swaps: Swaps) -> None:
-    """The owner goes on to the new voters before the joint configuration is committed."""
-
-    def at_once(self: Tenure) -> None:
-        reconfigured(self)
-        state = self._state
-        if state.configs.latest.outgoing and state.office is self:
-            state.append_config(configs.left(state.configs.latest))
-
-    reconfigured = swaps.put(Tenure, "reconfigured", at_once)
-
-
-@BED.plant("shards", first=0)
+@BED.plant("shards", first=3)
 def counts_the_ring_and_not_the_configuration(swaps: Swaps) -> None:
     """A quorum is one of the nodes that are fed, voters or not."""
 
@@ -92,7 +73,7 @@ def counts_the_ring_and_not_the_configuration(swaps: Swaps) -> None:
     committed = swaps.put(quorum, "committed_index", of_ring)
 
 
-@BED.plant("shards", first=0)
+@BED.plant("shards", first=7)
 def lets_learners_vote(swaps: Swaps) -> None:
     """Who only learns the log is counted like a voter."""
 
@@ -106,7 +87,7 @@ def lets_learners_vote(swaps: Swaps) -> None:
     committed = swaps.put(quorum, "committed_index", also)
 
 
-@BED.plant("shards", first=0)
+@BED.plant("shards", first=9)
 def believes_any_log_to_match(swaps: Swaps) -> None:
     """A follower takes entries after one of another term, as long as it has one at that index."""
 
@@ -116,7 +97,7 @@ def believes_any_log_to_match(swaps: Swaps) -> None:
     matches = swaps.put(Log, "matches", lax)
 
 
-@BED.plant("shards", first=0)
+@BED.plant("shards", first=37)
 def commits_whatever_it_has(swaps: Swaps) -> None:
     """A follower commits up to what the owner has committed, and not up to where the logs are known to match."""
 
@@ -127,7 +108,7 @@ def commits_whatever_it_has(swaps: Swaps) -> None:
     advance = swaps.put(Following, "_advance", trusting)
 
 
-@BED.plant("shards", first=0)
+@BED.plant("shards", first=9)
 def keeps_entries_that_another_owner_added(swaps: Swaps) -> None:
     """A follower keeps what is in the place of its owner's entries, and only adds those beyond its end."""
 
@@ -142,13 +123,13 @@ def keeps_entries_that_another_owner_added(swaps: Swaps) -> None:
     before = swaps.put(Following, "_extend", keeping)
 
 
-@BED.plant("shards", first=0)
+@BED.plant("shards", first=196)
 def takes_a_stale_snapshot(swaps: Swaps) -> None:
     """A snapshot that comes late replaces a log that is longer."""
     swaps.put(Following, "is_stale", lambda _self, _message: False)
 
 
-@BED.plant("shards", first=0)
+@BED.plant("shards", first=16)
 def writes_the_first_configuration_into_every_snapshot(swaps: Swaps) -> None:
     """A snapshot has the oldest configuration that is known, and not the one that counts at its index."""
 
@@ -159,7 +140,7 @@ def writes_the_first_configuration_into_every_snapshot(swaps: Swaps) -> None:
     swaps.put(configs.Configs, "at", oldest)
 
 
-@BED.plant("shards", first=0)
+@BED.plant("shards", first=77)
 def forgets_what_a_dismissed_replica_stood_for(swaps: Swaps) -> None:
     """A replica that was forgotten and comes back votes as if it had never had a log."""
     swaps.put(Log, "is_whole", True)
@@ -170,7 +151,7 @@ def forgets_what_a_dismissed_replica_stood_for(swaps: Swaps) -> None:
     swaps.put(Log, "is_up_to_date", of_this_log)
 
 
-@BED.plant("shards", first=0)
+@BED.plant("shards", first=37)
 def reads_without_asking_whether_it_still_owns(swaps: Swaps) -> None:
     """A read is answered without a quorum's word that nobody else owns the shard by now."""
 
@@ -180,7 +161,7 @@ def reads_without_asking_whether_it_still_owns(swaps: Swaps) -> None:
     swaps.put(Reads, "_followers", staticmethod(everybody))
 
 
-@BED.plant("shards", first=0)
+@BED.plant("shards", first=124)
 def reads_before_its_own_term_has_begun(swaps: Swaps) -> None:
     """A new owner answers reads before it knows how far the last one had committed (6.4)."""
 
@@ -198,29 +179,7 @@ def hears_an_owner_that_it_doubts_for_ever(swaps: Swaps) -> None:
     swaps.put(Election, "_hears_owner", lambda _self, _now_ns: True)
 
 
-@BED.plant("shards", first=0)
-def stays_in_office_without_a_quorum(swaps: Swaps) -> None:
-    """An owner that nobody answers goes on as one (6.2)."""
-
-    def obstinate(_self: Tenure, _now_ns: int) -> None:
-        return None
-
-    swaps.put(Tenure, "_check_quorum", obstinate)
-
-
-@BED.plant("shards", first=0)
+@BED.plant("shards", first=69)
 def looks_for_a_match_in_one_place_only(swaps: Swaps) -> None:
     """An owner whose entries a follower refuses sends it the same ones again, and not earlier ones."""
     swaps.put(Progress, "refused_at", lambda _self, _guess: None)
-
-
-@BED.plant("shards", first=0)
-def names_an_heir_that_lacks_entries(swaps: Swaps) -> None:
-    """Ownership goes to a voter without waiting until that has all entries (3.10), and to one that has none at all."""
-
-    def hasty(self: Tenure) -> None:
-        if self._heir is not None and not self._is_heir_told:
-            self._is_heir_told = True
-            self._state.say(self._heir, TimeoutNow(self._state.shard, self._state.term))
-
-    swaps.put(Tenure, "_tell_heir", hasty)

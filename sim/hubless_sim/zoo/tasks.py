@@ -12,7 +12,7 @@ from hubless.effects import NodeEffect, ToPeer
 from hubless.tasks import course, owner
 from hubless.tasks.attempts import NODE_GONE, Verdict
 from hubless.tasks.course import Course
-from hubless.tasks.entries import AttemptEnded, Submitted, TaskEntry
+from hubless.tasks.entries import Submitted, TaskEntry
 from hubless.tasks.executor import Executor
 from hubless.tasks.gateway import Gateway
 from hubless.tasks.live import Live, Phase
@@ -29,7 +29,7 @@ from hubless_sim.zoo.planting import Bed, Swaps
 BED = Bed("tasks")
 
 
-@BED.plant("mesh", first=0)
+@BED.plant("mesh", first=14)
 def accepts_the_result_of_an_old_attempt(swaps: Swaps) -> None:
     """An outcome counts whatever its attempt number is, and whoever ran it."""
 
@@ -42,7 +42,7 @@ def accepts_the_result_of_an_old_attempt(swaps: Swaps) -> None:
     ended = swaps.put(Owner, "ended", lax)
 
 
-@BED.plant("mesh", first=0)
+@BED.plant("mesh", first=7)
 def gives_the_receipt_before_a_majority_has_the_task(swaps: Swaps) -> None:
     """The receipt leaves when the submission is proposed, and not when it can no longer be lost."""
 
@@ -107,7 +107,7 @@ def says_cancelled_and_runs_on(swaps: Swaps) -> None:
     about = swaps.put(Consultation, "_about_task", lying)
 
 
-@BED.plant("mesh", first=0)
+@BED.plant("mesh", first=29)
 def cancels_what_has_ended(swaps: Swaps) -> None:
     """A cancellation that comes after the result takes its place."""
 
@@ -118,18 +118,6 @@ def cancels_what_has_ended(swaps: Swaps) -> None:
         return True
 
     swaps.put(Row, "cancel", late)
-
-
-@BED.plant("mesh", first=0)
-def writes_a_second_outcome_over_the_first(swaps: Swaps) -> None:
-    """The end of an attempt is taken into a row that has ended already."""
-
-    def again(self: Row, told: AttemptEnded, now_ms: int) -> bool:
-        if self.state in {State.EXPIRED, State.CANCELLED}:
-            self.state = State.RUNNING
-        return end(self, told, now_ms)
-
-    end = swaps.put(Row, "end_attempt", again)
 
 
 @BED.plant("mesh", first=0)
@@ -222,7 +210,7 @@ def waits_for_ever_for_a_dead_executor(swaps: Swaps) -> None:
     swaps.put(Course, "_is_there", lambda _self, _process: True)
 
 
-@BED.plant("mesh", first=0)
+@BED.plant("mesh", first=7)
 def starts_a_once_only_task_again(swaps: Swaps) -> None:
     """A task that must not run twice is started anew when its node is lost."""
 
@@ -234,7 +222,7 @@ def starts_a_once_only_task_again(swaps: Swaps) -> None:
     judge = swaps.put(course, "judge", careless)
 
 
-@BED.plant("mesh", first=0)
+@BED.plant("mesh", first=16)
 def swears_that_an_expired_task_had_no_effect(swaps: Swaps) -> None:
     """A task that expires while it runs is said to have had no effect."""
 
@@ -258,7 +246,7 @@ def swears_that_a_cancelled_task_had_no_effect(swaps: Swaps) -> None:
     settled = swaps.put(owner, "settled", sure)
 
 
-@BED.plant("mesh", first=0)
+@BED.plant("mesh", first=7)
 def runs_an_ended_attempt_again(swaps: Swaps) -> None:
     """An executor does not remember that an attempt has ended: a repeated order runs it once more."""
     swaps.put(Executor, "_keep", lambda _self, _task, _told: None)
