@@ -22,8 +22,6 @@ from hubless_sim.faults import (
 from hubless_sim.faults.base import Lasting
 from hubless_sim.testing.run import AgentsRun
 
-_CLIENT = "client"
-
 
 class Imposed:
     """Something that was done to the mesh and lasts: ``lift`` ends it, and so does leaving a ``with`` block."""
@@ -52,7 +50,10 @@ class Imposed:
 
 
 class Breaking(ABC):
-    """Nodes are named ``n0``, ``n1``, ...; ``client`` is the test's own client, which cuts leave alone unless named."""
+    """Nodes are named ``n0``, ``n1``, ...; ``client`` is the test's own client, which cuts leave alone unless named.
+
+    So are the clients that `connect` made, ``client-1`` and so on.
+    """
 
     nodes: tuple[str, ...]
 
@@ -89,10 +90,14 @@ class Breaking(ABC):
         return self._begin(f"isolated {' '.join(nodes)}", Isolate(at_ms=0, nodes=self._names(nodes)))
 
     def lose(self, rate: float, sources: Sequence[str] = (), targets: Sequence[str] = ()) -> Imposed:
-        """Lose this share of the packets from the sources to the targets (none named: everybody)."""
+        """Lose this share of the packets from the sources to the targets (none named: all nodes).
+
+        Clients are spared unless they are named: theirs are connections, which lose nothing short of being cut.
+        """
         if not 0 <= rate <= 1:
             raise ValueError(f"rate is {rate}; it is a share, from 0 to 1")
-        fault = Loss(at_ms=0, rate=rate, sources=self._names(sources), targets=self._names(targets))
+        sides = (self._names(sources or self.nodes), self._names(targets or self.nodes))
+        fault = Loss(at_ms=0, rate=rate, sources=sides[0], targets=sides[1])
         return self._begin(f"lost {rate:g} of all packets", fault)
 
     def delay(
@@ -171,13 +176,13 @@ class Breaking(ABC):
             each.lift()
 
     def indices(self, nodes: Sequence[str]) -> list[int]:
-        """The numbers of nodes. Raises ValueError for a name that is none's."""
+        """The numbers of nodes and clients. Raises ValueError for a name that is none's."""
+        clients = self.run.client_names()
         for name in _listed(nodes):
-            if name not in (*self.nodes, _CLIENT):
-                raise ValueError(
-                    f"there is no node {name!r}; this mesh has {self.nodes[0]} to {self.nodes[-1]}"
-                )
-        return [len(self.nodes) if name == _CLIENT else index_of(name) for name in _listed(nodes)]
+            if name not in (*self.nodes, *clients):
+                known = f"this mesh has {self.nodes[0]} to {self.nodes[-1]}, and {', '.join(clients)}"
+                raise ValueError(f"there is no node {name!r}; {known}")
+        return [clients.get(name, index_of(name)) for name in _listed(nodes)]
 
     def _names(self, nodes: Sequence[str]) -> tuple[str, ...]:
         return tuple(f"n{index}" for index in self.indices(nodes))

@@ -81,7 +81,9 @@ class Receipt:
 class SimulatedClient:
     """One client process. Arguments and errors are those of `hubless.Mesh`; times are in virtual seconds."""
 
-    def __init__(self, run: AgentsRun, place: int, run_until: RunUntil) -> None:
+    def __init__(self, run: AgentsRun, name: str, place: int, run_until: RunUntil) -> None:
+        self.name = name
+        """What it is called where nodes are named."""
         self._run = run
         self._place = place
         self._run_until = run_until

@@ -81,6 +81,7 @@ class SimulatedMesh(Breaking):
         self._is_checked = check
         self._undos: list[Callable[[], None]] = []
         self._run: AgentsRun | None = None
+        self._client: SimulatedClient | None = None
         self.seed = seed
         self.story: list[tuple[float, str]] = []
         """What the test did to the mesh, and when."""
@@ -120,7 +121,7 @@ class SimulatedMesh(Breaking):
         self._run = run = AgentsRun(tape, agents, self._profile)
         self._undos.append(run.unwind)
         run.world.at(0, partial(run.start_client, 0))
-        self.client = SimulatedClient(run, 0, self._run_until)
+        self._client = SimulatedClient(run, "client", 0, self._run_until)
         self.wait_until(self.is_settled, timeout=_READY_S, what="the new mesh to come to rest")
 
     def _close(self) -> None:
@@ -133,6 +134,13 @@ class SimulatedMesh(Breaking):
         if self._run is None:
             raise RuntimeError("the mesh is not up: use it in a with statement, or take it from the fixture")
         return self._run
+
+    @property
+    def client(self) -> SimulatedClient:
+        """The test's own client, which is connected to all nodes. Raises RuntimeError before the mesh is entered."""
+        if self._client is None:
+            raise RuntimeError("the mesh is not up: use it in a with statement, or take it from the fixture")
+        return self._client
 
     # Work
 
@@ -157,10 +165,10 @@ class SimulatedMesh(Breaking):
         return self.client.result(task, timeout)
 
     def connect(self, *nodes: str) -> SimulatedClient:
-        """One more client, which knows these nodes (none named: all)."""
+        """One more client, which knows these nodes (none named: all); its ``name`` can be cut off like a node's."""
         run = self.run
         place = run.connect(tuple(self.indices(nodes or self.nodes)))
-        client = SimulatedClient(run, place, self._run_until)
+        client = SimulatedClient(run, f"client-{place}", place, self._run_until)
         gateways = run.world.host(run.tape.nodes + place).session.gateways
         self._run_until(lambda: bool(gateways.serving), 5.0)
         return client

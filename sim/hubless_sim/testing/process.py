@@ -22,13 +22,17 @@ from hubless_agents.frames import (
 from hubless_agents.runtimes import Runtime, Sink, ThreadRuntime
 from hubless_agents.server import Job, Server
 from hubless_agents.signature import Bound
-from hubless_sim.testing.strands import ProcessClock, Strand
+from hubless_sim.testing.strands import ProcessClock, Strand, Unwound
 from hubless_sim.testing.waiting import VirtualLoop, WaitingJobs, run_trio
 
 _LAST_STEPS = 100
 
 Begin = Callable[[Callable[[], None], Job], None]
 """Have the job begun by what is given, a little later: it has left the line of its worker."""
+
+
+def _nothing() -> None:
+    """There is nothing to tidy up."""
 
 
 class WorkerProcess:
@@ -117,10 +121,21 @@ class WorkerProcess:
         """A job's turn has come."""
         self._begin(partial(runtime.begin, job), job)
 
-    def strand(self, what: str, main: Callable[[], None]) -> Strand:
-        """One more thread of this process."""
-        made = Strand(f"{self.name}, {what}", main, self._clock, self._die)
-        self._strands.append(made)
+    def strand(self, what: str, run: Callable[[], None], leave: Callable[[], None] = _nothing) -> Strand:
+        """One more main thread of this process, which ends with it; ``leave`` is called when it is unwound."""
+
+        def main() -> None:
+            try:
+                try:
+                    run()
+                except Unwound:
+                    raise
+                except BaseException as error:  # noqa: BLE001 as at the top of a program
+                    made.die(_exit_text(error))
+            finally:
+                leave()
+
+        made = self._strand(what, main)
         return made
 
     def start(self, strand: Strand) -> None:
@@ -141,14 +156,17 @@ class WorkerProcess:
         return made
 
     def _spawn(self, main: Callable[[], None]) -> None:
-        self.strand("a plain function", main)
+        self._strand("a plain function", main)
+
+    def _strand(self, what: str, main: Callable[[], None]) -> Strand:
+        made = Strand(f"{self.name}, {what}", main, self._clock, self._die)
+        self._strands.append(made)
+        return made
 
     def _run(self, strand: Strand) -> None:
         strand.run()
         if strand.is_over:
             self._strands.remove(strand)
-            if strand.error is not None:
-                self._die(_exit_text(strand.error))
 
     def _die(self, text: str) -> None:
         if self.exit is None:
@@ -210,7 +228,7 @@ class _Doorstep:
 
                 loop = process.virtual_loop(self._wake)
                 runtime = AsyncioRuntime(self._sink, loop)
-                self._strand = process.strand(self._kind, loop.until_discarded(runtime.run))
+                self._strand = process.strand(self._kind, runtime.run, loop.discard)
             case "trio":
                 from hubless_agents.trio_runtime import TrioRuntime  # noqa: PLC0415 as in a real worker
 

@@ -134,6 +134,10 @@ class AgentsRun(MeshRun):
         self.start_client(place)
         return place
 
+    def client_names(self) -> dict[str, int]:
+        """The clients that there are, and their numbers among the nodes."""
+        return {f"client-{place}" if place else "client": self.tape.nodes + place for place in self._gateways}
+
     def start_client(self, place: int) -> None:
         """Start the client in a place."""
         self.world.start(self.tape.nodes + place)

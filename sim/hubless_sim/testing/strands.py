@@ -12,10 +12,11 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 
-_MS = 1_000_000
+_STEP_NS, _LONGEST_STEP_NS = 100_000, 20_000_000
 _BUSY_S = 30.0
-_READS = 10_000
+_READS = 1_000
 _REFUSALS = 100
 
 
@@ -46,8 +47,6 @@ class Strand:
     ) -> None:
         self.name = name
         self.clock = clock
-        self.error: BaseException | None = None
-        """What came out of ``main``."""
         self.is_over = False
         self.due_ns: int | None = clock.now_ns
         """When it wants to go on; None while it waits to be woken."""
@@ -68,7 +67,6 @@ class Strand:
     def run(self) -> None:
         """Let it run until it waits or ends. Raises StuckAgentError when it does neither."""
         self.due_ns = None
-        self._reads = 0
         if self._thread is None:
             self._thread = threading.Thread(target=self._bootstrap, name=self.name, daemon=True)
             start_thread(self._thread)
@@ -95,6 +93,7 @@ class Strand:
         """Give way until then (None: until it is woken)."""
         if self._is_ending:
             self._refuse()
+        self._reads = 0
         self.due_ns = due_ns
         self.is_wakeable = wakeable
         self._back.release()
@@ -110,10 +109,13 @@ class Strand:
         self.wait(self.clock.now_ns + round(seconds * 1e9), wakeable=False)
 
     def read_clock(self) -> ProcessClock:
-        """The clock. Whoever does nothing but look at it sees it go on all the same."""
+        """The clock. Whoever does nothing but look at it sees it go on all the same, in growing steps."""
         self._reads += 1
         if self._reads > _READS:
-            self.wait(self.clock.now_ns + _MS, wakeable=False)
+            reads = self._reads
+            step_ns = min((reads - _READS) * _STEP_NS, _LONGEST_STEP_NS)
+            self.wait(self.clock.now_ns + step_ns, wakeable=False)
+            self._reads = reads
         return self.clock
 
     def die(self, text: str) -> None:
@@ -132,11 +134,10 @@ class Strand:
     def _bootstrap(self) -> None:
         _strands[threading.get_ident()] = self
         try:
-            self._main()
-        except Unwound:
-            pass
-        except BaseException as error:  # noqa: BLE001 whoever runs it wants to know
-            self.error = error
+            with suppress(
+                BaseException
+            ):  # it is told by whoever gave ``main``; here nobody is left to hear of it
+                self._main()
         finally:
             del _strands[threading.get_ident()]
             self.is_over = True

@@ -70,21 +70,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Virtual time, in s."""
         return self._clock.now_ns / 1e9
 
-    def until_discarded(self, run: Callable[[], None]) -> Callable[[], None]:
-        """The same, which closes all coroutines that are left when it is unwound."""
-
-        def main() -> None:
-            try:
-                run()
-            except Unwound:
-                self._discard()
-                raise
-
-        return main
-
-    def _discard(self) -> None:
+    def discard(self) -> None:
+        """Close all coroutines that are left, quietly, and the loop."""
+        self.set_exception_handler(lambda _loop, _problem: None)
         for task in asyncio.all_tasks(self):
-            setattr(task, "_log_destroy_pending", False)  # noqa: B010 it has no public name, and is pending on purpose
             with suppress(BaseException):  # what users' code does on its way out is its own affair
                 task.get_coro().close()
         self.close()
