@@ -106,6 +106,8 @@ class _Play:
         self._sight = Sight(tape, system)
         self._busy: set[str] = set()
         self._mesh_id = ""
+        self._epoch_ns = 0
+        """When the tape began; 0 before."""
         self._latest: Look | None = None
         self._notes: list[tuple[int, Any]] = []
         self._addresses = [ground.address(index) for index in range(tape.nodes)]
@@ -180,7 +182,7 @@ class _Play:
             ground=self._ground,
             network=self._network,
             switch=self._switch,
-            say=self._say,
+            say=self._tell,
         )
 
     # Up to the tape's beginning
@@ -199,11 +201,11 @@ class _Play:
             await self._settled()
         if limit.cancelled_caught:
             raise NodeFailedError(f"the nodes were not ready within {_START_S:g} s")
-        stage.epoch_ns = time.monotonic_ns()
+        stage.epoch_ns = self._epoch_ns = time.monotonic_ns()
         ready = self._folder / "epoch.new"
         ready.write_text(str(stage.epoch_ns))
         ready.rename(self._folder / "epoch")
-        self._say("all are ready: the tape begins")
+        self._tell("all are ready: the tape begins")
         for fault in self._tape.faults:
             fault.impose(cast("World", stage))  # those that are mapped use of a world what a stage has, too
         for operation in self._tape.operations:
@@ -261,7 +263,12 @@ class _Play:
                 pass
 
     def _say_of(self, node: LocalNode, text: str) -> None:
-        self._say(f"{'':9}  {node.name}: {text}")
+        self._tell(f"{node.name}: {text}")
+
+    def _tell(self, text: str) -> None:
+        """Says something, with its time once the tape has begun."""
+        at_s = (time.monotonic_ns() - self._epoch_ns) / 1e9
+        self._say(f"{at_s:7.3f} s  {text}" if self._epoch_ns else f"{'':11}{text}")
 
     async def _look_for_owners(self) -> None:
         """Every shard must have one owner from now on: it is enough that all come to have one."""

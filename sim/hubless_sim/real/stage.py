@@ -126,7 +126,7 @@ class Stage:
             self._mesh.start(node, () if founds else node.seeds)
         if node.process is not None:
             self.boots[node.process.pid] = (node.name, node.boot)
-        self._tell(f"{node.name} starts")
+        self._say(f"{node.name} starts")
 
     def crash(self, index: int, *, silent: bool = False) -> None:
         """SIGKILL. ``silent``: the machine goes with it, no reset reaches anybody."""
@@ -137,7 +137,7 @@ class Stage:
             node.kill()
             if node.process is not None:
                 node.process.wait()
-            self._tell(f"{node.name} is killed")
+            self._say(f"{node.name} is killed")
 
     def wipe(self, index: int) -> None:
         """Empty the disk of a node that is down."""
@@ -155,7 +155,7 @@ class Stage:
         """Let the node run for one part in ``factor`` of the time; call what is returned to end it."""
         node = self._nodes[index]
         node.factors.append(factor)
-        self._tell(f"{node.name} is {max(node.factors)} times slower")
+        self._say(f"{node.name} is {max(node.factors)} times slower")
         if len(node.factors) == 1:
             self._mesh.nursery.start_soon(self._take_turns, node)
         return lambda: node.factors.remove(factor)
@@ -165,7 +165,7 @@ class Stage:
         node = self._nodes[index]
         if node.is_running and node.process is not None:
             node.process.send_signal(signal.SIGTERM)
-            self._tell(f"{node.name} is asked to leave")
+            self._say(f"{node.name} is asked to leave")
 
     # Conditions
 
@@ -175,18 +175,15 @@ class Stage:
         if network is None:
             raise ValueError("there is no network to impose conditions on; see mapping.needs_cells")
         network.add(layer)
-        self._tell(f"the network changes: {_text_of(layer)}")
+        self._say(f"the network changes: {_text_of(layer)}")
 
         def lift() -> None:
             network.remove(layer)
-            self._tell(f"the network is rid of: {_text_of(layer)}")
+            self._say(f"the network is rid of: {_text_of(layer)}")
 
         return lift
 
     # Inside
-
-    def _tell(self, text: str) -> None:
-        self._say(f"{self.now_ns / 1e9:7.3f} s  {text}")
 
     def _hold(self, index: int, *, is_told: bool = False) -> Callable[[], None]:
         node = self._nodes[index]
@@ -196,7 +193,7 @@ class Stage:
         node.holds += 1
         _signal_family(process.pid, signal.SIGSTOP)
         if is_told:
-            self._tell(f"{node.name} is stopped")
+            self._say(f"{node.name} is stopped")
 
         def release() -> None:
             if node.process is not process or not node.is_running:
@@ -205,7 +202,7 @@ class Stage:
             if node.holds == 0:
                 _signal_family(process.pid, signal.SIGCONT)
                 if is_told:
-                    self._tell(f"{node.name} goes on")
+                    self._say(f"{node.name} goes on")
 
         return release
 
@@ -215,7 +212,7 @@ class Stage:
             await trio.sleep(min(_LONGEST_ASLEEP_S, _AWAKE_S * (max(node.factors) - 1)))
             release()
             await trio.sleep(_AWAKE_S)
-        self._tell(f"{node.name} is as fast as before")
+        self._say(f"{node.name} is as fast as before")
 
 
 def _signal_family(process: int, number: int) -> None:
