@@ -6,7 +6,6 @@ import enum
 from collections.abc import Iterable
 
 from hubless_gossip.claims import Rank
-from hubless_gossip.marks import sometimes
 from hubless_gossip.member import Peer
 from hubless_gossip.table import Table
 
@@ -67,7 +66,6 @@ class Links:
         if self._taken.get(node) == boot:
             del self._taken[node]
         if self.gone(node, boot):
-            sometimes("a process that its kernel had disowned answered after all")
             self._states[node] = (boot, LinkState.DOWN)
 
     def request(self, nodes: Iterable[str]) -> None:

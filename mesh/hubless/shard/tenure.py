@@ -99,7 +99,6 @@ class Tenure:
             return False
         for node in target.voters:
             if node not in known.latest.voters and not self._may_enter(node):
-                sometimes("a learner that had not caught up was kept from voting")
                 return False
         state.append_config(target)
         return True

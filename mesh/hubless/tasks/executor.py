@@ -145,8 +145,6 @@ class Executor:
             run.asked[_asker(asked)] = asked
         elif asked.number <= last.number:
             self.counters.repeated += 1
-            if asked.number < last.number:
-                sometimes("refused an order of an older attempt than the one that runs")
             if asked.number == last.number and asked.term >= last.term:
                 run.asked[_asker(asked)] = asked
         else:
