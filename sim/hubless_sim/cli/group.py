@@ -25,6 +25,9 @@ _LOOK = {
         "Draw what happened in a run: a page, a timeline in text, or a log for ShiViz.",
     ),
 }
+_OTHERS = {
+    "maelstrom": ("hubless_sim.cli.maelstrom", "Be a node of Maelstrom's, or test that here."),
+}
 
 _EPILOG = """\b
 Start:
@@ -44,7 +47,12 @@ Exit codes:
   5  interrupted"""
 
 
-_SECTIONS = {"Run a tape": _RUN, "Search for failures": _SEARCH, "Look into a run": _LOOK}
+_SECTIONS = {
+    "Run a tape": _RUN,
+    "Search for failures": _SEARCH,
+    "Look into a run": _LOOK,
+    "With other tools": _OTHERS,
+}
 
 
 @click.group(name="sim", cls=LazyGroup, sections=_SECTIONS, epilog=_EPILOG)
