@@ -41,7 +41,7 @@ def fault_words(fault: Fault) -> str:
             whom = _names(tuple(name for names in fields.values() for name in names))
     usual = {field.name: field.default for field in msgspec.structs.fields(type(fault))}
     rest = [
-        f"{name} {value}"
+        name if value is True else f"{name} {value}"
         for name, value in msgspec.structs.asdict(fault).items()
         if name not in (*_TIMES, "sides", *fields) and value != usual[name]
     ]

@@ -37,9 +37,9 @@ function drawMessages(pen, width, height) {
   const shown = visiblePackets();
   drawPackets(pen, width, shown);
   drawMarks(pen, width);
-  drawStars(pen, width);
   drawNames(pen, width, shown);
   pen.restore();
+  drawStars(pen, width);
 }
 function drawLanes(pen, width) {
   for (let lane = 0; lane < LANES; lane++) {
@@ -201,7 +201,7 @@ function drawMarks(pen, width) {
 function drawStars(pen, width) {
   if (!S.star) return;
   const [at, nodes] = S.star;
-  if (nodes.length > 12) return;
+  if (nodes.length > 12 || at < view.from || at > view.until) return;
   for (const node of nodes) starAt(pen, place(at, width), laneY(node), clamp(laneHeight * 0.34, 6, 13));
 }
 function starAt(pen, x, y, size) {
@@ -227,16 +227,17 @@ function drawNames(pen, width, shown) {
   const ranked = [...named].sort((a, b) => isRoutine(a) - isRoutine(b) || a - b);
   for (const n of ranked) {
     const [x1, y1, x2, y2] = course(n, width);
-    if (Math.abs(x2 - x1) < 24 && !followed.has(n)) continue;
-    const text = P.texts[P.text[n]].slice(0, 44), wide = pen.measureText(text).width;
-    const x = clamp((x1 + x2) / 2 + 6, GUTTER + 2, width - RIGHT - wide - 2), y = (y1 + y2) / 2;
+    if (Math.abs(x2 - x1) < 24 && named.length > 120) continue;
+    const [said, ...more] = P.texts[P.text[n]].split(" · ");
+    const text = said.slice(0, 40) + (more.length ? " …" : ""), wide = pen.measureText(text).width;
+    const x = clamp(x1 + (x2 - x1) * 0.6 + 6, GUTTER + 2, width - RIGHT - wide - 2), y = y1 + (y2 - y1) * 0.6;
     const box = [x - 3, y - 8, x + wide + 3, y + 8];
     if (taken.some((t) => box[0] < t[2] && box[2] > t[0] && box[1] < t[3] && box[3] > t[1])) continue;
     taken.push(box);
-    pen.globalAlpha = 0.88;
-    pen.fillStyle = colour("page");
-    pen.fillRect(box[0], box[1], box[2] - box[0], box[3] - box[1]);
-    pen.globalAlpha = 1;
+    pen.strokeStyle = colour("page");
+    pen.lineWidth = 4;
+    pen.lineJoin = "round";
+    pen.strokeText(text, x, y);
     pen.fillStyle = colour(P.drop[n] ? "drop" : isRoutine(n) ? "soft" : familyOf(n));
     pen.fillText(text, x, y);
     if (taken.length > 80) break;

@@ -4,12 +4,12 @@
 
 function addFaults() {
   if (!S.faults.length) return;
-  const rows = packedFaults();
+  const rows = packedFaults(), shown = rows.flat().length;
   const tall = 20;
   const rowAt = (y) => Math.floor((y - 2) / tall);
   addPanel({
     title: "Faults",
-    hint: `${S.faults.length} on the tape`,
+    hint: `${S.faults.length} on the tape` + (shown < S.faults.length ? `, ${shown || "none"} of them in this window` : ""),
     height: () => rows.length * tall + 6,
     draw(pen, width, height) {
       pen.save();
@@ -200,11 +200,12 @@ function drawOwner(pen, width, [from, until, , owners], y, tall) {
 // Tasks: handed in, accepted, attempted, answered. Requests of bare shards share one row a client.
 
 function addTasks() {
-  if (!S.tasks.length) return;
-  const isPlain = S.tasks.every((task) => !task[4].length);
-  const lanes = [...new Set(S.tasks.map((task) => task[1]))].sort((a, b) => a - b);
+  const tasks = S.tasks.filter((task) => lastOf(task) >= S.window[0] && task[2][0] <= S.window[1]);
+  if (!tasks.length) return;
+  const isPlain = tasks.every((task) => !task[4].length);
+  const lanes = [...new Set(tasks.map((task) => task[1]))].sort((a, b) => a - b);
   const rowOf = (task, number) => (isPlain ? lanes.indexOf(task[1]) : number);
-  const count = isPlain ? lanes.length : S.tasks.length;
+  const count = isPlain ? lanes.length : tasks.length;
   const tall = isPlain ? 20 : clamp(Math.floor(520 / count), 7, 18);
   addPanel({
     title: isPlain ? "Requests" : "Tasks",
@@ -214,16 +215,16 @@ function addTasks() {
     height: () => count * tall + 6,
     draw(pen, width, height) {
       if (isPlain) lanes.forEach((lane, row) => gutterText(pen, S.lanes[lane], 3 + (row + 0.5) * tall));
-      else S.tasks.forEach((task, row) => tall >= 10 && gutterText(pen, task[0], 3 + (row + 0.5) * tall, colour("ink"), tall < 14 ? TINY : SMALL));
+      else tasks.forEach((task, row) => tall >= 10 && gutterText(pen, task[0], 3 + (row + 0.5) * tall, colour("ink"), tall < 14 ? TINY : SMALL));
       pen.save();
       insideTime(pen, width, height);
       gridLines(pen, width, height);
-      S.tasks.forEach((task, number) => drawTask(pen, width, task, 3 + rowOf(task, number) * tall, tall, isPlain));
+      tasks.forEach((task, number) => drawTask(pen, width, task, 3 + rowOf(task, number) * tall, tall, isPlain));
       pen.restore();
     },
     hit(x, y, width) {
       const row = Math.floor((y - 3) / tall), at = timeAt(x, width), slack = (4 * (view.until - view.from)) / width;
-      const near = S.tasks.find((task, number) => rowOf(task, number) === row && (!isPlain || (task[2][0] - slack <= at && at <= lastOf(task) + slack)));
+      const near = tasks.find((task, number) => rowOf(task, number) === row && (!isPlain || (task[2][0] - slack <= at && at <= lastOf(task) + slack)));
       return near ? taskTip(near) : null;
     },
   });
