@@ -7,11 +7,14 @@ from typing import Any, NamedTuple
 from hubless_sim.play import play
 from hubless_sim.search.budget import shrunk_in_time
 from hubless_sim.search.planting import planting
-from hubless_sim.search.shrink import Shrunk
+from hubless_sim.search.shrink import NothingToShrinkError, Shrunk
 from hubless_sim.search.swarms import SWARMS
 from hubless_sim.search.workers import Job, Lost, employed
 from hubless_sim.tapes.tape import Tape
 from hubless_sim.verdict import Violation
+
+LOST = "process"
+"""The checker of a run that took its process down, or did not end."""
 
 
 class Tried(NamedTuple):
@@ -79,19 +82,16 @@ class _Search:
         self._shrinks = shrinks
         self._keeps_going = keeps_going
         self._running = 0
-        self._failed: deque[Tried] = deque()
+        self._failed: list[Tried] = []
+        self._to_shrink: deque[Tried] = deque()
+        self._kept: dict[int, tuple[Violation, ...]] = {}
 
     def next_job(self) -> Job | None:
         """Failures come before seeds; None: nothing, or nothing before something else has ended."""
-        if self._keeps_going and self._failed:
-            return self._reduction(self._failed.popleft())
-        if self._failed:
-            if self._running:
-                return None
-            first = min(self._failed)
-            self._seeds = iter(())
-            self._failed.clear()
-            return self._reduction(first)
+        if self._to_shrink:
+            tried = self._to_shrink.popleft()
+            self._kept[tried.seed] = tried.violations
+            return Job(_reduced, (tried.seed, self._system, self._plant))
         seed = next(self._seeds, None)
         if seed is None:
             return None
@@ -100,26 +100,36 @@ class _Search:
 
     def ended(self, job: Job, result: Any) -> Iterator[Tried | Failed]:
         """What is known by the end of a job."""
-        match result:
-            case Tried():
-                yield self._counted(result)
-            case Lost(why) if job.function is _tried:
-                violation = Violation("process", f"the run of this tape {why}")
-                yield self._counted(Tried(job.arguments[0], (violation,)))
-            case Lost():
-                tried, system, _ = job.arguments
-                yield Failed(tried.seed, tried.violations, SWARMS[system](tried.seed), None)
-            case _:
-                yield result
-
-    def _counted(self, tried: Tried) -> Tried:
+        seed = job.arguments[0]
+        if job.function is _reduced:
+            shrunk = None if isinstance(result, Lost) else result
+            yield self._failure(Tried(seed, self._kept.pop(seed)), shrunk)
+            return
+        if isinstance(result, Lost):
+            result = Tried(seed, (Violation(LOST, f"the run of this tape {result.why}"),))
+        yield result
         self._running -= 1
-        if tried.violations:
-            self._failed.append(tried)
-        return tried
+        if result.violations:
+            self._failed.append(result)
+        for tried in self._ripe():
+            if self._shrinks and tried.violations[0].checker != LOST:
+                self._to_shrink.append(tried)
+            else:
+                yield self._failure(tried, None)
 
-    def _reduction(self, tried: Tried) -> Job:
-        return Job(_reduced if self._shrinks else _drawn, (tried, self._system, self._plant))
+    def _ripe(self) -> list[Tried]:
+        """Failures whose turn it is: at once, or the first once no seed that may be before it is being tried."""
+        if self._failed and not self._keeps_going:
+            self._seeds = iter(())
+            if self._running:
+                return []
+            self._failed = [min(self._failed)]
+        ripe, self._failed = self._failed, []
+        return ripe
+
+    def _failure(self, tried: Tried, shrunk: Shrunk | None) -> Failed:
+        tape = SWARMS[self._system](tried.seed) if shrunk is None else shrunk.tape
+        return Failed(tried.seed, tried.violations, tape, shrunk)
 
 
 def _tried(seed: int, system: str, plant: str | None) -> Tried:
@@ -127,12 +137,8 @@ def _tried(seed: int, system: str, plant: str | None) -> Tried:
         return Tried(seed, play(SWARMS[system](seed)).violations)
 
 
-def _drawn(tried: Tried, system: str, plant: str | None) -> Failed:  # noqa: ARG001 called as _reduced is
-    return Failed(tried.seed, tried.violations, SWARMS[system](tried.seed), None)
-
-
-def _reduced(tried: Tried, system: str, plant: str | None) -> Failed:
-    if tried.violations[0].checker == "process":
-        return _drawn(tried, system, plant)
-    shrunk = shrunk_in_time(SWARMS[system](tried.seed), plant)
-    return Failed(tried.seed, tried.violations, shrunk.tape, shrunk)
+def _reduced(seed: int, system: str, plant: str | None) -> Shrunk | None:
+    try:
+        return shrunk_in_time(SWARMS[system](seed), plant)
+    except NothingToShrinkError:  # the run is not the same twice, which is for `replay` to show
+        return None
