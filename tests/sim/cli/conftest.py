@@ -27,7 +27,8 @@ def tiny_tape(seed: int, *, fails: bool) -> Tape:
 
 @pytest.fixture
 def sim(capsys, monkeypatch, tmp_path):
-    """Runs `mesh sim ...` in a folder of its own: exit code, stdout, stderr."""
+    """Runs `mesh sim ...` in a folder of its own, as one version of the code: exit code, stdout, stderr."""
+    monkeypatch.setattr("hubless_sim.cli.sweep.code_digest", lambda: "abcdef0123456789")
     monkeypatch.delenv("MESH_DEBUG", raising=False)
     monkeypatch.chdir(tmp_path)
 
