@@ -140,7 +140,7 @@ def test_a_cut_is_played_or_the_machine_says_what_it_lacks() -> None:
             play(played)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_nothing_is_left_of_a_run_that_is_ended(tmp_path: Path, number: signal.Signals) -> None:
     file = tmp_path / "tape.json"
     file.write_bytes(tape(duration_ms=60_000).to_json())

@@ -1,8 +1,10 @@
 """A tape on real processes, from the first to the last: nodes, clients, faults at their times, then the checkers."""
 
 import os
+import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -75,6 +77,15 @@ def _ground(tape: Tape, say: Callable[[str], None]) -> Ground:
             raise
         say(f"all on plain loopback, since {problem}")
         return Loopback(count)
+
+
+async def _end_when_told() -> None:
+    """SIGTERM is like Ctrl-C: what was started is ended, and its folder removed."""
+    if threading.current_thread() is not threading.main_thread():
+        return  # signals are heard by the main thread only
+    with trio.open_signal_receiver(signal.SIGTERM) as signals:
+        async for _ in signals:
+            raise KeyboardInterrupt
 
 
 class _Program(LocalNode):
@@ -150,6 +161,7 @@ class _Play:
         with self._switched():
             async with local_mesh(self._heard) as mesh:
                 stage = self._stage(mesh)
+                mesh.nursery.start_soon(_end_when_told)
                 if self._switch is not None:
                     mesh.nursery.start_soon(self._switch.run)
                 try:

@@ -24,7 +24,7 @@ from hubless_sim.world.network import Layer, Network
 _MS = 1_000_000
 _AWAKE_S = 0.004
 _LONGEST_ASLEEP_S = 0.4
-_LONGEST_WAIT_S = 0.05
+_TICK_S = 0.004
 
 
 @dataclass(eq=False)
@@ -108,7 +108,7 @@ class Stage:
         """Does what is due until cancelled. ``epoch_ns`` is set by then."""
         while True:
             self._calendar.run_until(max(self.now_ns, self._calendar.now_ns))
-            await trio.sleep(_LONGEST_WAIT_S if self.now_ns < 0 else 0.002)
+            await trio.sleep(_TICK_S)
 
     # Processes
 
