@@ -51,6 +51,7 @@ class SimulatedMesh(Breaking):
         profile: timing of nodes and network: processes of one machine ("local"), one data centre ("lan"), several sites
             ("wan"), or nodes that talk as little as they can ("quiet"), for tests that let hours pass.
         check: whether leaving it heals what is broken, lets the mesh come to rest and checks what must hold.
+        busy_s: how long an agent may compute in one go, in real seconds; `math.inf` while you stop in a debugger.
 
     Leaving raises MeshBrokenError if something does not hold. Times are virtual seconds throughout.
     """
@@ -65,6 +66,7 @@ class SimulatedMesh(Breaking):
         shards: int = 8,
         profile: ProfileName = "local",
         check: bool = True,
+        busy_s: float = 30.0,
     ) -> None:
         if profile not in PROFILES:
             raise ValueError(f"profile is {profile!r}; choose one of {', '.join(PROFILES)}")
@@ -79,6 +81,7 @@ class SimulatedMesh(Breaking):
         self._profile = PROFILES[profile]
         self._options = {"nodes": nodes, "workers": workers, "shards": shards}
         self._is_checked = check
+        self._busy_s = busy_s
         self._undos: list[Callable[[], None]] = []
         self._run: AgentsRun | None = None
         self._client: SimulatedClient | None = None
@@ -118,7 +121,7 @@ class SimulatedMesh(Breaking):
         with_trio = any(contract.runtime == "trio" for contract in agents.contracts)
         self._undos.append(seeded(self.seed, with_trio=with_trio))
         tape = tape_of(agents, self._profile, seed=self.seed, **self._options)
-        self._run = run = AgentsRun(tape, agents, self._profile)
+        self._run = run = AgentsRun(tape, agents, self._profile, busy_s=self._busy_s)
         self._undos.append(run.unwind)
         run.world.at(0, partial(run.start_client, 0))
         self._client = SimulatedClient(run, "client", 0, self._run_until)

@@ -61,6 +61,7 @@ class AgentPool:
         seed: int,
         epoch_ns: int,
         max_payload_bytes: int,
+        busy_s: float,
         slowness: Callable[[], int],
         processes: list[WorkerProcess],
     ) -> None:
@@ -69,6 +70,7 @@ class AgentPool:
         self._seed = seed
         self._epoch_ns = epoch_ns
         self._max_payload_bytes = max_payload_bytes
+        self._busy_s = busy_s
         self._slowness = slowness
         self._all = processes
         self._starting: set[int] = set()
@@ -145,6 +147,7 @@ class AgentPool:
             begin=lambda act, job: self._begin(process, act, job),
             log=lambda line: self._notes.append(Logged(worker, line)),
             max_payload_bytes=self._max_payload_bytes,
+            busy_s=self._busy_s,
         )
         self._running[worker] = process
         self._all.append(process)

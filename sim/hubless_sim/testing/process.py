@@ -48,6 +48,7 @@ class WorkerProcess:
         begin: Begin,
         log: Callable[[str], None],
         max_payload_bytes: int,
+        busy_s: float,
     ) -> None:
         self.number = number
         self.name = name
@@ -55,6 +56,7 @@ class WorkerProcess:
         """How it ended, once it has."""
         self._clock = clock
         self._begin = begin
+        self._busy_s = busy_s
         self._written: list[bytes] = []
         self._orders = FrameReader(max_payload_bytes + OVERHEAD_BYTES)
         self._reports = FrameReader(max_payload_bytes + OVERHEAD_BYTES)
@@ -159,7 +161,8 @@ class WorkerProcess:
         self._strand("a plain function", main)
 
     def _strand(self, what: str, main: Callable[[], None]) -> Strand:
-        made = Strand(f"{self.name}, {what}", main, self._clock, self._die)
+        name = f"{self.name}, {what}"
+        made = Strand(name, main, self._clock, die=self._die, busy_s=self._busy_s)
         self._strands.append(made)
         return made
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from hubless_agents import MERGE
 from hubless_sim.mesh.observed import Observed
 from hubless_sim.testing.run import AgentsRun
 
@@ -18,13 +19,19 @@ class _Recent:
     def __init__(self, run: AgentsRun) -> None:
         self._run = run
         tasks = _recent_tasks(run)
+        decided = {task for task in tasks if run.calls[run.handed[task][0][1]].agent not in _merging(run)}
         self.handed = {task: handed for task, handed in run.handed.items() if task in tasks}
         self.receipts = {task: at_ns for task, at_ns in run.receipts.items() if task in tasks}
-        self.answers = {number: each for number, each in run.answers.items() if each[1].task in tasks}
-        self.repeats = [each for each in run.repeats if each[1].task in tasks]
+        self.answers = {number: each for number, each in run.answers.items() if each[1].task in decided}
+        self.repeats = [each for each in run.repeats if each[1].task in decided]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._run, name)
+
+
+def _merging(run: AgentsRun) -> set[str]:
+    """Agents whose results may change once, into what both sides of a partition came to."""
+    return {agent.name.removesuffix(MERGE) for agent in run.system.agents if agent.name.endswith(MERGE)}
 
 
 def recent(run: AgentsRun) -> Observed:

@@ -64,8 +64,9 @@ def _offering(contract: Any) -> Offering:
 class AgentsRun(MeshRun):
     """What a test sees of its mesh, by the numbers that its submissions and questions have."""
 
-    def __init__(self, tape: Tape, agents: Agents, profile: Profile) -> None:
+    def __init__(self, tape: Tape, agents: Agents, profile: Profile, *, busy_s: float) -> None:
         self._agents = agents
+        self._busy_s = busy_s
         self._durability = {contract.name: contract.durability for contract in agents.contracts}
         self._gateways: dict[int, tuple[int, ...]] = {0: tuple(range(tape.nodes))}
         self.processes: list[WorkerProcess] = []
@@ -97,6 +98,7 @@ class AgentsRun(MeshRun):
             seed=self.tape.seed,
             epoch_ns=self.world.clock(node).wall_offset_ns + WALL_START_NS,
             max_payload_bytes=self._setting.supervisor.max_payload_bytes,
+            busy_s=self._busy_s,
             slowness=functools.partial(self.world.slowness, node),
             processes=self.processes,
         )

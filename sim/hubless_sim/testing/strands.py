@@ -8,6 +8,7 @@ unwound when the world has ended, and not before.
 from __future__ import annotations
 
 import ctypes
+import math
 import sys
 import threading
 import traceback
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 _STEP_NS, _LONGEST_STEP_NS = 100_000, 20_000_000
-_BUSY_S = 30.0
+_ENDING_S = 5.0
 _READS = 1_000
 _REFUSALS = 100
 
@@ -40,10 +41,20 @@ class ProcessClock:
 
 
 class Strand:
-    """One thread of a simulated process. ``die`` ends the process with these words, as `os._exit` does."""
+    """One thread of a simulated process.
+
+    ``die`` ends the process with these words, as `os._exit` does. ``busy_s`` is how long, in real time, it may run
+    without waiting.
+    """
 
     def __init__(
-        self, name: str, main: Callable[[], None], clock: ProcessClock, die: Callable[[str], None]
+        self,
+        name: str,
+        main: Callable[[], None],
+        clock: ProcessClock,
+        *,
+        die: Callable[[str], None],
+        busy_s: float,
     ) -> None:
         self.name = name
         self.clock = clock
@@ -52,6 +63,7 @@ class Strand:
         """When it wants to go on; None while it waits to be woken."""
         self._main = main
         self._die = die
+        self._busy_s = busy_s
         self.is_wakeable = False
         """Whether it waits for something to happen, and not for time alone."""
         self._is_ending = False
@@ -72,7 +84,7 @@ class Strand:
             start_thread(self._thread)
         else:
             self._go.release()
-        if not self._back.acquire(timeout=_BUSY_S):
+        if not self._back.acquire(timeout=-1 if math.isinf(self._busy_s) else self._busy_s):
             raise StuckAgentError(self._stuck())
 
     def wake(self) -> None:
@@ -85,7 +97,7 @@ class Strand:
         self._is_ending = True
         if self._thread is not None and not self.is_over:
             self._go.release()
-            self._back.acquire(timeout=_BUSY_S)
+            self._back.acquire(timeout=_ENDING_S)
 
     # Its own side
 
@@ -150,8 +162,8 @@ class Strand:
         if ident is not None:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(Unwound))
         return (
-            f"{self.name} has run for {_BUSY_S:g} s of real time without waiting for anything; an agent in a simulated "
-            f"mesh must come to an await, a time.sleep or its end. It is at:\n{where}"
+            f"{self.name} has run for {self._busy_s:g} s of real time without waiting for anything; an agent in a "
+            f"simulated mesh must come to an await, a time.sleep or its end (busy_s allows it more). It is at:\n{where}"
         )
 
 

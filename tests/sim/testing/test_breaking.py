@@ -22,6 +22,15 @@ def counts(n: int) -> int:
     return n + 1
 
 
+def add_up(first: list[str], second: list[str]) -> list[str]:
+    return sorted({*first, *second})
+
+
+@agent(partition="run", merge=add_up, deadline_s=5)
+def sells(name: str, ctx: Context) -> list[str]:
+    return [f"{name} {random.randrange(10**9)}"]
+
+
 @agent
 def draws() -> float:
     return random.random()  # noqa: TID251 that is what the test is about
@@ -73,6 +82,23 @@ def test_agents_that_may_go_on_alone_do() -> None:
         reply = mesh.begin("counts", 1, timeout=30).reply()
         assert reply.value == 2
         assert reply.provisional
+
+
+def test_what_both_sides_of_a_cut_came_to_is_merged() -> None:
+    with SimulatedMesh(sells, nodes=3, shards=1) as mesh:
+        alone = mesh.owners()[0]
+        other = mesh.connect(alone)
+        with mesh.cut([alone, other.name], [*(name for name in mesh.nodes if name != alone), "client"]):
+            here = mesh.begin("sells", "ring", idempotency_key="sale-1", timeout=60)
+            there = other.begin("sells", "ring", idempotency_key="sale-1", timeout=60)
+            results = [*here.result(), *there.result()]
+            assert len(set(results)) == 2
+            assert [here.reply().provisional, there.reply().provisional] == [False, True]
+        mesh.settle()
+        mesh.wait_until(
+            lambda: ("sells", sorted(results)) in [(task.agent, task.result) for task in mesh.tasks()]
+        )
+        assert mesh.call("sells", "ring", idempotency_key="sale-1") == sorted(results)
 
 
 def test_a_client_that_reaches_nobody_is_told_so() -> None:

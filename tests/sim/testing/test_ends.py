@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from hubless import Context, TaskFailed, TaskTimedOut, agent
-from hubless_sim import SimulatedMesh
+from hubless_sim import SimulatedMesh, StuckAgentError
 from hubless_sim.testing import RealWorldError
 
 TIDIED: list[str] = []
@@ -213,3 +213,27 @@ def test_a_file_is_imported_afresh_by_each_worker(tmp_path: Path) -> None:
         with pytest.raises(TaskTimedOut):
             mesh.call("counts", -1, timeout=40)
         assert mesh.call("counts", 8) == 1
+
+
+@agent
+def computes_for_ever() -> None:
+    while True:
+        pass
+
+
+def test_an_agent_that_never_waits_stops_the_test_and_says_where_it_is() -> None:
+    mesh = SimulatedMesh(computes_for_ever, nodes=1, busy_s=0.2)
+    with pytest.raises(StuckAgentError, match=r"worker 1 of n0.*0.2 s of real time") as caught, mesh:
+        mesh.call("computes_for_ever")
+    assert "in computes_for_ever" in str(caught.value)
+
+
+def test_a_test_may_put_fakes_into_the_module_of_its_agents(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = sys.modules[__name__]
+    monkeypatch.setattr(here, "exits", said_to_be_done)
+    with SimulatedMesh(here, nodes=1) as mesh:
+        assert mesh.call("leaves_asynchronously", "in a task") == "stayed"
+
+
+async def said_to_be_done() -> None:
+    await asyncio.sleep(1)
