@@ -14,10 +14,12 @@ _RUN = {
 _SEARCH = {
     "sweep": ("hubless_sim.cli.sweep", "Run the tapes of many seeds, and shrink what fails."),
     "shrink": ("hubless_sim.cli.shrink", "Make a tape that fails as small as it gets."),
+    "bisect": ("hubless_sim.cli.bisect", "Find the commit since which a tape fails."),
     "coverage": (
         "hubless_sim.cli.coverage",
         "Say which rare paths of the cores are reached, and which are not.",
     ),
+    "zoo": ("hubless_sim.cli.zoo", "Plant known bugs, and see how soon sweeps find each of them."),
 }
 _LOOK = {
     "show": (
