@@ -70,6 +70,7 @@ class ReplicaKnobs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     keep_entries: int = 8
     most_append_bytes: int = 262_144
     most_append_entries: int = 512
+    most_state_bytes: int = 1 << 28
     window: int = 16
     chunk_bytes: int = 262_144
 
@@ -85,6 +86,7 @@ class ReplicaKnobs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
                 resend_ns=self.resend_ms * MS,
                 most_append_bytes=self.most_append_bytes,
                 most_append_entries=self.most_append_entries,
+                most_state_bytes=self.most_state_bytes,
                 window=self.window,
                 chunk_bytes=self.chunk_bytes,
                 keep_entries=self.keep_entries,

@@ -1,10 +1,6 @@
 """Single things that happen to a mesh of whole nodes, and what its callers and its nodes must see."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -256,29 +252,3 @@ def test_a_mesh_of_one_restarts_its_worker_and_tries_again_at_once() -> None:
     at_ns, answer = run.answers[0]
     assert (answer.code, answer.attempt) == ("", 2)
     assert at_ns < 2_050 * MS
-
-
-def test_a_run_does_not_depend_on_the_hash_seed(tmp_path: Path) -> None:
-    calls = [
-        *steady(60),
-        *[
-            Call(at_ms=2_500, agent="square", script=Script(n, ("crash",)), gateway=f"n{n % 5}")
-            for n in range(20)
-        ],
-    ]
-    run = ran(
-        calls,
-        Restart(at_ms=2_400, nodes=("n1", "n2")),
-        Partition(sides=(("n3", "n4"), ()), at_ms=3_000, until_ms=5_000),
-        duration_ms=8_000,
-    )
-    tape = tmp_path / "tape.json"
-    tape.write_bytes(run.tape.to_json())
-    digests = {run.world.digest()}
-    for hash_seed in ("0", "1", "4242"):
-        environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
-        done = subprocess.run(
-            [sys.executable, "-m", "hubless_sim", str(tape)], env=environment, capture_output=True, check=True
-        )
-        digests.add(msgspec.json.decode(done.stdout)["digest"])
-    assert len(digests) == 1
