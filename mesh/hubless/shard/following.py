@@ -4,6 +4,7 @@ However many messages an owner sends in a tick, one answer tells it how far this
 """
 
 from hubless.shard import configs
+from hubless.shard.arrivals import Arrivals
 from hubless.shard.output import Role
 from hubless.shard.records import Snapshot
 from hubless.shard.state import ReplicaState
@@ -14,10 +15,21 @@ from hubless_gossip.marks import sometimes
 class Following:
     """What a replica knows of the owner's log in the current term."""
 
-    __slots__ = ("_answer_to", "_chunks", "_matched", "_refused", "_round", "_source", "_state", "_term")
+    __slots__ = (
+        "_answer_to",
+        "_arrivals",
+        "_chunks",
+        "_matched",
+        "_refused",
+        "_round",
+        "_source",
+        "_state",
+        "_term",
+    )
 
-    def __init__(self, state: ReplicaState) -> None:
+    def __init__(self, state: ReplicaState, arrivals: Arrivals) -> None:
         self._state = state
+        self._arrivals = arrivals
         self._term = 0
         """The term that `_matched` and the answer belong to."""
         self._matched = 0
@@ -107,8 +119,8 @@ class Following:
         if self._term != term:
             self._term = term
             self._matched = self._round = 0
-            self._answer_to = self._refused = self._source = None
-            self._chunks = bytearray()
+            self._answer_to = self._refused = None
+            self.stop_collecting()
 
     def beat(self, now_ns: int, owner: str, term: int, commit: int) -> bool:
         """A beat stands for an empty Append, without the look at the log. False if this replica's term is higher."""
@@ -137,8 +149,11 @@ class Following:
         state = self._state
         if not self._heard(now_ns, owner, message.term, 0):
             return
-        if not message.config.voters or message.size > state.settings.most_state_bytes:
+        if not message.config.voters:
             state.counters.malformed += 1
+            return
+        if message.size > state.settings.most_state_bytes:
+            state.counters.installs_refused += 1
             return
         have = message.size if self.is_stale(message) else self._collect(owner, message)
         if have == message.size:
@@ -163,7 +178,12 @@ class Following:
             # pieces of two owners do not make one state: they need not have written it down alike
             if self._chunks:
                 sometimes("another snapshot was offered before all of the first one was here")
-            self._source, self._chunks = source, bytearray()
+            self.stop_collecting()
+            if not self._arrivals.expect(self._state.shard, message.size):
+                sometimes("a snapshot waited until there was room for it")
+                self._state.counters.installs_refused += 1
+                return 0
+            self._source = source
         if message.offset == len(self._chunks):
             self._chunks += message.chunk
         have = len(self._chunks)
@@ -171,7 +191,7 @@ class Following:
             return have
         if have > message.size:
             self._state.counters.malformed += 1
-            self._source, self._chunks = None, bytearray()
+            self.stop_collecting()
             return 0
         self._state.restore(
             Snapshot(
@@ -183,8 +203,13 @@ class Following:
                 keeps_log=False,
             )
         )
-        self._source, self._chunks = None, bytearray()
+        self.stop_collecting()
         return have
+
+    def stop_collecting(self) -> None:
+        """What has come of a snapshot is not wanted any more."""
+        self._source, self._chunks = None, bytearray()
+        self._arrivals.ended(self._state.shard)
 
     # -- the answer ---------------------------------------------------------------------------------------
 
@@ -198,8 +223,7 @@ class Following:
         refused, self._refused = self._refused, None
         asked_round, self._round = self._round, 0
         if state.term != self._term:
-            sometimes("the term was over before its owner was answered")
-            return  # nobody waits for the answer
+            return  # it was asked in an earlier term: nobody waits for the answer
         if self._matched or refused is None:
             state.promise(owner, Appended(state.shard, self._term, self._matched, round=asked_round))
         if refused is not None:

@@ -33,8 +33,8 @@ class RaftSettings:
     chunk_bytes: int = 256 * 1024
     most_uncommitted_bytes: int = 64 * 1024 * 1024
     """An owner refuses proposals beyond."""
-    most_state_bytes: int = 1 << 30
-    """A replica takes no larger snapshot."""
+    most_state_bytes: int = 512 * 1024 * 1024
+    """A node takes no larger snapshot, nor several at a time that are larger together."""
     most_reads: int = 65_536
     """An owner refuses reads beyond."""
     keep_entries: int = 512
@@ -76,6 +76,8 @@ class Counters:
     reads_refused: int = 0
     votes_ignored: int = 0
     """Asked for while an owner was heard (4.2.3)."""
+    installs_refused: int = 0
+    """Pieces of snapshots that are too large, or for which there was no room just then; owners send them again."""
     malformed: int = 0
     """Messages that no correct peer sends."""
     resent: int = 0

@@ -10,6 +10,7 @@ import random
 from collections.abc import Iterable
 from typing import assert_never
 
+from hubless.shard.arrivals import Arrivals
 from hubless.shard.election import Election
 from hubless.shard.following import Following
 from hubless.shard.fork import first_term
@@ -36,7 +37,8 @@ __all__ = ["Output", "Raft", "RaftSettings", "Role", "Standing"]
 class Raft:
     """One replica. `config` founds the group: the same on all of its first members, None on who is added later.
 
-    A replica that has anything on disk follows that, and ignores `config`.
+    A replica that has anything on disk follows that, and ignores `config`. `arrivals` is what all replicas of a node
+    have in common; None: this is the only one.
     """
 
     __slots__ = ("_election", "_following", "_state", "_tenure")
@@ -50,10 +52,11 @@ class Raft:
         settings: RaftSettings,
         rng: random.Random,
         now_ns: int,
+        arrivals: Arrivals | None = None,
     ) -> None:
         self._state = state = ReplicaState(me, recovered, settings, rng, now_ns)
         self._election = Election(state)
-        self._following = Following(state)
+        self._following = Following(state, arrivals or Arrivals(settings.most_state_bytes))
         self._tenure: Tenure | None = None
         # a term above 1 or a vote says that there was more here once: to found it again would make it two
         is_new = state.log.last_index == 0 and state.term <= 1 and not state.vote and not state.damage
@@ -210,6 +213,7 @@ class Raft:
 
         A later replica on this node starts from what that leaves: its votes keep what this one's log stood for.
         """
+        self._following.stop_collecting()
         return self._state.forgotten()
 
     def campaign(self, now_ns: int) -> None:
@@ -251,6 +255,7 @@ class Raft:
 
     def outlive(self, now_ns: int) -> None:
         """The shard has a later lineage: this replica speaks for it no more."""
+        self._following.stop_collecting()
         self._state.outlive(now_ns)
 
     def knows_less_than(self, term: int) -> bool:
@@ -274,6 +279,7 @@ class Raft:
     def fail(self, now_ns: int, problem: str) -> None:
         """The journal cannot be trusted any more: takes part in nothing from now on."""
         self._state.damage = self._state.damage or problem
+        self._following.stop_collecting()
         self._state.follow(now_ns, self._state.term, None)
 
     # -- what arrives -------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 
 from hubless.shard.alarms import Alarms
+from hubless.shard.arrivals import Arrivals
 from hubless.shard.group import Group
 from hubless.shard.raft import Raft
 from hubless.shard.records import HardState, Record, Recovered
@@ -26,6 +27,7 @@ class Roster:
         self._shards = shards
         self._settings = settings
         self._seed = rng.getrandbits(64)
+        self._arrivals = Arrivals(settings.raft.most_state_bytes)
         self._dirty: dict[int, Group] = {}
         self.groups: dict[int, Group] = {}
         self.led: dict[int, Group] = {}
@@ -122,6 +124,7 @@ class Roster:
             settings=self._settings.raft,
             rng=random.Random(f"{self._seed}:{shard}"),
             now_ns=now_ns,
+            arrivals=self._arrivals,
         )
         state_bytes = 0 if recovered.snapshot is None else len(recovered.snapshot.state)
         group = Group(

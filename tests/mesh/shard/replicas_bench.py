@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from cluster_disk import Disk
 
+from hubless.shard.arrivals import Arrivals
 from hubless.shard.raft import Output, Raft, RaftSettings, Role
 from hubless.shard.records import Recovered
 from hubless.wire.replication import Append, Appended, AskVote, Config, RaftMessage
@@ -25,6 +26,7 @@ def replica(
     founders: tuple[str, ...] | None = ("a", "b", "c"),
     recovered: Recovered | None = None,
     now_ns: int = 0,
+    arrivals: Arrivals | None = None,
     **limits: int,
 ) -> Raft:
     return Raft(
@@ -34,6 +36,7 @@ def replica(
         settings=settings(**limits),
         rng=random.Random(me),
         now_ns=now_ns,
+        arrivals=arrivals,
     )
 
 

@@ -3,6 +3,7 @@
 import pytest
 from replicas_bench import RESEND_NS, SHARD, Bench, appended, empty, flushed, of_kind, replica
 
+from hubless.shard.arrivals import Arrivals
 from hubless.shard.records import Entries, Recovered, Snapshot
 from hubless.wire.replication import Append, Config, Entry, Install, Installed
 
@@ -145,6 +146,32 @@ def test_pieces_of_two_snapshots_make_no_state() -> None:
     assert raft.snapshot_index == 0
 
 
+def test_two_snapshots_that_do_not_both_fit_arrive_one_after_the_other() -> None:
+    arrivals = Arrivals(10)
+    raft = replica("c", arrivals=arrivals)
+    flushed(raft)
+    assert arrivals.expect(SHARD + 1, 6)
+    raft.receive(0, "a", piece(0, b"abcdef"))
+    assert of_kind(flushed(raft), Installed) == [("a", Installed(SHARD, 2, 50, 0))]
+    assert raft.counters.installs_refused == 1
+    arrivals.ended(SHARD + 1)
+    raft.receive(0, "a", piece(0, b"abc"))
+    assert arrivals.size_bytes == 6
+    raft.receive(0, "a", piece(3, b"def"))
+    assert raft.take(0).restored is not None
+    assert arrivals.size_bytes == 0
+
+
+def test_what_has_come_of_a_snapshot_takes_no_room_once_its_owner_is_another() -> None:
+    arrivals = Arrivals(10)
+    raft = replica("c", arrivals=arrivals)
+    flushed(raft)
+    raft.receive(0, "a", piece(0, b"abc"))
+    assert arrivals.size_bytes == 6
+    raft.receive(0, "b", Append(SHARD, 3, 0, 0, 0))
+    assert arrivals.size_bytes == 0
+
+
 def test_a_piece_that_comes_twice_is_added_once() -> None:
     raft = replica("c")
     flushed(raft)
@@ -212,7 +239,7 @@ def test_a_larger_state_than_allowed_is_refused() -> None:
     raft = replica("c", most_state_bytes=100)
     raft.receive(0, "a", piece(0, b"x" * 50, size=101))
     raft.receive(0, "a", piece(0, b"x" * 50, size=10))
-    assert raft.counters.malformed == 2
+    assert (raft.counters.installs_refused, raft.counters.malformed) == (1, 1)
     assert raft.take(0).restored is None
 
 
