@@ -53,7 +53,7 @@ def beat_heard(
 
 def all_broken(beat: Beat) -> BeatAnswer:
     """What a node says whose journal cannot be relied on."""
-    return BeatAnswer(beat.number, broken=tuple(led.shard for led in beat.led))
+    return BeatAnswer(beat.number, broken=tuple(led.shard for led in beat.led), has_failed=True)
 
 
 def answer_heard(now_ns: int, sender: str, answer: BeatAnswer, sent: Sent, led: Mapping[int, Group]) -> Heard:

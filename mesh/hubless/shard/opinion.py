@@ -13,13 +13,18 @@ _NOBODY: frozenset[str] = frozenset()
 
 
 class Opinion:
-    """The latest opinion: conditions of the nodes, the ring's lists of each shard, and whose disk is full."""
+    """The latest opinion: conditions of the nodes, the ring's lists of each shard, and whose disk is full.
+
+    Whose journal has failed is not well, even before membership says that it is busy.
+    """
 
     def __init__(self, me: str, campaigns: Campaigns) -> None:
         self._me = me
         self._campaigns = campaigns
         self._doubted = _NOBODY
         self._full: set[str] = set()
+        self._failed: set[str] = set()
+        self._well = frozenset((me,))
         self.around = Surroundings(me=me, well=frozenset((me,)))
         self.preferences: Callable[[int], Sequence[str]] = _nobody
         self.spares: Callable[[int], Sequence[str]] = _nobody
@@ -33,7 +38,15 @@ class Opinion:
         if is_full == (node in self._full):
             return False
         self._full.symmetric_difference_update((node,))
-        self._take(self.around.well, self.around.gone, self.around.draining)
+        self._take(self.around.gone, self.around.draining)
+        return True
+
+    def set_failed(self, node: str, *, has_failed: bool) -> bool:
+        """A node says whether its journal has failed. True if that is news."""
+        if has_failed == (node in self._failed):
+            return False
+        self._failed.symmetric_difference_update((node,))
+        self._take(self.around.gone, self.around.draining)
         return True
 
     def changed(
@@ -49,9 +62,13 @@ class Opinion:
         """Membership's new opinion."""
         self._doubted = doubtful | gone
         self._full -= gone
+        self._failed -= (
+            well - self._well
+        ) | gone  # who was away and is back is another process, or all right
+        self._well = well
         self.preferences = preferences
         self.spares = spares
-        self._take(well, gone, draining)
+        self._take(gone, draining)
 
     def consider(self, now_ns: int, group: Group) -> bool:
         """Whether a shard needs another owner, and whether its replica here is to stand. True if that touched it."""
@@ -78,7 +95,8 @@ class Opinion:
         )
         return is_touched
 
-    def _take(self, well: frozenset[str], gone: frozenset[str], draining: frozenset[str]) -> None:
+    def _take(self, gone: frozenset[str], draining: frozenset[str]) -> None:
+        well = self._well - self._failed
         self.around = Surroundings(
             me=self._me, well=well, gone=gone, draining=draining, full=frozenset(self._full)
         )

@@ -372,7 +372,8 @@ class Replicas(Holdings):
             self.counters.late += 1
             sometimes("an answer to a beat came too late to count")
             return
-        if self._opinion.set_full(sender, is_full=answer.is_full):
+        is_news = self._opinion.set_full(sender, is_full=answer.is_full)
+        if self._opinion.set_failed(sender, has_failed=answer.has_failed) or is_news:
             self._steering.unsettle(self._led)
         heard = contact.answer_heard(now_ns, sender, answer, sent, self._led)
         for group in heard.touched:

@@ -145,13 +145,14 @@ class BeatAnswer(Struct, frozen=True, array_like=True, gc=False, tag=48):
     """The receiver follows the sender in all shards of beat `number` but those of `refused`, with its own terms.
 
     `broken` are shards whose replica here cannot be trusted and counts for nothing; `is_full` says that the disk has
-    no room for more work.
+    no room for more work, `has_failed` that the journal cannot be relied on: all are broken, until the next process.
     """
 
     number: Count
     refused: Annotated[tuple[Led, ...], Meta(max_length=_MOST_SHARDS)] = ()
     broken: Shards = ()
     is_full: bool = False
+    has_failed: bool = False
 
 
 class Orphaned(Struct, frozen=True, array_like=True, gc=False, tag=49):
