@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from hubless_sim.search.swarms import SWARMS
 
@@ -25,6 +26,20 @@ class PlantName(click.ParamType[str]):
             return plant_of(value).name
         except LookupError as problem:
             self.fail(problem.args[0], param, ctx)
+
+    def shell_complete(
+        self,
+        ctx: click.Context,
+        param: click.Parameter,
+        incomplete: str,  # noqa: ARG002
+    ) -> list[CompletionItem]:
+        from hubless_sim.zoo import PLANTS  # noqa: PLC0415 see above
+
+        return [
+            CompletionItem(name, help=plant.what)
+            for name, plant in PLANTS.items()
+            if name.startswith(incomplete)
+        ]
 
 
 def system_option(command: Decorated) -> Decorated:

@@ -146,5 +146,7 @@ class _Live(_Lines):
 
 def _left(shrunk: Shrunk) -> str:
     size = shrunk.after
-    parts = f"{size.faults} faults, {size.operations} operations, {size.nodes} nodes, {size.duration_ms / 1000:g} s"
-    return f"{parts}, in {shrunk.runs} runs"
+    counts = {"fault": size.faults, "operation": size.operations, "node": size.nodes}
+    parts = [f"{count} {noun if count == 1 else f'{noun}s'}" for noun, count in counts.items()]
+    until = "" if shrunk.ended == "smallest" else f", as its {shrunk.ended} had run out"
+    return f"{', '.join(parts)}, {size.duration_ms / 1000:g} s, in {shrunk.runs} runs{until}"

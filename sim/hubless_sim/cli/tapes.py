@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from hubless.cli.exits import CommandError
 from hubless_sim.tapes.tape import Tape, TapeError, parse
@@ -46,6 +47,15 @@ class TapeArgument(click.ParamType[NamedTape]):
             self.fail(f"{value}: {problem.strerror}; give a file that holds a tape", param, ctx)
         except TapeError as problem:
             self.fail(_said(value, problem), param, ctx)
+
+    def shell_complete(
+        self,
+        ctx: click.Context,
+        param: click.Parameter,
+        incomplete: str,  # noqa: ARG002
+    ) -> list[CompletionItem]:
+        named = [CompletionItem(name) for name in scenarios() if name.startswith(incomplete)]
+        return [*named, CompletionItem(incomplete, type="file")]
 
 
 def tape_argument(command: Decorated) -> Decorated:

@@ -177,3 +177,24 @@ def test_every_command_that_is_listed_can_be_loaded(sim):
     assert set(commands) >= {"run", "replay", "draw", "sweep", "shrink", "bisect", "coverage", "show", "zoo"}
     assert [each.name for each in commands.values()] == list(commands)
     assert all(f"\n  {name} " in out for name in commands)
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [("mesh sim run rest", "restart"), ("mesh sim run x --plant elects-w", "elects-whoever-asks")],
+)
+def test_the_shell_completes_names(words, completed):
+    environment = {
+        "_MESH_COMPLETE": "bash_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(words.count(" ")),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", "from hubless.cli.app import mesh; mesh(prog_name='mesh')"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env=os.environ | environment,
+    )
+    assert f"plain,{completed}\n" in done.stdout

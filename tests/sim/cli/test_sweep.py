@@ -32,7 +32,7 @@ def test_the_first_seed_that_fails_ends_it_with_a_small_tape(sim, tiny_swarm, tm
     assert "shards live: shard 0 does not live" in out
     assert "1 loss, from 0.2 s for ever" in out
     assert "workload.until_ms 500" in out
-    assert "1 faults, 0 operations, 1 nodes" in out
+    assert "1 fault, 0 operations, 1 node, " in out
     assert [violation.checker for violation in play(parse(path.read_bytes())).violations] == ["shards live"]
 
 
