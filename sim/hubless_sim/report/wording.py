@@ -86,10 +86,10 @@ def _answer_words(note: Answered, _: Reader) -> str:
 _NOTES: dict[type, Callable[[Any, Reader], str]] = {
     MemberChanged: _condition_words,
     LinkDegraded: lambda note, _: (
-        f"link {note.reporter}→{note.target} is {'degraded' if note.degraded else 'well again'}"
+        f"holds the link {note.reporter}→{note.target} to be {'degraded' if note.degraded else 'well again'}"
     ),
-    MetaUpdated: lambda note, _: f"{note.member.node} has other metadata",
-    EventsLost: lambda note, _: f"{note.count} membership events were lost",
+    MetaUpdated: lambda note, _: f"hears other metadata of {note.member.node}",
+    EventsLost: lambda note, _: f"has lost {note.count} membership events",
     Log: lambda note, _: str(note.text),
     Serving: lambda _, __: "serves",
     Halted: lambda note, _: f"halts: {note.problem}" if note.problem else "halts",
@@ -105,10 +105,10 @@ _NOTES: dict[type, Callable[[Any, Reader], str]] = {
 }
 
 _EVENTS: dict[type, Callable[[Any], str]] = {
-    LinkUp: lambda event: f"link to n{event.peer} is up",
-    LinkDown: lambda event: f"link to n{event.peer} is down",
-    LinkRefused: lambda event: f"n{event.peer} refuses a connection",
-    WriteRefused: lambda event: "disk is full" if event.full else "flush has failed",
+    LinkUp: lambda event: f"has a link to n{event.peer}",
+    LinkDown: lambda event: f"has lost its link to n{event.peer}",
+    LinkRefused: lambda event: f"is refused by n{event.peer}",
+    WriteRefused: lambda event: "finds its disk full" if event.full else "has a flush that failed",
     Command: lambda event: "" if event.order is None else f"is told: {type(event.order).__name__}",
 }
 
