@@ -41,7 +41,7 @@ SystemName = Literal["shards", "mesh", "gossip"]
 KINDS = tuple(MAKERS)
 """The sorts of faults that can be drawn: most are kinds of faults, some are several that belong together."""
 
-_QUIET_MS = 300
+_LEAST_MS = 300
 
 
 def faults(
@@ -59,8 +59,7 @@ def faults(
     unknown = [kind for kind in kinds if kind not in MAKERS]
     if unknown or not kinds:
         raise ValueError(f"kinds: {unknown or 'none'} cannot be drawn; there are {', '.join(KINDS)}")
-    if heal_ms - begin_ms < _QUIET_MS:
-        raise ValueError(f"heal_ms: {heal_ms} leaves less than {_QUIET_MS} ms after begin_ms {begin_ms}")
+    _check_times(begin_ms, heal_ms)
     names = _names(nodes)
 
     @st.composite
@@ -77,6 +76,7 @@ def operations(
     system: SystemName, *, nodes: int = 5, begin_ms: int, heal_ms: int, most: int = 8
 ) -> st.SearchStrategy[tuple[Operation, ...]]:
     """Up to ``most`` things that are asked of a system while faults go on; of a mesh, as many questions about these."""
+    _check_times(begin_ms, heal_ms)
     names = st.sampled_from(_names(nodes))
     times = st.integers(begin_ms, heal_ms - 1)
     match system:
@@ -169,6 +169,11 @@ _BASES: dict[str, tuple[Tape, int, int]] = {
     ),
 }
 """What a tape of each system has around its faults and operations, and when these may begin and must be over."""
+
+
+def _check_times(begin_ms: int, heal_ms: int) -> None:
+    if heal_ms - begin_ms < _LEAST_MS:
+        raise ValueError(f"heal_ms: {heal_ms} leaves less than {_LEAST_MS} ms after begin_ms {begin_ms}")
 
 
 def _names(nodes: int) -> tuple[str, ...]:

@@ -103,7 +103,7 @@ def _moved(tape: Tape, moved: Moved) -> Tape:
         faults=tuple(faults),
         operations=tuple(replace(each, at_ms=moved(each.at_ms)) for each in tape.operations),
         system=_moved_system(tape.system, moved),
-        duration_ms=max(1, moved(tape.duration_ms)),
+        duration_ms=moved(tape.duration_ms),
     )
 
 

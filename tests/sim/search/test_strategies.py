@@ -1,0 +1,111 @@
+"""Strategies for tapes: what they draw can be run and has a calm, and Hypothesis makes what fails small."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from hypothesis import HealthCheck, find, given, settings
+from msgspec.structs import replace
+
+from hubless_sim.faults import FAULT_KINDS, PowerCut
+from hubless_sim.play import open_run
+from hubless_sim.search.calm import calm_of
+from hubless_sim.search.strategies import KINDS, faults, operations, tapes
+from hubless_sim.shards.run import ShardRun
+from hubless_sim.tapes.operations import Call
+from hubless_sim.tapes.tape import Tape, check
+from hubless_sim.world.disk import Contents
+
+STILL = settings(
+    max_examples=30, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+)
+
+
+@pytest.mark.parametrize("system", ["shards", "mesh", "gossip"])
+def test_every_tape_can_be_run_and_ends_in_a_calm(system):
+    @given(tapes(system))
+    @STILL
+    def holds(tape: Tape) -> None:
+        check(tape)
+        open_run(tape)
+        calm = calm_of(tape)
+        assert calm is not None
+        assert not calm.ills
+        assert calm.rest_ms > 0
+
+    holds()
+
+
+def test_no_drawn_tape_fails():
+    @given(tapes("shards", nodes=3, clients=1, most_faults=2, most_operations=2))
+    @settings(STILL, max_examples=10)
+    def holds(tape: Tape) -> None:
+        assert open_run(tape).judge().violations == ()
+
+    holds()
+
+
+def test_a_planted_bug_is_found_and_made_small(monkeypatch):
+    """A disk that forgets the last entry when its process ends: one power cut is enough for that."""
+    recovered = Contents.recovered
+
+    def forgetful(self: Contents):
+        return tuple(replace(each, entries=each.entries[:-1]) for each in recovered(self))
+
+    def breaks(tape: Tape) -> bool:
+        run = ShardRun(tape)
+        run.advance_to_ms(1_500)
+        return bool(run.audit.violations)
+
+    monkeypatch.setattr(Contents, "recovered", forgetful)
+    drawn = tapes("shards", nodes=3, clients=1, most_operations=2, kinds=("loss", "isolate", "power_cut"))
+    smallest = find(drawn, breaks, settings=STILL)
+    assert [type(fault) for fault in smallest.faults] == [PowerCut]
+    assert smallest.operations == ()
+    assert smallest.seed == 0
+
+
+def test_the_simplest_tape_has_nothing_in_it():
+    tape = find(tapes("mesh"), lambda tape: True, settings=STILL)
+    assert (tape.faults, tape.operations, tape.seed) == ((), (), 0)
+
+
+def test_the_simplest_call_is_the_first_one():
+    tape = find(
+        tapes("mesh"), lambda tape: any(isinstance(each, Call) for each in tape.operations), settings=STILL
+    )
+    (call,) = tape.operations
+    assert isinstance(call, Call)
+    assert (call.gateway, call.script.n, call.script.does) == ("n0", 0, ())
+
+
+def test_all_kinds_of_faults_can_be_drawn():
+    assert set(KINDS) <= {*FAULT_KINDS, "restless", "wipe", "clocks"}
+    for kind in KINDS:
+        some = faults(begin_ms=500, heal_ms=2_000, kinds=(kind,), most=1)
+        assert find(some, bool, settings=STILL)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (lambda: tapes("raft"), "there are shards, mesh, gossip"),
+        (lambda: tapes(nodes=1), "nodes: 1"),
+        (lambda: tapes(kinds=("crash", "fire")), r"kinds: \['fire'\] cannot be drawn"),
+        (lambda: tapes(kinds=()), "kinds: none cannot be drawn"),
+        (lambda: faults(begin_ms=500, heal_ms=600), "heal_ms: 600 leaves less than"),
+        (lambda: operations("mesh", begin_ms=600, heal_ms=600), "heal_ms: 600"),
+    ],
+)
+def test_what_no_tape_can_have_is_refused_at_once(wrong, told):
+    with pytest.raises(ValueError, match=told):
+        wrong()
+
+
+def test_without_hypothesis_the_extra_is_named():
+    program = "import sys; sys.modules['hypothesis'] = None; import hubless_sim.search.strategies"
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
+    assert done.returncode
+    assert 'pip install "hubless[sim]"' in done.stderr.splitlines()[-1]
