@@ -250,6 +250,11 @@ class Node:
         """What this node keeps for the mesh, to be looked into."""
         return self._roles.keeping
 
+    @property
+    def breakers(self) -> Breakers:
+        """Whom this node sends work to, to be looked into."""
+        return self._breakers
+
     def counters(self) -> dict[str, object]:
         """Counters of all cores, by name."""
         return {

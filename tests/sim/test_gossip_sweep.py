@@ -98,7 +98,8 @@ def test_a_wiped_disk_has_no_incarnation_to_go_on_from() -> None:
 def test_views_are_right_when_those_who_run_and_nobody_else_are_alive() -> None:
     alive, dead_, busy = Condition.ALIVE, Condition.DEAD, Condition.BUSY
     assert list(wrong_views({"n0": {"n0": alive, "n1": dead_}})) == []
-    for view in ({"n0": alive}, {"n0": alive, "n1": busy}, {"n0": alive, "n1": alive, "n2": alive}):
+    suspect = {"n0": alive, "n1": alive, "n2": Condition.SUSPECT}
+    for view in (suspect, {"n0": alive}, {"n0": alive, "n1": busy}, {"n0": alive, "n1": alive, "n2": alive}):
         found = list(wrong_views({"n0": view, "n1": {"n0": alive, "n1": alive}}))
         assert [(each.checker, each.nodes) for each in found] == [("right views", ("n0",))]
 

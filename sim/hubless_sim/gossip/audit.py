@@ -3,15 +3,16 @@
 No false deaths: nobody tells the death of a process that runs, as long as no fault has concerned either of the two. One
 that is only busy, so that its links are answered still, is not concerned: it may be called busy, and never dead.
 Numbers rise: what a node tells of a member's boot and incarnation never falls, over restarts of the member too. Right
-views and metadata: after the calm everybody who runs believes those alive who run, and nobody else, and knows what each
-of them says of itself.
+views and metadata: after the calm everybody who runs believes those alive who run, and the others dead or gone, and
+knows what each of those says of itself.
 """
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from hubless_gossip import Condition, Member, MemberChanged, MembershipEvent, MetaUpdated
-from hubless_sim.faults import Duplicate, Fault, Starve
+from hubless_sim.faults import Fault
+from hubless_sim.faults.concern import concerned_from_ns, named_in
 from hubless_sim.verdict import Violation
 
 _MOST_VIOLATIONS = 20
@@ -29,8 +30,8 @@ class Audit:
 
     def __init__(self, faults: Sequence[Fault], names: Sequence[str]) -> None:
         self.violations: list[Violation] = []
-        self._concerned_ns = {name: _concerned_from_ns(faults, name) for name in names}
-        self._wiped = {name for fault in faults if getattr(fault, "wipe", False) for name in _named(fault)}
+        self._concerned_ns = {name: concerned_from_ns(faults, name) for name in names}
+        self._wiped = {name for fault in faults if getattr(fault, "wipe", False) for name in named_in(fault)}
         self._numbers: dict[tuple[_Life, str], tuple[int, int]] = {}
 
     def told(
@@ -76,7 +77,7 @@ def wrong_views(views: dict[str, dict[str, Condition]]) -> Iterator[Violation]:
         wrong = {
             other: condition.name.lower()
             for other, condition in view.items()
-            if (condition is Condition.ALIVE) != (other in views)
+            if (condition is not Condition.ALIVE if other in views else condition < Condition.DEAD)
         }
         wrong |= {other: "nobody" for other in views if other not in view}
         if wrong:
@@ -94,28 +95,3 @@ def wrong_metadata(metadata: dict[str, dict[str, bytes]]) -> Iterator[Violation]
         if wrong:
             text = f"{node} holds after the calm what {', '.join(wrong)} no longer say of themselves"
             yield Violation("right metadata", text, nodes=(node,))
-
-
-def _concerned_from_ns(faults: Sequence[Fault], name: str) -> float:
-    """From when on a node is, or was, in the hands of a fault."""
-    at_ms = (fault.at_ms for fault in faults if _concerns(fault, name))
-    return min(at_ms, default=float("inf")) * 1_000_000
-
-
-def _concerns(fault: Fault, name: str) -> bool:
-    match fault:
-        case Starve(links_alive=True) | Duplicate():
-            return False
-        case _:
-            return name in _named(fault) or _is_of_all(fault)
-
-
-def _named(fault: Fault) -> set[str]:
-    named = {*getattr(fault, "nodes", ()), *getattr(fault, "sources", ()), *getattr(fault, "targets", ())}
-    return named.union(*getattr(fault, "sides", ()))
-
-
-def _is_of_all(fault: Fault) -> bool:
-    """Whether it names nobody somewhere, which means everybody."""
-    ends = [getattr(fault, end, None) for end in ("sources", "targets")]
-    return () in [*ends, *getattr(fault, "sides", ())]

@@ -17,6 +17,7 @@ from hubless_gossip import Condition, JoinRequested
 from hubless_sim.faults import MS, index_of
 from hubless_sim.gossip.host import configured
 from hubless_sim.mesh import checks as mesh_checks
+from hubless_sim.mesh.breaker_audit import BreakerAudit, unprobed
 from hubless_sim.mesh.client import (
     Answered,
     GaveUp,
@@ -97,6 +98,7 @@ class MeshRun(Run, Heard):
             replicas=replicas,
         )
         self._last_ms = max([system.owned_ms or 0, *(operation.at_ms for operation in tape.operations)])
+        self._breakers = BreakerAudit(tape.faults, self.calls, [f"n{index}" for index in range(tape.nodes)])
         super().__init__(tape, recorder)
         if system.owned_ms is not None:
             self.world.at(system.owned_ms * MS, self._look_for_owners)
@@ -129,7 +131,18 @@ class MeshRun(Run, Heard):
 
     def violations(self) -> list[Violation]:
         """What does not hold after the calm, of tapes that have one."""
-        return [] if self.system.owned_ms is None else mesh_checks.violations(self)
+        if self.system.owned_ms is None:
+            return []
+        return [*mesh_checks.violations(self), *self._breakers.violations, *self._unprobed()]
+
+    def _unprobed(self) -> Iterator[Violation]:
+        """Where one node decides about all tasks, and runs none of them itself."""
+        owners = self.owners()
+        if len(owners) == 1 and len(owners[0]) == 1:
+            (name,) = owners[0]
+            if all(agent.nodes and name not in agent.nodes for agent in self.system.agents):
+                starts = (start.at_ns for starts in self.starts.values() for start in starts)
+                yield from unprobed(name, self.node(name).breakers, self.world.now_ns, starts)
 
     def is_over(self) -> bool:
         """Whether, in the calm, nobody has anything left to do."""
@@ -189,6 +202,8 @@ class MeshRun(Run, Heard):
                 self.serving[name] = now_ns
             case Log(text=text, member=member, condition=condition):
                 self.log.append((now_ns, name, text))
+                if self.world.host(node) is not None:
+                    self._breakers.look(now_ns, name, self.world.boot(node), self.node(name).breakers)
                 if member:
                     self.condition_told.append((now_ns, name, member, condition))
             case _:

@@ -77,26 +77,6 @@ def lets_no_suspicion_end(swaps: Swaps) -> None:
 
 
 @BED.plant("gossip", first=0)
-def takes_a_merge_for_a_confirmation(swaps: Swaps) -> None:
-    """What a push-pull brings counts like an accuser's own word, and a death in it like one that was witnessed."""
-
-    def gullible(self: View, now_ns: int, claim: Claim, *, merged: bool = False, spread: bool = True) -> bool:
-        return hear(self, now_ns, claim, merged=False, spread=spread)
-
-    hear = swaps.put(View, "hear", gullible)
-
-
-@BED.plant("gossip", first=0)
-def believes_every_death(swaps: Swaps) -> None:
-    """A death is believed without its evidence, from whomever it comes."""
-
-    def anything(claim: Claim, _held: Claim, **_circumstances: object) -> Claim:
-        return claim
-
-    swaps.put(evidence, "admitted", anything)
-
-
-@BED.plant("gossip", first=0)
 def forgets_the_dead_at_once(swaps: Swaps) -> None:
     """Nothing is remembered of who has died: the next view that is merged brings it back."""
 

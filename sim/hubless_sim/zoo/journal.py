@@ -9,7 +9,6 @@ from msgspec.structs import replace
 from hubless.effects import NodeEffect
 from hubless.shard.events import Commit
 from hubless.shard.flushes import Flushes, Held
-from hubless.shard.output import Output
 from hubless.shard.records import Recovered
 from hubless.shard.replicas import Replicas
 from hubless.shard.state import ReplicaState
@@ -74,19 +73,3 @@ def trusts_a_damaged_shard(swaps: Swaps) -> None:
         begin(self, *arguments, recovered=tuple(replace(each, damage="") for each in recovered), **named)
 
     begin = swaps.put(Replicas, "__init__", trusting)
-
-
-@BED.plant("shards", first=0)
-def writes_the_vote_after_the_entries(swaps: Swaps) -> None:
-    """A new term is not written as long as there are entries to write: those go first."""
-
-    def late(self: ReplicaState) -> Output:
-        is_new, has_entries = self._is_hard_new, self.log._unsaved <= self.log.last_index
-        if is_new and has_entries:
-            self._is_hard_new = False
-        made = output(self)
-        if is_new and has_entries:
-            self._is_hard_new = self.is_dirty = True
-        return made
-
-    output = swaps.put(ReplicaState, "output", late)

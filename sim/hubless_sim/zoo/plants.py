@@ -8,11 +8,15 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Final
 
-from hubless_sim.zoo import gossip, journal, raft, tasks, workers
+from hubless_sim.zoo import breakers, gossip, journal, raft, tasks, workers
 from hubless_sim.zoo.planting import Plant, Swaps
 
 PLANTS: Final[Mapping[str, Plant]] = MappingProxyType(
-    {plant.name: plant for module in (gossip, raft, journal, tasks, workers) for plant in module.BED.plants}
+    {
+        plant.name: plant
+        for module in (gossip, raft, journal, tasks, workers, breakers)
+        for plant in module.BED.plants
+    }
 )
 
 

@@ -4,30 +4,13 @@ from __future__ import annotations
 
 from hubless_agents.catalogue import Held
 from hubless_agents.crew import Crew, Worker
-from hubless_agents.events import SupervisorEffect, WorkerAnswered, WorkerExited
+from hubless_agents.events import SupervisorEffect, WorkerExited
 from hubless_agents.lane import Lane, T
 from hubless_agents.schema import Checker
 from hubless_agents.supervisor import Supervisor
 from hubless_sim.zoo.planting import Bed, Swaps
 
 BED = Bed("workers")
-
-
-@BED.plant("mesh", first=0)
-def takes_a_late_answer_for_the_next_attempt(swaps: Swaps) -> None:
-    """What a worker answers to an attempt that was superseded counts for the one that runs now."""
-
-    def lax(self: Supervisor, now_ns: int, event: WorkerAnswered) -> None:
-        worker = self._crew.workers.get(event.worker)
-        held = None if worker is None else worker.lane.running.get(event.give)
-        if held is not None and held.ended and event.kind == "returned":
-            current = self._desk.held.get(held.assignment.task)
-            if current is not None and current is not held and current.worker is not None:
-                self._desk.succeed(current, event.payload)
-                self._desk.lingering += 1
-        answered(self, now_ns, event)
-
-    answered = swaps.put(Supervisor, "_answered", lax)
 
 
 @BED.plant("mesh", first=0)
@@ -48,10 +31,12 @@ def forgets_the_task_of_a_killed_worker(swaps: Swaps) -> None:
     """Nobody is told of a task whose worker was killed for another one in it."""
 
     def silent(self: Supervisor, held: Held, worker: Worker, how: str, detail: str) -> None:
-        if held.give in worker.culprits or held.ended:
-            lost(self, held, worker, how, detail)
-        else:
-            held.agent.given -= 1
+        if not (held.give in worker.culprits or held.ended):
+            del self._desk.held[held.assignment.task]
+            self._timers.disarm(held)
+            self._desk.lingering += 1
+            held.ended = True
+        lost(self, held, worker, how, detail)
 
     lost = swaps.put(Supervisor, "_lost", silent)
 

@@ -1,0 +1,47 @@
+"""Bugs in whom a node cuts off: what counts as a failure, how many may be out, and how they come back."""
+
+from __future__ import annotations
+
+from hubless.guard import breakers as breakers_module
+from hubless.guard.breakers import Breakers
+from hubless.guard.permit import Permit, Refused, State
+from hubless.guard.pools import Gate, Pool, Pools
+from hubless.guard.states import CHARGES, Charge
+from hubless_sim.zoo.planting import Bed, Swaps
+
+BED = Bed("breakers")
+
+
+@BED.plant("pools", first=0)
+def counts_cancellations_as_failures(swaps: Swaps) -> None:
+    """A call that its caller gave up counts against the node that ran it."""
+    swaps.put(breakers_module, "CHARGES", {**CHARGES, "cancelled": Charge.LINK})
+
+
+@BED.plant("pools", first=0)
+def counts_overload_as_a_failure(swaps: Swaps) -> None:
+    """A node that has no room counts as one that cannot run the agent."""
+    swaps.put(breakers_module, "CHARGES", {**CHARGES, "overloaded": Charge.AGENT})
+
+
+@BED.plant("pools", first=0)
+def opens_for_all_of_a_pool(swaps: Swaps) -> None:
+    """Breakers open however many of the pool are out already: when all fail, nobody is left to ask."""
+
+    def none(self: Pools, pool: Pool, peer: str) -> str:
+        return ""
+
+    swaps.put(Pools, "hindrance", none)
+
+
+@BED.plant("pools", first=0)
+def lets_no_probe_through(swaps: Swaps) -> None:
+    """A breaker that is half-open refuses its probe, and so all calls for ever."""
+
+    def closed(self: Breakers, gate: Gate, peer: str, agent: str, now_ns: int) -> Permit | Refused:
+        for breaker in (gate.link, gate.agent):
+            if breaker.state is State.HALF_OPEN:
+                return Refused(breaker.scope, breaker.state, now_ns)
+        return guarded(self, gate, peer, agent, now_ns)
+
+    guarded = swaps.put(Breakers, "_guarded", closed)
