@@ -29,9 +29,9 @@ class PlantName(click.ParamType[str]):
 
     def shell_complete(
         self,
-        ctx: click.Context,
-        param: click.Parameter,
-        incomplete: str,  # noqa: ARG002
+        ctx: click.Context,  # noqa: ARG002
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
     ) -> list[CompletionItem]:
         from hubless_sim.zoo import PLANTS  # noqa: PLC0415 see above
 

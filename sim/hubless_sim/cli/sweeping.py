@@ -80,13 +80,14 @@ class _Lines(Screen):
         screen = self.console
         rate = f", {ran / seconds:,.1f} seeds/s" if ran else ""
         style = "bold red" if failures else "green"
-        verdict = Text(f"{len(failures)} failed", style=style)
-        screen.print(Text(f"{ran:,} seeds, ") + verdict + Text(f", {seconds:.1f} s{rate}"))
+        screen.print(
+            Text.assemble(f"{ran:,} seeds, ", (f"{len(failures)} failed", style), f", {seconds:.1f} s{rate}")
+        )
         if failures:
             first = failures[0]
-            found = Text(f"first failing seed: {first.seed}", style="bold")
             plant = f" --plant {self._swept.plant}" if self._swept.plant else ""
-            screen.print(found + Text(f"; see `mesh sim run {first.tape}{plant}`"))
+            see = f"; see `mesh sim run {first.tape}{plant}`"
+            screen.print(Text.assemble((f"first failing seed: {first.seed}", "bold"), see), soft_wrap=True)
 
     def _head(self, failure: Recorded) -> None:
         self.console.print(Text(f"seed {failure.seed} failed", style="bold red"))

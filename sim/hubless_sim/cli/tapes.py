@@ -50,9 +50,9 @@ class TapeArgument(click.ParamType[NamedTape]):
 
     def shell_complete(
         self,
-        ctx: click.Context,
-        param: click.Parameter,
-        incomplete: str,  # noqa: ARG002
+        ctx: click.Context,  # noqa: ARG002
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
     ) -> list[CompletionItem]:
         named = [CompletionItem(name) for name in scenarios() if name.startswith(incomplete)]
         return [*named, CompletionItem(incomplete, type="file")]
