@@ -141,6 +141,11 @@ def test_tapes_have_names() -> None:
         coverage.tape_of("nothing")
 
 
+def test_a_choice_is_written_as_the_standing_sweep_is_kept() -> None:
+    kept = coverage.SEEDS.read_text()
+    assert coverage.written(msgspec.json.decode(kept)) == kept.strip()
+
+
 def test_the_command_names_what_is_not_reached_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(coverage_command, "standing", lambda: ["gossip_forgotten"])
     done = CliRunner().invoke(coverage_command.command, ["--json"], standalone_mode=False)

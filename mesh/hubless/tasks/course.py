@@ -130,7 +130,6 @@ class Course:
             return
         entry = AttemptStarted(live.task, live.attempt, executor, self.unix_ms(now_ns))
         if not self._log.propose(now_ns, live.task, entry):
-            sometimes("a log did not take the start of an attempt")
             self._release(now_ns, live, DISMISSED, out)
             self._wait_until(live, now_ns + _PARKED_RETRY_NS)
 

@@ -25,6 +25,7 @@ from hubless_sim.search.coverage import (
     searched,
     seeds_of,
     standing,
+    written,
 )
 from hubless_sim.search.marks import marks
 
@@ -57,7 +58,7 @@ def command(*, seeds: int | None, first: int, jobs: int, choose: bool, as_json: 
     all_found = found(known, by_tape)
     missed = [each for each in all_found if not each.tapes]
     if choose:
-        click.echo(msgspec.json.format(msgspec.json.encode(seeds_of(chosen(by_tape))), indent=2))
+        click.echo(written(seeds_of(chosen(by_tape))))
     elif as_json:
         print_json(
             {

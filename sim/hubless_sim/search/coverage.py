@@ -136,10 +136,16 @@ def _worth(counts: Reached, missing: Mapping[str, int], tapes: Mapping[str, int]
 
 
 def seeds_of(names: Iterable[str]) -> dict[str, list[int]]:
-    """The seeds among the names of tapes, as ``SEEDS`` has them."""
+    """The seeds among the names of tapes, by what they are of."""
     seeds: dict[str, list[int]] = {}
     for name in sorted(names):
         what, _, seed = name.partition(":")
         if seed:
             seeds.setdefault(what, []).append(int(seed))
     return {what: sorted(numbers) for what, numbers in seeds.items()}
+
+
+def written(seeds: Mapping[str, list[int]]) -> str:
+    """Seeds as ``SEEDS`` has them, a line for each of what they are of."""
+    lines = (f'  "{what}": {numbers}' for what, numbers in seeds.items())
+    return "{\n" + ",\n".join(lines) + "\n}"
