@@ -95,6 +95,9 @@ class ShardHost:
         self._ring = ring
         self._conditions: dict[int, str] = dict.fromkeys(range(setting.nodes), "doubtful")
         self._conditions[birth.node] = "well"
+        self._names = [name_of(index, 0) for index in range(setting.nodes)]
+        """Who runs on each machine, as far as this process has heard: a wiped disk is another node."""
+        self._names[birth.node] = self.me
         self._out: list[HostEffect] = []
         self._is_started = False
 
@@ -135,6 +138,7 @@ class ShardHost:
             case Written() | WriteRefused():
                 self._disk_answered(now_ns, event, out)
             case LinkUp(peer=peer):
+                self._names[peer] = self._setting.name_of(peer)  # the handshake says it
                 self._believe(now_ns, peer, "well")
             case LinkDown(peer=peer):
                 self._believe(now_ns, peer, "doubtful")
@@ -175,6 +179,7 @@ class ShardHost:
         if envelope.boot < self._boots.get(sender, 0):
             return  # a process that another one is known to have followed
         self._boots[sender] = envelope.boot
+        self._hear_of(sender)
         for message in envelope.messages:
             if not isinstance(message, ShardMessage):
                 raise TypeError(f"{message!r} is no message between replicas")
@@ -194,6 +199,11 @@ class ShardHost:
 
     # Opinions
 
+    def _hear_of(self, name: str) -> None:
+        place = place_of(name)
+        if formats_of(name) > formats_of(self._names[place]):
+            self._names[place] = name
+
     def _believe(self, now_ns: int, peer: int, condition: str) -> None:
         if peer != self._index or condition == "draining":
             self._conditions[peer] = condition
@@ -202,7 +212,7 @@ class ShardHost:
     def _tell_opinion(self, now_ns: int) -> None:
         held: dict[str, set[str]] = {"well": set(), "doubtful": set(), "gone": set(), "draining": set()}
         for peer, condition in self._conditions.items():
-            name = self.me if peer == self._index else self._setting.name_of(peer)
+            name = self._names[peer]
             held[condition].add(name)
             held["gone"].update(name_of(peer, earlier) for earlier in range(formats_of(name)))
         self.replicas.conditions_changed(
@@ -217,7 +227,7 @@ class ShardHost:
 
     def _ranked(self, shard: int) -> tuple[str, ...]:
         """The members of the ring that this node knows of, by a hash of theirs and the shard's."""
-        names = sorted(self.me if each == self._index else self._setting.name_of(each) for each in self._ring)
+        names = sorted(self._names[each] for each in self._ring)
         names.sort(key=lambda name: stream(shard, zlib.crc32(name.encode())))
         return tuple(names)
 
