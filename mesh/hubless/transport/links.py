@@ -20,7 +20,7 @@ import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from hubless.transport.poller import Poller
-from hubless.transport.sockets import descriptor_of, is_readable, socket_address
+from hubless.transport.sockets import CONNECT_MS, descriptor_of, is_readable, socket_address
 from hubless_gossip import Address, LinkDown, LinkRefused, LinkUp, Peer
 
 LinkEvent = LinkUp | LinkDown | LinkRefused
@@ -60,6 +60,7 @@ class _Link:
             self._socket.setsockopt(zmq.HEARTBEAT_IVL, heartbeat.interval_ms)
             self._socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, heartbeat.timeout_ms)
             self._socket.setsockopt(zmq.HANDSHAKE_IVL, max(1_000, heartbeat.timeout_ms))
+            self._socket.setsockopt(zmq.CONNECT_TIMEOUT, CONNECT_MS)
             self._socket.setsockopt(zmq.RECONNECT_IVL, 100)
             self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, 2_000)
             self._socket.setsockopt(zmq.IPV6, ":" in peer.address.host)

@@ -18,6 +18,9 @@ from hubless_gossip import Address
 _LINGER_MS = 200
 _RECEIVE_QUEUE = 10_000
 _BACKLOG = 1024
+CONNECT_MS = 2_000
+"""A connect that is not answered is given up and made again: what goes nowhere is sent again by the kernel with ever
+longer pauses, so that a peer behind a cut of a minute was not reached for another one after it."""
 
 
 def is_readable(socket: zmq.Socket[bytes]) -> bool:
@@ -171,6 +174,7 @@ class Outbound:
         socket = self._context.socket(self._kind)
         try:
             socket.setsockopt(zmq.SNDHWM, self._queue)
+            socket.setsockopt(zmq.CONNECT_TIMEOUT, CONNECT_MS)
             socket.setsockopt(zmq.RECONNECT_IVL, 50)
             socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
             socket.setsockopt(zmq.IPV6, ":" in to.host)
