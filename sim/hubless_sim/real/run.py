@@ -267,8 +267,9 @@ class _Play:
                 self._say_of(node, "ready")
             case {"event": "stopped"}:
                 self._say_of(node, "has left the mesh")
-            case {"event": "log", "level": "warning" | "error", "text": text} if text:
-                self._say_of(node, text)
+            case {"event": "log", "text": text, "level": level, "member": member}:
+                if member or level in ("warning", "error"):
+                    self._say_of(node, text)
             case {"event": "exit", "problem": text} if text:
                 self._say_of(node, f"has ended: {text}")
             case _:
