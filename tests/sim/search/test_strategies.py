@@ -9,17 +9,26 @@ import pytest
 from hypothesis import HealthCheck, find, given, settings
 from msgspec.structs import replace
 
-from hubless_sim.faults import FAULT_KINDS, PowerCut
+from hubless_sim.faults import FAULT_KINDS, Fault, PowerCut
 from hubless_sim.play import open_run
 from hubless_sim.search.calm import calm_of
 from hubless_sim.search.strategies import KINDS, faults, operations, tapes
 from hubless_sim.shards.run import ShardRun
 from hubless_sim.tapes.operations import Call
+from hubless_sim.tapes.systems import ShardSystem, Workload
 from hubless_sim.tapes.tape import Tape, check
 from hubless_sim.world.disk import Contents
 
 STILL = settings(
     max_examples=30, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+)
+
+SMALL = Tape(
+    seed=1,
+    nodes=2,
+    clients=1,
+    duration_ms=800,
+    system=ShardSystem(shards=1, workload=Workload(from_ms=100, until_ms=800)),
 )
 
 
@@ -54,31 +63,30 @@ def test_a_planted_bug_is_found_and_made_small(monkeypatch):
     def forgetful(self: Contents):
         return tuple(replace(each, entries=each.entries[:-1]) for each in recovered(self))
 
-    def breaks(tape: Tape) -> bool:
-        run = ShardRun(tape)
-        run.advance_to_ms(1_500)
-        return bool(run.audit.violations)
+    def breaks(drawn: tuple[Fault, ...]) -> bool:
+        run = ShardRun(replace(SMALL, faults=drawn))
+        for at_ms in range(200, SMALL.duration_ms, 20):
+            run.advance_to_ms(at_ms)
+            if run.audit.violations:
+                return True
+        return False
 
     monkeypatch.setattr(Contents, "recovered", forgetful)
-    drawn = tapes("shards", nodes=3, clients=1, most_operations=2, kinds=("loss", "isolate", "power_cut"))
+    drawn = faults(nodes=2, begin_ms=200, heal_ms=700, kinds=("isolate", "power_cut"), most=2)
     smallest = find(drawn, breaks, settings=STILL)
-    assert [type(fault) for fault in smallest.faults] == [PowerCut]
-    assert smallest.operations == ()
-    assert smallest.seed == 0
+    assert [type(fault) for fault in smallest] == [PowerCut]
 
 
 def test_the_simplest_tape_has_nothing_in_it():
-    tape = find(tapes("mesh"), lambda tape: True, settings=STILL)
+    tape = find(tapes("gossip", most_faults=1), lambda tape: True, settings=STILL)
     assert (tape.faults, tape.operations, tape.seed) == ((), (), 0)
 
 
 def test_the_simplest_call_is_the_first_one():
-    tape = find(
-        tapes("mesh"), lambda tape: any(isinstance(each, Call) for each in tape.operations), settings=STILL
-    )
-    (call,) = tape.operations
+    asked = find(operations("mesh", begin_ms=500, heal_ms=2_000, most=2), bool, settings=STILL)
+    (call,) = asked
     assert isinstance(call, Call)
-    assert (call.gateway, call.script.n, call.script.does) == ("n0", 0, ())
+    assert (call.at_ms, call.gateway, call.script.n, call.script.does) == (500, "n0", 0, ())
 
 
 def test_all_kinds_of_faults_can_be_drawn():
