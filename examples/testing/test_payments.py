@@ -1,6 +1,6 @@
 """Five nodes that live in this process's memory, and what becomes of payments when they die.
 
-python -m pytest examples/testing
+cd examples/testing; python -m pytest .
 """
 
 import payments
@@ -30,7 +30,7 @@ def test_a_payment_with_a_receipt_outlives_a_power_cut(simulated_mesh):
     receipt = mesh.submit("pay", ORDER, idempotency_key="order-17", deadline=24 * 3600)
     mesh.kill(*mesh.nodes, silent=True)
     mesh.advance(hours=1)
-    mesh.restart(*mesh.nodes)
+    mesh.restart()
     assert mesh.result(receipt.id) == "order-17 is paid"
 
 

@@ -134,7 +134,11 @@ class Breaking(ABC):
         self.did(f"killed {' '.join(nodes)}{' with their machines' if silent else ''}")
 
     def restart(self, *nodes: str, wipe: bool = False) -> None:
-        """Start the nodes from what is on their disks; ``wipe`` empties these first. One that runs is killed first."""
+        """Start the nodes (none named: all that are down) from what is on their disks; ``wipe`` empties these first.
+
+        One that runs is killed first.
+        """
+        nodes = nodes or tuple(name for name in self.nodes if name not in self.run.running())
         for index in self.indices(nodes):
             self.run.world.crash(index)
             if wipe:

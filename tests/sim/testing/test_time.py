@@ -138,3 +138,12 @@ def test_time_does_not_go_back() -> None:
         pytest.raises(ValueError, match="time does not go back: -1 s"),
     ):
         mesh.advance(-1)
+
+
+def test_a_test_may_itself_run_in_an_event_loop() -> None:
+    async def test() -> float:
+        with SimulatedMesh([sleeps, sleeps_on_trio], nodes=1) as mesh:
+            return float(mesh.call("sleeps", 3)) + float(mesh.call("sleeps_on_trio", 4))
+
+    assert asyncio.run(test()) == pytest.approx(7, abs=0.01)
+    assert trio.run(test) == pytest.approx(7, abs=0.01)
