@@ -178,8 +178,18 @@ def _played(folder: Path, tape: Path, patience_s: float) -> _Played:
     try:
         violations = msgspec.json.decode(done.stdout)["violations"]
     except (msgspec.DecodeError, KeyError, TypeError):
-        told = done.stderr.strip().splitlines() or [f"it ended with exit code {done.returncode}"]
-        return _Played(None, told[-1][:_MOST_TOLD])
+        return _Played(None, _problem(done)[:_MOST_TOLD])
     named = [each if isinstance(each, dict) else {"text": str(each)} for each in violations]
     checkers = tuple(str(each.get("checker", "")) for each in named)
     return _Played(checkers, str(named[0].get("text", ""))[:_MOST_TOLD] if named else "")
+
+
+def _problem(done: subprocess.CompletedProcess[str]) -> str:
+    """Why there is no result: older simulators say so in a line, later ones as JSON."""
+    told = done.stderr.strip().splitlines()
+    if not told:
+        return f"it ended with exit code {done.returncode}"
+    try:
+        return str(msgspec.json.decode(told[-1])["error"]["message"])
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return told[-1]
