@@ -2,12 +2,12 @@
 
 Three nodes run what five of them ask for; one shard keeps all tasks, so that one other node decides who gets them. In
 some tapes nothing is wrong but that callers give up and queues are full, in some one executor is far too slow for its
-contract, in some all are. From HEAL_MS on all are well, and calls go on.
+contract, in some all are, or all crash at one instant. From HEAL_MS on all are well, and calls go on.
 """
 
 import random
 
-from hubless_sim.faults import Fault, SlowNode
+from hubless_sim.faults import Crash, Fault, Restart, SlowNode
 from hubless_sim.mesh.scripted_pool import Script
 from hubless_sim.tapes.operations import Call
 from hubless_sim.tapes.systems import MeshSystem, Offering
@@ -20,9 +20,9 @@ OWNER = "n1"
 """The ring has it so of nodes with these names; it runs nothing itself, or it would come first."""
 BEGIN_MS = 1_500
 HEAL_MS = 4_000
-OWNED_MS = 11_000
-"""By then an agent is no longer set aside on its node for what it did until HEAL_MS."""
-LATE_MS = 13_500
+OWNED_MS = 8_000
+LATE_MS = 12_000
+"""Long enough for breakers that were reopened once or twice to let a probe through, after HEAL_MS."""
 
 
 def drawn_tape(seed: int) -> Tape:
@@ -45,6 +45,7 @@ def drawn_tape(seed: int) -> Tape:
             workers=1,
             shards=1,
             queue=chance.choice([1, 2]),
+            max_kills=1_000,
             owned_ms=OWNED_MS,
         ),
         operations=tuple(calls),
@@ -67,7 +68,13 @@ def _drawn_call(chance: random.Random, number: int, at_ms: int) -> Call:
 
 
 def _drawn_faults(chance: random.Random, executors: tuple[str, ...]) -> tuple[Fault, ...]:
-    slow = chance.choice([(), executors[:1], executors])
-    if not slow:
-        return ()
-    return (SlowNode(at_ms=BEGIN_MS + 200, until_ms=HEAL_MS, nodes=slow, factor=100),)
+    at_ms = BEGIN_MS + 200
+    match chance.randrange(4):
+        case 0:
+            return ()
+        case 1:
+            return (SlowNode(at_ms=at_ms, until_ms=HEAL_MS, nodes=executors[:1], factor=100),)
+        case 2:
+            return (SlowNode(at_ms=at_ms, until_ms=HEAL_MS, nodes=executors, factor=100),)
+        case _:  # gone before anybody could know, and back again
+            return (Crash(at_ms=at_ms, nodes=executors), Restart(at_ms=HEAL_MS - 1_000, nodes=executors))

@@ -92,7 +92,9 @@ class MeshRun(Run, Heard):
         self._setting = MeshSetting(
             mesh=tape.seed.to_bytes(8, "big"),
             gossip=gossip,
-            supervisor=SupervisorConfig(workers=system.workers, queue_per_agent=system.queue),
+            supervisor=SupervisorConfig(
+                workers=system.workers, queue_per_agent=system.queue, max_kills=system.max_kills
+            ),
             shards=system.shards,
             ring_ms=system.ring_ms,
             replicas=replicas,

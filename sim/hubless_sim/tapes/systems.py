@@ -17,8 +17,8 @@ class GossipSystem(
 ):
     """The membership core alone: a preset, and knobs of ``GossipConfig`` that differ from it.
 
-    With ``right_views`` the tape leaves time after its faults: no healthy node may be told dead, and in the end everybody
-    must believe those alive who run, and nobody else.
+    With ``right_views`` the tape leaves time after its faults: no healthy node may be told dead, and in the end
+    everybody must believe those alive who run, and nobody else.
     """
 
     preset: str = "local"
@@ -107,7 +107,8 @@ class MeshSystem(
     """Whole nodes with scripted workers, and clients.
 
     ``preset`` and ``knobs`` are those of their gossip, ``replicas`` null has the local preset.  A client that hears
-    nothing for ``patience_ms`` submits again.  ``owned_ms``: from then on every shard must have one owner.
+    nothing for ``patience_ms`` submits again.  An agent that has had more than ``max_kills`` of its workers killed is
+    set aside on that node for a while.  ``owned_ms``: from then on every shard must have one owner.
     """
 
     agents: tuple[Offering, ...]
@@ -115,6 +116,7 @@ class MeshSystem(
     knobs: dict[str, int | float | bool] = msgspec.field(default_factory=dict[str, int | float | bool])
     workers: int = 2
     queue: int = 256
+    max_kills: int = 5
     shards: int = 64
     ring_ms: int = 0
     patience_ms: int = 1_500
