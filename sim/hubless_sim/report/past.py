@@ -18,6 +18,7 @@ from hubless_sim.world.hosts import LinkDown, LinkRefused, LinkUp
 _NODE = re.compile(r"\bn\d+(?:\.\d+)?\b")
 _CALL = re.compile(r"\bcall (\d+)\b")
 _TASK = re.compile(r"\b[0-9a-f]{32}\b")
+_RETURN = re.compile(r"\breturn_ns=(\d+)")
 
 
 class Star(NamedTuple):
@@ -44,23 +45,26 @@ def star_of(recording: Recording) -> Star | None:
     at_ns = violation.at_ns
     if nodes and at_ns is not None:
         return Star(violation, at_ns, nodes, is_exact=True)
-    last = _last_about(recording, violation.text)
-    if last is not None and at_ns is None:
-        return Star(violation, last.at_ns, nodes or (last.node,), is_exact=False)
+    if at_ns is None and (returned := _RETURN.search(violation.text)):
+        at_ns = int(returned[1])
+    last = _last_about(recording, violation.text, recording.end_ns if at_ns is None else at_ns)
+    if last is not None:
+        seen_ns = last.at_ns if at_ns is None else at_ns
+        return Star(violation, seen_ns, nodes or (last.node,), is_exact=False)
     named = dict.fromkeys(place_of(name) for name in _NODE.findall(violation.text))
     nodes = nodes or tuple(node for node in named if node < len(recording.of_node))
     everybody = tuple(range(recording.tape.nodes))
     return Star(violation, recording.end_ns if at_ns is None else at_ns, nodes or everybody, is_exact=False)
 
 
-def _last_about(recording: Recording, text: str) -> Event | None:
-    """The last that was told of the call or task that a text names."""
+def _last_about(recording: Recording, text: str, until_ns: int) -> Event | None:
+    """The last that was told by then of the call or task that a text names."""
     calls = {int(number) for number in _CALL.findall(text)}
     tasks = {bytes.fromhex(task) for task in _TASK.findall(text)}
     if not (calls or tasks):
         return None
     for event in reversed(recording.events):
-        for note in event.notes:
+        for note in event.notes if event.at_ns <= until_ns else ():
             match note:
                 case Started(task=task) if task in tasks:
                     return event

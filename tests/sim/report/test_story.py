@@ -58,6 +58,13 @@ def test_a_violation_of_a_task_is_where_it_was_last_told_of(mesh: Recording) -> 
     assert star.at_ns == lines_of(mesh)[1].outcomes[0].at_ns
 
 
+def test_an_operation_that_nothing_explains_is_where_it_returned(dead: Recording) -> None:
+    text = "see Operation(call_ns=400000000, return_ns=450000000, input=Read(), output=1, client='n3')"
+    assert _star(dead, Violation("linearizable", text)) == Star(
+        Violation("linearizable", text), 450 * MS, (3,), is_exact=False
+    )
+
+
 def _star(recording: Recording, violation: Violation) -> Star | None:
     kept = recording.result
     try:
