@@ -4,7 +4,9 @@ A job is a function of a module and what it is called with. Processes are spawne
 them; each has the next job waiting while it does one, so that none is ever idle.
 """
 
+import os
 import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -198,8 +200,8 @@ class _Worker:
 
 def _work(pipe: Connection) -> None:
     """Does jobs until there is nobody any more to do them for."""
-    parent = parent_process()
-    while parent is not None and parent.is_alive():
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    while True:
         try:
             job = pipe.recv()
         except (EOFError, OSError):
@@ -209,3 +211,11 @@ def _work(pipe: Connection) -> None:
         except Exception as error:  # noqa: BLE001 it is raised where the result is waited for
             result = error
         pipe.send(result)
+
+
+def _end_with_parent() -> None:
+    """However the parent ended, and whatever is being done for it."""
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)

@@ -62,13 +62,14 @@ def test_processes_do_not_hear_of_ctrl_c():
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
-def test_processes_end_when_their_parent_is_killed():
-    """All of them hold the pipe: it ends when the last one has."""
+def test_processes_end_when_their_parent_is_killed_whatever_they_are_at():
+    """All of them hold the pipe of the test: it ends when the last one has."""
     program = (
-        "import os, signal\n"
+        "import os, signal, time\n"
         "from hubless_sim.search.workers import Job, Processes\n"
         "if __name__ == '__main__':\n"
         "    with Processes(2) as workers:\n"
+        "        workers.give(Job(time.sleep, (3_600,)))\n"
         "        workers.give(Job(divmod, (7, 3)))\n"
         "        workers.wait()\n"
         "        print('working', flush=True)\n"
