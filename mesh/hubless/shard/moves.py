@@ -16,8 +16,9 @@ that a shard should have, or all members if they are fewer. The rules in order; 
       majority would stay as large, their node may as well come back with what it has.
    e. The owner keeps its seat: it hands over first, and its successor replaces it.
 4. Who is wanted and has no seat becomes a learner, as many as 3 has use for; learners that are not wanted go.
-5. A seat that is broken or draining, with nobody in sight who could have it, is given up without a replacement: then
-   its node may start anew as a learner, or leave.
+5. With nobody in sight who could have it, a seat is given up without a replacement in two cases: a broken one of a node
+   that is well, which may then start anew as a learner; and one of a node that drains and is off the ring, if those who
+   stay can do without it now, and could not once it has left.
 6. The first node of the target that can own the shard is given it.
 
 No change is begun that would leave less than a majority of healthy seats, before it or after it. *Wanted* is the target
@@ -30,6 +31,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from hubless.shard.quorum import majority
 from hubless.shard.seats import Owned, Seats, Surroundings
 
 
@@ -112,15 +114,17 @@ def _taught(owned: Owned, seats: Seats) -> Change | None:
 
 
 def _vacated(owned: Owned, around: Surroundings, seats: Seats) -> Change | None:
-    """Rule 5: not the seat of a node that is not well, which could not start anew; nor does who is draining itself send
-    others away that are.
-    """
+    """Rule 5. Who is draining itself sends nobody else away."""
+    if seats.missing[: seats.open]:
+        return None
     voters = set(seats.voters)
     broken = voters & owned.broken & around.well
-    draining = voters & around.draining if around.me not in around.draining else set[str]()
-    if not broken | draining or seats.missing[: seats.open]:
+    if broken:
+        return _change(owned, seats, voters - broken, Urgency.REPAIR)
+    staying = voters - around.draining.difference(owned.target)
+    if around.me in around.draining or majority(len(staying)) == majority(len(voters)):
         return None
-    return _change(owned, seats, voters - broken - draining, Urgency.REPAIR if broken else Urgency.EVACUATION)
+    return _change(owned, seats, staying, Urgency.EVACUATION)
 
 
 def _change(owned: Owned, seats: Seats, voters: set[str], urgency: Urgency) -> Change | None:

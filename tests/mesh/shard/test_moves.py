@@ -214,12 +214,35 @@ def slugged(value: object) -> str:
             (1, "abd", ""),
         ),
         (
-            "it is let go if there is nobody",
+            "it stays until then, as it does no harm",
             owned(voters("abc"), "abd"),
             around(well="abc", draining="c"),
-            (1, "ab", ""),
+            None,
         ),
-        ("two that both leave keep each other", owned(voters("ab"), "ab"), around(draining="ab"), None),
+        (
+            "but not as one of two",
+            owned(voters("ac"), "ad"),
+            around(well="ac", draining="c"),
+            (1, "a", ""),
+        ),
+        (
+            "nor as one of four",
+            owned(voters("abce"), "abde"),
+            around(well="abce", draining="c"),
+            (1, "abe", ""),
+        ),
+        (
+            "unless the ring still has it",
+            owned(voters("ac"), "ac"),
+            around(well="ac", draining="c"),
+            None,
+        ),
+        (
+            "two that both leave keep each other",
+            owned(voters("ab"), "cd"),
+            around(well="ab", draining="ab"),
+            None,
+        ),
         (
             "who has a seat keeps it while the ring's choice is away",
             owned(voters("abc"), "abd", spares="ec"),
@@ -251,7 +274,7 @@ def test_patience_with_the_slower_of_two_learners_ends():
         (owned(voters("abc"), "abc", spares="d", broken="c"), around(), Urgency.REPAIR),
         (owned(voters("abc"), "abc", broken="c"), around(), Urgency.REPAIR),
         (owned(voters("abc"), "abd"), around(draining="c"), Urgency.EVACUATION),
-        (owned(voters("abc"), "abd"), around(well="abc", draining="c"), Urgency.EVACUATION),
+        (owned(voters("ac"), "ad"), around(well="ac", draining="c"), Urgency.EVACUATION),
         (owned(voters("abc"), "abd"), around(), Urgency.BALANCE),
     ],
 )
