@@ -14,10 +14,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hubless_sim.faults import Bandwidth, Fault, Isolate, Lasting, RingPartition, index_of, indices, named
+from hubless_sim.faults import (
+    Bandwidth,
+    Crash,
+    Fault,
+    Isolate,
+    Lasting,
+    Latency,
+    Restart,
+    RingPartition,
+    index_of,
+    indices,
+    named,
+)
 from hubless_sim.report.recording import Event, Recording, record
 from hubless_sim.search.swarms import SWARMS
-from hubless_sim.tapes.tape import Tape, replace
+from hubless_sim.tapes.operations import Opinion
+from hubless_sim.tapes.systems import ShardSystem, Workload
+from hubless_sim.tapes.tape import Conditions, Disks, Monitored, Tape, replace
 from hubless_sim.world.chance import draw, stream
 from hubless_sim.world.hosts import Delivered, LinkDown, LinkRefused, LinkUp
 from hubless_sim.world.network import Network
@@ -139,6 +153,35 @@ def test_what_a_fault_changes_follows_from_it(system: str, seed: int) -> None:
 def test_what_any_fault_changes_follows_from_it(system: str, seed: int, draws: int) -> None:
     tape = SWARMS[system](seed)
     assert unexplained(tape, draws % len(tape.faults)) == []
+
+
+def test_a_wiped_disk_is_news_that_has_to_travel() -> None:
+    """Hosts of bare shards once took the new name of a node from thin air, the moment that its disk was wiped."""
+    names = ("n0", "n1", "n2", "n3", "n4")
+    small = {"compact_bytes": 200, "keep_entries": 0, "most_append_bytes": 100, "most_append_entries": 3}
+    work = Workload(from_ms=400, until_ms=2_600, probe_ms=3_100, pause_ms=20, keys=1, writes=0.4)
+    tape = Tape(
+        seed=358,
+        nodes=5,
+        clients=1,
+        duration_ms=3_200,
+        links=Conditions(
+            jitter_us=2_000,
+            duplicate=0.05,
+            monitored=Monitored(heartbeat_interval_ms=50, heartbeat_timeout_ms=150),
+        ),
+        disks=Disks(base_us=100, jitter_us=100),
+        system=ShardSystem(shards=1, ring=names, workload=work, chunk_bytes=20, **small),
+        operations=(Opinion(at_ms=2_620, nodes=names, member="n1", condition="well"),),
+        faults=(
+            Restart(at_ms=2_546, nodes=("n1",), wipe=True),
+            Latency(at_ms=770, until_ms=2_600, base_us=20_000, jitter_us=60_000),
+            Restart(at_ms=2_467, nodes=("n1",)),
+            Crash(at_ms=1_546, nodes=("n1",)),
+            Restart(at_ms=2_344, nodes=("n1",), wipe=True),
+        ),
+    )
+    assert unexplained(tape, 0) == []
 
 
 def test_faults_do_change_something() -> None:
