@@ -77,28 +77,18 @@ def lets_no_suspicion_end(swaps: Swaps) -> None:
 
 
 @BED.plant("gossip", first=0)
-def forgets_the_dead_at_once(swaps: Swaps) -> None:
-    """Nothing is remembered of who has died: the next view that is merged brings it back."""
-
-    def clean(self: View, now_ns: int, claim: Claim) -> None:
-        bury(self, now_ns, claim)
-        self.table.drop(claim.node)
-
-    bury = swaps.put(View, "_bury", clean)
-
-
-@BED.plant("gossip", first=0)
 def never_tries_the_dead_again(swaps: Swaps) -> None:
     """Who is held dead is neither gossiped to nor tried: two halves of a mesh never meet again."""
 
-    def nobody(self: Healer, _now_ns: int) -> Address | None:
+    def nobody(self: Healer, now_ns: int) -> Address | None:
+        run(self, now_ns)
         return None
 
     def the_living(self: Gossip, now: int) -> list[str]:
         self._view.recent_dead.clear()
         return audience(self, now)
 
-    swaps.put(Healer, "run", nobody)
+    run = swaps.put(Healer, "run", nobody)
     swaps.put(Gossip, "_meet", lambda _self, _node: None)
     audience = swaps.put(Gossip, "_audience", the_living)
 

@@ -15,7 +15,7 @@ from hubless_sim.verdict import Violation
 from hubless_sim.zoo.planting import Plant
 from hubless_sim.zoo.plants import planted
 
-SHRINK_RUNS = 120
+SHRINK_RUNS = 30
 """Enough for the faults: what else could be taken from a tape does not count here."""
 
 
