@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from hubless_gossip import claims as claims_module
 from hubless_gossip import evidence
-from hubless_gossip.claims import Claim, Rank, Standing, Statement
+from hubless_gossip.claims import Rank, Standing, Statement
 from hubless_gossip.core import Gossip
 from hubless_gossip.events import Remembered
 from hubless_gossip.healing import Healer
@@ -17,7 +17,6 @@ from hubless_gossip.messages import Digest
 from hubless_gossip.own import Own
 from hubless_gossip.pushpull import PushPull
 from hubless_gossip.suspicion import Suspicions
-from hubless_gossip.view import View
 from hubless_sim.zoo.planting import Bed, Swaps
 
 BED = Bed("gossip")
