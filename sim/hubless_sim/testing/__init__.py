@@ -8,8 +8,7 @@ if TYPE_CHECKING:
     from hubless_sim.testing.client import Pending, Receipt, SimulatedClient
     from hubless_sim.testing.mesh import MeshBrokenError, SimulatedMesh
     from hubless_sim.testing.sights import Attempt, LogLine, TaskSight
-    from hubless_sim.testing.strands import StuckAgentError
-    from hubless_sim.testing.waiting import RealWorldError
+    from hubless_sim.testing.strands import RealWorldError, StuckAgentError
 
 _PLACES = {
     "Attempt": "sights",
@@ -17,7 +16,7 @@ _PLACES = {
     "LogLine": "sights",
     "MeshBrokenError": "mesh",
     "Pending": "client",
-    "RealWorldError": "waiting",
+    "RealWorldError": "strands",
     "Receipt": "client",
     "SimulatedClient": "client",
     "SimulatedMesh": "mesh",

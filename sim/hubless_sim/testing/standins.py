@@ -6,14 +6,16 @@ Outside of simulated processes every stand-in is what it stands for, so that tes
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from hubless_sim.testing.strands import ProcessClock, Strand, current_strand
+from hubless_sim.testing.strands import ProcessClock, RealWorldError, Strand, current_strand
 
 _Place = tuple[Any, str]
 
@@ -64,6 +66,21 @@ def _start_thread(strand: Strand, thread: threading.Thread) -> None:
     )
 
 
+def _connect(strand: Strand, _socket: socket.socket, address: object) -> None:
+    _refuse_to_reach(strand, address)
+
+
+def _look_up(strand: Strand, host: object, *_arguments: object, **_keywords: object) -> None:
+    _refuse_to_reach(strand, host)
+
+
+def _refuse_to_reach(strand: Strand, address: object) -> None:
+    raise RealWorldError(
+        f"{strand.name} reaches for {address!r}: there is no network in a simulated mesh; put a fake in the place of "
+        "what talks to the outside, for instance with pytest's monkeypatch"
+    )
+
+
 STAND_INS: dict[_Place, Callable[..., Any]] = {
     (time, "time"): _clock(time.time, lambda clock: (clock.epoch_ns + clock.now_ns) / 1e9),
     (time, "time_ns"): _clock(time.time_ns, lambda clock: clock.epoch_ns + clock.now_ns),
@@ -76,6 +93,9 @@ STAND_INS: dict[_Place, Callable[..., Any]] = {
     (os, "abort"): _otherwise(os.abort, _abort),
     (os, "kill"): _otherwise(os.kill, _kill),
     (signal, "raise_signal"): _otherwise(signal.raise_signal, _raise_signal),
+    (socket, "getaddrinfo"): _otherwise(socket.getaddrinfo, _look_up),
+    (socket.socket, "connect"): _otherwise(socket.socket.connect, _connect),
+    (socket.socket, "connect_ex"): _otherwise(socket.socket.connect_ex, _connect),
     (threading.Thread, "start"): _otherwise(threading.Thread.start, _start_thread),
 }
 _lock = threading.Lock()
@@ -90,8 +110,9 @@ def put_up() -> None:
         _users += 1
         if _users == 1:
             for place, stand_in in STAND_INS.items():
-                _real[place] = getattr(*place)
-                setattr(*place, stand_in)
+                owner, name = place
+                _real[place] = getattr(owner, name)
+                setattr(owner, name, stand_in)
 
 
 def take_down() -> None:
@@ -100,17 +121,18 @@ def take_down() -> None:
     with _lock:
         _users -= 1
         if _users == 0:
-            for place, real in _real.items():
-                setattr(*place, real)
+            for (owner, name), real in _real.items():
+                if owner is socket.socket:
+                    delattr(owner, name)  # its base has them
+                else:
+                    setattr(owner, name, real)
             _real.clear()
 
 
 def put_into(namespaces: Iterable[dict[str, Any]]) -> Callable[[], None]:
     """Replace what modules have taken by name (``from time import sleep``); call what is returned to undo it."""
     by_real = {
-        id(_real[place]): stand_in
-        for place, stand_in in STAND_INS.items()
-        if place[0] is not threading.Thread
+        id(_real[place]): stand_in for place, stand_in in STAND_INS.items() if inspect.ismodule(place[0])
     }
     replaced = [
         (namespace, name, value)

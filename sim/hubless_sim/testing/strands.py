@@ -29,6 +29,10 @@ class StuckAgentError(RuntimeError):
     """An agent computes and computes, and virtual time cannot go on. In a real mesh its deadline would kill it."""
 
 
+class RealWorldError(RuntimeError):
+    """An agent reaches for sockets or processes, which a simulated mesh does not have."""
+
+
 class ProcessClock:
     """The time of one simulated worker process: that of its node's machine."""
 

@@ -39,8 +39,12 @@ class Agents:
                 raise ContractError(
                     f"module {target.__name__} has no agents: decorate a function with @agent"
                 )
-        else:
+        elif callable(target) or isinstance(target, Iterable):
             functions = _checked([target] if callable(target) else list(target))
+        else:
+            raise TypeError(
+                f"agents is {target!r}: give the path of a file, a module, or functions with @agent"
+            )
         self._bounds = bounds_of(functions)
         self.contracts = tuple(bound.contract for bound in self._bounds)
         self.namespaces = [function.__globals__ for function in functions if hasattr(function, "__globals__")]

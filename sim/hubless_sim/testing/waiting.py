@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from hubless_agents.runtimes import Task
-from hubless_sim.testing.strands import ProcessClock, Strand, Unwound, current_strand
+from hubless_sim.testing.strands import ProcessClock, RealWorldError, Strand, Unwound, current_strand
 
 SpawnStrand = Callable[[Callable[[], None]], None]
 
@@ -25,10 +25,6 @@ def here() -> Strand:
     if strand is None:
         raise RuntimeError("this runs outside of a simulated process, which alone can wait in virtual time")
     return strand
-
-
-class RealWorldError(RuntimeError):
-    """An agent reaches for sockets or processes, which a simulated mesh does not have."""
 
 
 class _Selector:

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,16 @@ async def goes_out() -> None:
     await asyncio.open_connection("127.0.0.1", 9)
 
 
+@agent(retries=0, runtime="trio")
+async def goes_out_on_trio() -> None:
+    await trio.open_tcp_stream("127.0.0.1", 9)
+
+
+@agent(retries=0)
+def goes_out_plainly() -> None:
+    urllib.request.urlopen("http://127.0.0.1:9/")
+
+
 @agent(retries=0)
 def starts_a_thread() -> None:
     threading.Thread(target=print).start()
@@ -189,9 +200,10 @@ def test_a_crash_runs_no_finally_while_the_mesh_lives(function: object) -> None:
 
 
 def test_what_a_simulation_does_not_have_is_refused_in_words() -> None:
-    with SimulatedMesh([goes_out, starts_a_thread], nodes=1) as mesh:
-        with pytest.raises(TaskFailed, match=RealWorldError.__name__ + ".*put a fake in the place"):
-            mesh.call("goes_out")
+    with SimulatedMesh([goes_out, goes_out_on_trio, goes_out_plainly, starts_a_thread], nodes=1) as mesh:
+        for name in ("goes_out", "goes_out_on_trio", "goes_out_plainly"):
+            with pytest.raises(TaskFailed, match=RealWorldError.__name__ + ".*put a fake in the place"):
+                mesh.call(name)
         with pytest.raises(TaskFailed, match=r"use asyncio\.to_thread"):
             mesh.call("starts_a_thread")
 
