@@ -6,7 +6,8 @@ import pytest
 
 from hubless_sim.faults import Bandwidth, Loss, Pause, SlowNode, Starve
 from hubless_sim.play import open_run, play
-from hubless_sim.report import Recording, record
+from hubless_sim.report import Recording, html, record
+from hubless_sim.report import recording as recording_module
 from hubless_sim.report.recording import NEVER, Spell
 from hubless_sim.search.swarms import SWARMS
 from hubless_sim.tapes.tape import Tape
@@ -117,3 +118,12 @@ def test_owners_of_all_shards_are_seen(mesh: Recording, dead: Recording) -> None
     assert all(len(owners) == 1 for owners in last.values())
     assert dead.looks.ownerships
     assert not dead.looks.has_members
+
+
+def test_what_comes_after_the_bound_is_counted(monkeypatch: pytest.MonkeyPatch, gossip: Recording) -> None:
+    monkeypatch.setattr(recording_module, "MOST_EVENTS", 1_000)
+    short = record(gossip.tape)
+    assert short.result == gossip.result
+    assert len(short.events) + len(short.copies) == 1_000
+    assert short.left_out == len(gossip.events) + len(gossip.copies) - 1_000
+    assert f'"recorded":{short.left_out}' in html(short)
