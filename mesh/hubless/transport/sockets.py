@@ -22,6 +22,10 @@ CONNECT_MS = 2_000
 """A connect that is not answered is given up and made again: what goes nowhere is sent again by the kernel with ever
 longer pauses, so that a peer behind a cut of a minute was not reached for another one after it."""
 
+_UNACKNOWLEDGED_MS = 5_000
+"""The same for a connection that was there before the cut: it is made anew, and what the kernel still had of it is
+lost, like any frame may be; whoever waits for an answer sends again."""
+
 
 def is_readable(socket: zmq.Socket[bytes]) -> bool:
     """Whether a frame can be read now."""
@@ -175,6 +179,7 @@ class Outbound:
         try:
             socket.setsockopt(zmq.SNDHWM, self._queue)
             socket.setsockopt(zmq.CONNECT_TIMEOUT, CONNECT_MS)
+            socket.setsockopt(zmq.TCP_MAXRT, _UNACKNOWLEDGED_MS)
             socket.setsockopt(zmq.RECONNECT_IVL, 50)
             socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
             socket.setsockopt(zmq.IPV6, ":" in to.host)
