@@ -4,7 +4,6 @@ const LANES = S.lanes.length;
 const laneHeight = clamp(Math.floor(620 / LANES), 13, 58);
 const TOP = 20;
 const laneY = (lane) => TOP + (lane + 0.5) * laneHeight;
-const TICKS = { born: "starts", gone: "ends" };
 let followed = new Set();
 
 function addMessages() {
@@ -13,13 +12,25 @@ function addMessages() {
   addPanel({
     title: "Messages",
     hint: `${what}: ${grouped(String(P.source.length))} packets. Click one to follow it back.`,
-    key: [["down", "down"], ["blocked", "paused"], ["held", "deaf and mute"], ["slow", "slow"], ["drop", "✕ dropped"]]
-      .filter(([name]) => name === "drop" ? P.drop.some(Boolean) : S.spells.some((spell) => spell[1] === name)),
+    key: keyOfMessages(),
     height: () => TOP + LANES * laneHeight + 8,
     draw: drawMessages,
     hit: (x, y, width) => hitMessage(x, y, width)?.text,
     click: (x, y, width) => { const found = hitMessage(x, y, width); followed = found?.packet >= 0 ? back(found.packet) : new Set(); },
   });
+}
+function keyOfMessages() {
+  const spells = new Set(S.spells.map((spell) => spell[1])), marks = new Set(S.marks.map((mark) => mark[2]));
+  return [
+    spells.has("down") && ["down", "down"],
+    spells.has("blocked") && ["blocked", "paused"],
+    spells.has("held") && ["held", "deaf and mute"],
+    spells.has("slow") && ["slow", "slow"],
+    marks.has("born") && ["good", "▶ process starts"],
+    marks.has("gone") && ["star", "❙ process ends"],
+    marks.has("note") && ["ink", "● tells something"],
+    P.drop.some(Boolean) && ["drop", "✕ dropped"],
+  ].filter(Boolean);
 }
 function back(packet) {
   const found = new Set();
