@@ -48,8 +48,8 @@ def _narrower(fault: Fault) -> Iterator[Fault]:
         if lasts_ms >= _SHORTEST_MS:
             yield replace(fault, until_ms=fault.at_ms + lasts_ms // 2)
             yield replace(fault, at_ms=fault.until_ms - lasts_ms // 2)
-            yield replace(fault, until_ms=fault.until_ms - lasts_ms // 8)
-            yield replace(fault, at_ms=fault.at_ms + lasts_ms // 8)
+            yield replace(fault, until_ms=fault.until_ms - lasts_ms // 4)
+            yield replace(fault, at_ms=fault.at_ms + lasts_ms // 4)
 
 
 def _fewer_names(part: Any) -> Iterator[Any]:

@@ -113,13 +113,22 @@ def size_of(tape: Tape) -> Size:
 
 
 def _run_passes(attempts: Attempts, say: Callable[[str], None]) -> Literal["smallest", "runs", "time"]:
-    """The coarse passes until none takes anything away, then the fine ones, and all again if these did."""
+    """The coarse passes until none takes anything away; the fine ones, and all again as long as these opened a way."""
     try:
-        while _changes(attempts, COARSE, say) or _changes(attempts, FINE, say):
+        _settle(attempts, say)
+        while _changes(attempts, FINE, say) and _settle(attempts, say):
             pass
     except SpentError as spent:
         return spent.what
     return "smallest"
+
+
+def _settle(attempts: Attempts, say: Callable[[str], None]) -> bool:
+    """Whether the coarse passes took something away before they found no more that could go."""
+    first = attempts.tape
+    while _changes(attempts, COARSE, say):
+        pass
+    return attempts.tape is not first
 
 
 def _changes(attempts: Attempts, passes: dict[str, Pass], say: Callable[[str], None]) -> bool:

@@ -33,13 +33,13 @@ def cut(tape: Tape, violations: Sequence[Violation]) -> Iterator[Tape]:
 def shorter(tape: Tape) -> Iterator[Tape]:
     """Tapes without the time between two things that happen before the calm, or a part of it."""
     for before_ms, after_ms in pairwise(_times(tape)):
-        for less_ms in (after_ms - before_ms, (after_ms - before_ms) // 2, (after_ms - before_ms) // _STEPS):
+        for less_ms in (after_ms - before_ms, (after_ms - before_ms) // 2, (after_ms - before_ms) // 4):
             if less_ms:
                 yield _moved(tape, _earlier(after_ms, less_ms))
     if isinstance(tape.system, ShardSystem):
         work = tape.system.workload
         lasts_ms = work.until_ms - work.from_ms
-        for less_ms in (lasts_ms // 2, lasts_ms // _STEPS):
+        for less_ms in (lasts_ms // 2, lasts_ms // 4):
             if less_ms > 0:
                 fewer = replace(work, until_ms=work.until_ms - less_ms)
                 yield replace(tape, system=replace(tape.system, workload=fewer))
