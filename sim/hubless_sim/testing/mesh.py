@@ -25,7 +25,7 @@ from hubless_sim.verdict import Violation
 
 _NS = 1_000_000_000
 _MS = 1_000_000
-_READY_S = 60.0
+_READY_S = 600.0
 _CALM_S = 60.0
 _LONGEST_TASK_S = 120.0
 _REST_S = 1.0
