@@ -27,7 +27,8 @@ def cut(tape: Tape, violations: Sequence[Violation]) -> Iterator[Tape]:
     seen_ms = [violation.at_ns // MS + 1 for violation in violations if violation.at_ns is not None]
     steps = [] if isinstance(tape.system, MeshSystem) else range(1, _STEPS + 1)
     ends = seen_ms[:1] or [last_ms * step // _STEPS for step in steps]
-    return (_ended(tape, end_ms) for end_ms in ends if 0 < end_ms <= last_ms and end_ms < tape.duration_ms)
+    ended = (_ended(tape, end_ms) for end_ms in ends if 0 < end_ms <= last_ms and end_ms < tape.duration_ms)
+    return (each for each in ended if calm_ms(each) is None)
 
 
 def shorter(tape: Tape) -> Iterator[Tape]:

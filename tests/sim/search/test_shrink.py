@@ -25,7 +25,7 @@ from hubless_sim.play import play
 from hubless_sim.search.shrink import NothingToShrinkError, Shrunk, shrink, size_of
 from hubless_sim.search.swarms import SWARMS
 from hubless_sim.tapes.operations import Call, Opinion, Query, Ring
-from hubless_sim.tapes.systems import MeshSystem, Offering, ShardSystem, Workload
+from hubless_sim.tapes.systems import GossipSystem, MeshSystem, Offering, ShardSystem, Workload
 from hubless_sim.tapes.tape import Start, Tape, TapeError, replace
 from hubless_sim.verdict import Violation
 from hubless_sim.zoo import planted
@@ -197,6 +197,17 @@ def test_the_tape_ends_where_the_failure_is_seen():
         return [seen] if tape.duration_ms >= 1_235 else []
 
     assert shrink(shards(*MUCH), fails=fails).after.duration_ms == 1_235
+
+
+def test_views_are_given_as_much_time_as_before_and_no_ms_is_whittled_off():
+    faults = (Pause(at_ms=9_000, until_ms=9_900, nodes=("n1",)), Crash(at_ms=10_000, nodes=("n2",)))
+    tape = Tape(seed=1, nodes=4, duration_ms=30_000, system=GossipSystem(right_views=True), faults=faults)
+    shrunk = shrink(
+        tape, fails=failing_if(lambda tape: any(isinstance(fault, Pause) for fault in tape.faults))
+    )
+    assert [type(fault) for fault in shrunk.tape.faults] == [Pause]
+    assert 20_000 <= shrunk.after.duration_ms <= 21_000
+    assert shrunk.runs < 60
 
 
 def test_the_same_tape_shrinks_in_the_same_way():
