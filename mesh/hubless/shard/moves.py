@@ -89,7 +89,7 @@ def next_step(owned: Owned, around: Surroundings, *, is_hurried: bool = False) -
 
 def _seated(owned: Owned, seats: Seats, *, is_hurried: bool) -> Change | None:
     """Rule 3: who comes in, and who goes out for it."""
-    missing = seats.missing if seats.is_sound else seats.missing[: seats.open]
+    missing = seats.missing if seats.is_sound else seats.missing[: seats.vacancies]
     ready = [node for node in missing if node in owned.config.learners and node in seats.able]
     room = seats.count - len(seats.voters)
     if len(ready) < min(room, len(missing)) and not is_hurried:
@@ -106,7 +106,7 @@ def _taught(owned: Owned, seats: Seats) -> Change | None:
     """Rule 4: who learns."""
     known = owned.config.learners
     missing = [node for node in seats.wanted if node not in seats.voters]
-    coming = missing if seats.is_sound else missing[: seats.open]
+    coming = missing if seats.is_sound else missing[: seats.vacancies]
     learners = {*coming, *(node for node in known if node in missing)}
     if learners == set(known):
         return None
@@ -115,7 +115,7 @@ def _taught(owned: Owned, seats: Seats) -> Change | None:
 
 def _vacated(owned: Owned, around: Surroundings, seats: Seats) -> Change | None:
     """Rule 5. Who is draining itself sends nobody else away."""
-    if seats.missing[: seats.open]:
+    if seats.missing[: seats.vacancies]:
         return None
     voters = set(seats.voters)
     broken = voters & owned.broken & around.well

@@ -104,7 +104,7 @@ class Seats:
         return [node for node in self.goal if node not in self.voters]
 
     @property
-    def open(self) -> int:
+    def vacancies(self) -> int:
         """How many seats can be filled without that a healthy one is given up: those that nobody has, or that are not
         wanted and unhealthy, or that their node is to be rid of.
         """
