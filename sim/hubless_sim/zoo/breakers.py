@@ -19,12 +19,6 @@ def counts_cancellations_as_failures(swaps: Swaps) -> None:
 
 
 @BED.plant("pools", first=0)
-def counts_overload_as_a_failure(swaps: Swaps) -> None:
-    """A node that has no room counts as one that cannot run the agent."""
-    swaps.put(breakers_module, "CHARGES", {**CHARGES, "overloaded": Charge.AGENT})
-
-
-@BED.plant("pools", first=0)
 def opens_for_all_of_a_pool(swaps: Swaps) -> None:
     """Breakers open however many of the pool are out already: when all fail, nobody is left to ask."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from hubless_gossip import claims as claims_module
-from hubless_gossip import evidence
 from hubless_gossip.claims import Rank, Standing, Statement
 from hubless_gossip.core import Gossip
 from hubless_gossip.events import Remembered
@@ -118,10 +117,3 @@ def compares_no_views(swaps: Swaps) -> None:
             hear(self, address, message)
 
     hear = swaps.put(PushPull, "hear_digest", by_number)
-
-
-@BED.plant("gossip", first=0)
-def needs_one_accuser_only(swaps: Swaps) -> None:
-    """One node's failed probes are enough for a death, however many there are to ask."""
-    swaps.put(evidence, "accusers_needed", lambda _reachable: 1)
-    swaps.put(Suspicions, "is_own", lambda _self, _node: True)

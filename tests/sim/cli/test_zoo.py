@@ -18,7 +18,7 @@ def test_it_says_what_there_is(sim) -> None:
 
 
 def test_it_looks_for_what_is_named(sim) -> None:
-    code, out, _ = sim("zoo", QUICK, "--shrink-runs", "5", "--json")
+    code, out, _ = sim("zoo", QUICK, "--json")
     (found,) = json.loads(out)
     assert code == 0
     assert found["name"] == QUICK
