@@ -61,7 +61,8 @@ def play(tape: Tape, *, say: Callable[[str], None] | None = None, plant: str = "
         ground = _ground(tape, say or _nobody)
         stack.callback(ground.close)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hubless-real-")))
-        return trio.run(_Play(tape, system, ground, folder=folder, say=say or _nobody, plant=plant).run)
+        played = _Play(tape, system, ground, folder=folder, say=say or _nobody, plant=plant)
+        return trio.run(played.run, restrict_keyboard_interrupt_to_checkpoints=True)
 
 
 def _nobody(_text: str) -> None:
