@@ -159,6 +159,9 @@ class Replicas(Holdings):
     def receive(self, now_ns: int, sender: str, message: ShardMessage, out: list[NodeEffect]) -> None:
         """A message of another node's replicas."""
         self._now_ns = max(self._now_ns, now_ns)
+        # a process whose journal has failed says nothing else
+        if not isinstance(message, BeatAnswer) and self._opinion.set_failed(sender, has_failed=False):
+            self._steering.unsettle(self._led)
         match message:
             case Beat():
                 self._beat(now_ns, sender, message, out)

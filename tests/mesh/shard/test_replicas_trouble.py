@@ -90,6 +90,16 @@ def test_a_failed_journal_costs_no_shard_a_voter_while_there_is_a_spare_node():
     assert {mesh.row(shard).config.voters for shard in range(8)} == {("n1", "n2", "n3")}
 
 
+def test_it_has_its_seats_again_once_it_was_restarted_however_quickly():
+    mesh = settled(4)
+    fail(mesh, "n0")
+    mesh.run(5 * SECOND)
+    assert {mesh.row(shard).config.voters for shard in range(8)} == {("n1", "n2", "n3")}
+    mesh.crash("n0")
+    mesh.restart("n0")
+    mesh.run_until_as_wished(10 * SECOND)
+
+
 def test_a_failed_journal_keeps_its_seats_if_nobody_could_have_them():
     mesh = settled(3)
     fail(mesh, "n0")
