@@ -13,7 +13,6 @@ import fcntl
 import os
 import socket
 import struct
-import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -28,7 +27,7 @@ _CLONE_NEWNET = 0x40000000
 _TUNSETIFF, _IFF_TUN, _IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
 _SIOCSIFADDR, _SIOCSIFNETMASK, _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8916, 0x891C, 0x8913, 0x8914, 0x1
 _NAMESPACE = Path("/proc/thread-self/ns/net")
-_REMEDY = "run it as root, or as `unshare --map-root-user --net mesh sim run --real TAPE`"
+_REMEDY = "run it on Linux as root, or as `unshare --map-root-user --net mesh sim run --real TAPE`"
 
 
 class MachineError(RuntimeError):
@@ -46,23 +45,24 @@ class Cell:
         self._make()
 
     def _make(self) -> None:
-        home = os.open(_NAMESPACE, os.O_RDONLY)
         try:
-            _checked(_libc().unshare(_CLONE_NEWNET), "make a network namespace")
+            home = os.open(_NAMESPACE, os.O_RDONLY | os.O_CLOEXEC)
             try:
-                self._namespace = os.open(_NAMESPACE, os.O_RDONLY)
-                self.descriptor = _wire(self.address)
+                _checked(_libc().unshare(_CLONE_NEWNET), "make a network namespace")
+                try:
+                    self.descriptor = _wire(self.address)
+                    self._namespace = os.open(_NAMESPACE, os.O_RDONLY | os.O_CLOEXEC)
+                finally:
+                    _enter(home)
             finally:
-                _enter(home)
+                os.close(home)
         except OSError as error:
             raise MachineError(f"this machine gives no network namespaces: {error}; {_REMEDY}") from error
-        finally:
-            os.close(home)
 
     @contextmanager
     def inside(self) -> Iterator[None]:
         """What this thread starts within is in the cell. Nothing in it may wait: other tasks would be there too."""
-        home = os.open(_NAMESPACE, os.O_RDONLY)
+        home = os.open(_NAMESPACE, os.O_RDONLY | os.O_CLOEXEC)
         _enter(self._namespace)
         try:
             yield
@@ -142,8 +142,6 @@ def index_of_address(packet: bytes) -> int:
 
 
 def _libc() -> ctypes.CDLL:
-    if sys.platform != "linux":
-        raise MachineError(f"network namespaces are Linux's, and this is {sys.platform}: run it there")
     return ctypes.CDLL(None, use_errno=True)
 
 
