@@ -12,13 +12,13 @@ from hubless_sim.zoo.planting import Bed, Swaps
 BED = Bed("breakers")
 
 
-@BED.plant("pools", first=0)
+@BED.plant("pools", first=3)
 def counts_cancellations_as_failures(swaps: Swaps) -> None:
     """A call that its caller gave up counts against the node that ran it."""
     swaps.put(breakers_module, "CHARGES", {**CHARGES, "cancelled": Charge.LINK})
 
 
-@BED.plant("pools", first=0)
+@BED.plant("pools", first=1)
 def opens_for_all_of_a_pool(swaps: Swaps) -> None:
     """Breakers open however many of the pool are out already: when all fail, nobody is left to ask."""
 

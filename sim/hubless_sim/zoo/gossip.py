@@ -53,7 +53,7 @@ def lets_the_first_statement_win(swaps: Swaps) -> None:
     join = swaps.put(claims_module, "join_statements", first)
 
 
-@BED.plant("gossip", first=0)
+@BED.plant("gossip", first=1)
 def believes_no_restart_of_the_dead(swaps: Swaps) -> None:
     """A process that starts after a death is held for the dead one, whatever its boot is."""
 
@@ -63,7 +63,7 @@ def believes_no_restart_of_the_dead(swaps: Swaps) -> None:
     join = swaps.put(claims_module, "join_standings", once_dead)
 
 
-@BED.plant("gossip", first=0)
+@BED.plant("gossip", first=2)
 def lets_no_suspicion_end(swaps: Swaps) -> None:
     """A suspicion runs for ever."""
 
@@ -74,7 +74,7 @@ def lets_no_suspicion_end(swaps: Swaps) -> None:
     swaps.put(Suspicions, "next_ns", lambda _self: None)
 
 
-@BED.plant("gossip", first=0)
+@BED.plant("gossip", first=12)
 def never_tries_the_dead_again(swaps: Swaps) -> None:
     """Who is held dead is neither gossiped to nor tried: two halves of a mesh never meet again."""
 
@@ -91,7 +91,7 @@ def never_tries_the_dead_again(swaps: Swaps) -> None:
     audience = swaps.put(Gossip, "_audience", the_living)
 
 
-@BED.plant("gossip", first=0)
+@BED.plant("gossip", first=1)
 def starts_with_incarnation_zero(swaps: Swaps) -> None:
     """A process does not remember the incarnation of the one before it."""
 
@@ -102,13 +102,13 @@ def starts_with_incarnation_zero(swaps: Swaps) -> None:
     remembered = swaps.put(Memory, "remembered", blank)
 
 
-@BED.plant("gossip", first=0)
+@BED.plant("gossip", first=9)
 def takes_silence_of_a_busy_process_for_death(swaps: Swaps) -> None:
     """A link that is up says nothing of a process that does not answer."""
     swaps.put(Links, "up", lambda _self, _node, _boot: False)
 
 
-@BED.plant("gossip", first=0)
+@BED.plant("gossip", first=9)
 def compares_no_views(swaps: Swaps) -> None:
     """Two views are taken for equal when as many members are in them."""
 

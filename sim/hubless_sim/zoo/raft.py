@@ -18,13 +18,13 @@ from hubless_sim.zoo.planting import Bed, Swaps
 BED = Bed("raft")
 
 
-@BED.plant("shards", first=44)
+@BED.plant("shards", first=18)
 def elects_whoever_asks(swaps: Swaps) -> None:
     """A vote is given without a look at the candidate's log."""
     swaps.put(Log, "is_up_to_date", lambda _self, _index, _term: True)
 
 
-@BED.plant("shards", first=4)
+@BED.plant("shards", first=16)
 def votes_again_for_another(swaps: Swaps) -> None:
     """A vote is given although another candidate has had it in the same term."""
 
@@ -62,7 +62,7 @@ def asks_half_of_a_joint_configuration(swaps: Swaps) -> None:
     outcome = swaps.put(quorum, "outcome", by_one)
 
 
-@BED.plant("shards", first=3)
+@BED.plant("shards", first=1)
 def counts_the_ring_and_not_the_configuration(swaps: Swaps) -> None:
     """A quorum is one of the nodes that are fed, voters or not."""
 
@@ -129,7 +129,7 @@ def takes_a_stale_snapshot(swaps: Swaps) -> None:
     swaps.put(Following, "is_stale", lambda _self, _message: False)
 
 
-@BED.plant("shards", first=16)
+@BED.plant("shards", first=17)
 def writes_the_first_configuration_into_every_snapshot(swaps: Swaps) -> None:
     """A snapshot has the oldest configuration that is known, and not the one that counts at its index."""
 
@@ -172,7 +172,7 @@ def reads_before_its_own_term_has_begun(swaps: Swaps) -> None:
     begun = swaps.put(Tenure, "__init__", ready)
 
 
-@BED.plant("shards", first=0)
+@BED.plant("shards", first=4)
 def hears_an_owner_that_it_doubts_for_ever(swaps: Swaps) -> None:
     """A voter refuses all candidates for the sake of an owner, whether it hears one or not."""
 

@@ -29,7 +29,7 @@ from hubless_sim.zoo.planting import Bed, Swaps
 BED = Bed("tasks")
 
 
-@BED.plant("mesh", first=14)
+@BED.plant("mesh", first=26)
 def accepts_the_result_of_an_old_attempt(swaps: Swaps) -> None:
     """An outcome counts whatever its attempt number is, and whoever ran it."""
 
@@ -107,7 +107,7 @@ def says_cancelled_and_runs_on(swaps: Swaps) -> None:
     about = swaps.put(Consultation, "_about_task", lying)
 
 
-@BED.plant("mesh", first=29)
+@BED.plant("mesh", first=0)
 def cancels_what_has_ended(swaps: Swaps) -> None:
     """A cancellation that comes after the result takes its place."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hubless_agents.catalogue import Held
 from hubless_agents.crew import Crew, Worker
-from hubless_agents.events import SupervisorEffect, WorkerExited
+from hubless_agents.events import SupervisorEffect
 from hubless_agents.lane import Lane, T
 from hubless_agents.schema import Checker
 from hubless_agents.supervisor import Supervisor
@@ -26,7 +26,7 @@ def replaces_no_worker(swaps: Swaps) -> None:
     fill = swaps.put(Crew, "fill", barren)
 
 
-@BED.plant("mesh", first=0)
+@BED.plant("mesh", first=5)
 def forgets_the_task_of_a_killed_worker(swaps: Swaps) -> None:
     """Nobody is told of a task whose worker was killed for another one in it."""
 
@@ -41,7 +41,7 @@ def forgets_the_task_of_a_killed_worker(swaps: Swaps) -> None:
     lost = swaps.put(Supervisor, "_lost", silent)
 
 
-@BED.plant("mesh", first=0)
+@BED.plant("mesh", first=1)
 def gives_the_task_of_a_dead_worker_to_another(swaps: Swaps) -> None:
     """A task that ran in a process which died is handed to the next one, as if it had never started."""
 
@@ -53,17 +53,6 @@ def gives_the_task_of_a_dead_worker_to_another(swaps: Swaps) -> None:
             self._desk.requeue(held)
 
     lost = swaps.put(Supervisor, "_lost", again)
-
-
-@BED.plant("mesh", first=0)
-def never_kills_what_hangs(swaps: Swaps) -> None:
-    """A worker that runs over its agent's deadline is left alone, if its task's own deadline is later."""
-
-    def patient(self: Supervisor, now_ns: int, held: Held) -> None:
-        if held.worker is None or held.run_due_ns is None or now_ns < held.run_due_ns:
-            overdue(self, now_ns, held)
-
-    overdue = swaps.put(Supervisor, "_overdue", patient)
 
 
 @BED.plant("mesh", first=0)
@@ -88,19 +77,3 @@ def believes_whatever_is_answered(swaps: Swaps) -> None:
         return None if payload.startswith(b'"') else fault(self, payload)
 
     swaps.put(Checker, "fault", blind)
-
-
-@BED.plant("mesh", first=0)
-def reports_a_queued_task_as_done_for(swaps: Swaps) -> None:
-    """Tasks that only wait in the line of a worker that dies are reported as lost with it, effect unknown."""
-
-    def all_lost(self: Supervisor, now_ns: int, number: int, event: WorkerExited | None) -> None:
-        exited(self, now_ns, number, None)
-
-    exited = swaps.put(Supervisor, "_exited", all_lost)
-
-
-@BED.plant("mesh", first=0)
-def starts_two_tasks_of_a_single_file_agent_at_once(swaps: Swaps) -> None:
-    """A worker is taken to run as many tasks at once as it was given."""
-    swaps.put(Lane, "_joins", lambda _self, _task: True)
