@@ -41,7 +41,7 @@ def takes_one_flush_for_all(swaps: Swaps) -> None:
     swaps.put(Flushes, "flushed", all_at_once)
 
 
-@BED.plant("mesh", first=47)
+@BED.plant("mesh", first=48)
 def answers_before_the_flush(swaps: Swaps) -> None:
     """Whole nodes act on a commit as soon as they have handed it to the disk."""
 

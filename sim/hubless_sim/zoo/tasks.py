@@ -246,7 +246,7 @@ def swears_that_a_cancelled_task_had_no_effect(swaps: Swaps) -> None:
     settled = swaps.put(owner, "settled", sure)
 
 
-@BED.plant("mesh", first=7)
+@BED.plant("mesh", first=14)
 def runs_an_ended_attempt_again(swaps: Swaps) -> None:
     """An executor does not remember that an attempt has ended: a repeated order runs it once more."""
     swaps.put(Executor, "_keep", lambda _self, _task, _told: None)
