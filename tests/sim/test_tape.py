@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hubless_sim.faults import FAULT_KINDS, Crash, Isolate, Partition, Starve
+from hubless_sim.faults import FAULT_KINDS, AgentHangs, Crash, Isolate, Partition, Starve
 from hubless_sim.mesh.scripted_pool import Script
 from hubless_sim.tapes.operations import Call, Leave
 from hubless_sim.tapes.systems import GossipSystem, MeshSystem, Offering
@@ -140,11 +140,47 @@ def test_every_fault_kind_is_known_to_the_parser() -> None:
         "slow_node": {"nodes": ["n0"], "factor": 10},
         "clock_drift": {"nodes": ["n0"], "ppm": 100},
         "clock_jump": {"nodes": ["n0"], "by_ms": -5},
+        "agent_slow": {"nodes": ["n0"], "agents": ["square"], "factor": 3},
+        "agent_answers": {"nodes": ["n0"], "does": "wrong", "rate": 0.5},
+        "agent_leaks": {"nodes": ["n0"], "mb": 40},
+        "store_token": {"nodes": ["n0"], "does": "replayed"},
+        "stale_orders": {"nodes": ["n0"], "late_ms": 500},
+        "misconfigured": {"nodes": ["n0"], "does": "mesh"},
+        "forged_incarnations": {"nodes": ["n0"], "victims": ["n1"], "by": 3},
+        "forged_accusations": {"nodes": ["n0"], "victims": ["n1"], "accusers": ["n2"]},
     }
+    system = {"kind": "mesh", "agents": [{"name": "square"}]}
     kinds = {kind: {"kind": kind, "at_ms": 1} | extras.get(kind, {"nodes": ["n0"]}) for kind in FAULT_KINDS}
-    tape = parse(json.dumps(SMALL | {"faults": list(kinds.values())}))
+    tape = parse(json.dumps(SMALL | {"system": system, "faults": list(kinds.values())}))
     assert len({type(fault) for fault in tape.faults}) == len(FAULT_KINDS)
     check(replace(tape, faults=(Isolate(at_ms=1, nodes=("n2",)),)))
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ({"kind": "agent_hangs", "nodes": ["n0"]}, "have `$.system` of kind mesh"),
+        ({"kind": "forged_votes", "nodes": ["n0"]}, "have `$.system` of kind mesh or shards"),
+        ({"kind": "forged_accusations", "nodes": ["n0"], "victims": ["n9"]}, "unknown node 'n9'"),
+    ],
+)
+def test_faults_of_what_a_system_does_not_have_are_refused(fault: dict[str, object], told: str) -> None:
+    with pytest.raises(TapeError, match=re.escape(told)):
+        parse(json.dumps(SMALL | {"faults": [fault | {"at_ms": 1}]}))
+
+
+def test_a_fault_of_an_agent_that_nobody_offers_is_refused() -> None:
+    system = MeshSystem(agents=(Offering(name="square"),))
+    with pytest.raises(TapeError, match=re.escape("unknown agent 'cube' at `$.faults[0].agents`")):
+        check(
+            Tape(
+                seed=1,
+                nodes=3,
+                duration_ms=100,
+                system=system,
+                faults=(AgentHangs(at_ms=1, nodes=("n0",), agents=("cube",)),),
+            )
+        )
 
 
 def test_the_tape_of_the_readme_is_one() -> None:

@@ -173,6 +173,8 @@ def _wrong_answers(run: Observed) -> Iterator[str]:
     """An answer is the one that the call's script has, and tells of no effect truly."""
     for at_ns, answer in _answers(run):
         call = run.calls[answer.call]
+        if (answer.task, answer.attempt, answer.payload) in run.misled:
+            continue  # the agent's own
         if answer.code == "":
             reply = _reply(answer.payload)
             if reply is None or (reply.n, reply.out) != (call.script.n, answer_of(call.script.n)):

@@ -29,7 +29,7 @@ from hubless.wire import (
 )
 from hubless_agents import Effect
 from hubless_sim.faults import index_of
-from hubless_sim.mesh.host import WORK, to_frame, to_packet
+from hubless_sim.packets import WORK, to_frame, to_packet
 from hubless_sim.sealed import seal, unseal
 from hubless_sim.tapes.operations import Call, Query
 from hubless_sim.world.chance import draw, stream

@@ -65,6 +65,7 @@ from hubless_sim.gossip.host import FIRST_PORT, address_of
 from hubless_sim.journal_shell import JournalShell
 from hubless_sim.mesh.scripted_pool import PoolProfile
 from hubless_sim.names import name_of, place_of
+from hubless_sim.packets import BACK, GOSSIP, WORK, to_frame, to_packet
 from hubless_sim.sealed import seal, unseal
 from hubless_sim.world.hosts import (
     Birth,
@@ -84,11 +85,7 @@ from hubless_sim.world.hosts import (
     Written,
 )
 
-GOSSIP, WORK, BACK = b"\0", b"\1", b"\2"
-"""Which socket a packet is for: gossip, work, or a connection that the receiver made to somebody's work socket."""
-
 FIRST_WORK_PORT = 20_000
-_HEADER_BYTES = 6
 
 MeshOrder = JoinRequested | LeaveMesh
 
@@ -140,19 +137,24 @@ class _Ring(NamedTuple):
     wanted: BuildRing
 
 
+class RefusingHost:
+    """A process that finds out at its start that it must not run, says so, and ends."""
+
+    def __init__(self, problem: str) -> None:
+        self._problem = problem
+
+    def handle(self, now_ns: int, event: HostEvent) -> list[HostEffect]:  # noqa: ARG002
+        """Whatever comes, it is the end."""
+        return [Note(Halted(self._problem))]
+
+    def next_deadline_ns(self) -> int | None:
+        """It waits for nothing."""
+        return None
+
+
 def work_address_of(index: int) -> Address:
     """Where the work socket of a node is bound in the simulated network."""
     return Address(address_of(index).host, FIRST_WORK_PORT + index)
-
-
-def to_packet(socket: bytes, frame: list[bytes]) -> bytes:
-    """One frame of a work connection as one packet."""
-    return socket + frame[0] + frame[1]
-
-
-def to_frame(packet: bytes) -> list[bytes]:
-    """The two parts of a frame; any bytes make some frame."""
-    return [packet[1 : 1 + _HEADER_BYTES], packet[1 + _HEADER_BYTES :]]
 
 
 class MeshHost:

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Protocol
 
 import msgspec
@@ -111,6 +112,11 @@ class Observed(Protocol):
 
     @property
     def starts(self) -> Mapping[bytes, Sequence[Start]]: ...
+
+    @property
+    def misled(self) -> AbstractSet[tuple[bytes, int, bytes]]:
+        """What attempts answered, by task and number, that a fault had give other answers than their scripts'."""
+        ...
 
     @property
     def unowned(self) -> Mapping[int, Sequence[str]]:

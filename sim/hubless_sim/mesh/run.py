@@ -12,9 +12,9 @@ from hubless.shard.records import Recovered
 from hubless.shard.settings import ReplicasSettings
 from hubless.tasks.machine import Machine
 from hubless.wire import Ask, Told
-from hubless_agents import SupervisorConfig
+from hubless_agents import Contract, SupervisorConfig
 from hubless_gossip import Condition, JoinRequested
-from hubless_sim.faults import MS, index_of
+from hubless_sim.faults import MS, Misconfigured, index_of
 from hubless_sim.gossip.host import configured
 from hubless_sim.mesh import checks as mesh_checks
 from hubless_sim.mesh.breaker_audit import BreakerAudit, unprobed
@@ -28,15 +28,16 @@ from hubless_sim.mesh.client import (
     Receipt,
     Stray,
 )
-from hubless_sim.mesh.host import Halted, MeshHost, MeshSetting, WorkerPool
+from hubless_sim.mesh.host import Halted, MeshHost, MeshSetting, RefusingHost, WorkerPool
 from hubless_sim.mesh.observed import Heard, Start
-from hubless_sim.mesh.scripted_pool import ScriptedPool, Started
+from hubless_sim.mesh.scripted_pool import Misled, Outside, ScriptedPool, Started
+from hubless_sim.mesh.store import Store, unfenced
 from hubless_sim.names import name_of
 from hubless_sim.run import Run
 from hubless_sim.tapes.operations import Call, Leave, Operation, Query
 from hubless_sim.tapes.systems import MeshSystem
 from hubless_sim.tapes.tape import Tape, TapeError
-from hubless_sim.verdict import Violation
+from hubless_sim.verdict import Violation, breaches
 from hubless_sim.world.hosts import Birth, Host
 from hubless_sim.world.recorder import Recorder
 
@@ -60,6 +61,15 @@ def client_of(tape: Tape, system: MeshSystem, birth: Birth, mesh: bytes) -> Mesh
     )
 
 
+def _other_mesh(mesh: bytes) -> bytes:
+    return bytes(each ^ 0xFF for each in mesh)
+
+
+def _other_contract(contract: Contract) -> Contract:
+    """Of another version, which forbids what the agent answers."""
+    return msgspec.structs.replace(contract, version="other", output_schema=b'{"type":"string"}')
+
+
 class MeshRun(Run, Heard):
     """A run of a tape, advanced by hand. What was observed is kept by the number of the call."""
 
@@ -76,7 +86,10 @@ class MeshRun(Run, Heard):
         self.unowned: dict[int, tuple[str, ...]] = {}
         """Shards that did not have one owner when they had to, and who took himself for one."""
         self.starts: dict[bytes, list[Start]] = {}
+        self.misled: set[tuple[bytes, int, bytes]] = set()
         self.agent_of: dict[bytes, str] = {}
+        self.store = Store()
+        """What agents write to that have a ``store``."""
         self.halted: dict[str, str] = {}
         self.serving: dict[str, int] = {}
         self.condition_told: list[tuple[int, str, str, str]] = []
@@ -135,7 +148,21 @@ class MeshRun(Run, Heard):
         """What does not hold after the calm, of tapes that have one."""
         if self.system.owned_ms is None:
             return []
-        return [*mesh_checks.violations(self), *self._breakers.violations, *self._unprobed()]
+        return [
+            *mesh_checks.violations(self),
+            *self._breakers.violations,
+            *self._unprobed(),
+            *breaches("fencing", self._unfenced()),
+        ]
+
+    def _unfenced(self) -> Iterator[str]:
+        """Of tasks whose attempts are counted by their shard alone."""
+        counted = {
+            agent.name
+            for agent in self.system.agents
+            if agent.durability == "replicated" and agent.partition == "wait"
+        }
+        return unfenced([each for each in self.store.accesses if self.agent_of[each.task] in counted])
 
     def _unprobed(self) -> Iterator[Violation]:
         """Where one node decides about all tasks, and runs none of them itself."""
@@ -163,11 +190,20 @@ class MeshRun(Run, Heard):
         self.command_now(birth.node, None)
         return client_of(self.tape, self.system, birth, self._setting.mesh)
 
-    def _node(self, birth: Birth) -> MeshHost:
+    def _node(self, birth: Birth) -> Host:
         self.command_now(birth.node, JoinRequested(self.seeds(birth.node)))
-        return MeshHost(
-            birth, setting=self._setting, pool=self.pool_of(birth.node), joins=self.tape.nodes > 1
-        )
+        setting = self._setting
+        for ill in self.world.ills(birth.node):
+            match ill:
+                case Misconfigured(does="mesh"):
+                    setting = msgspec.structs.replace(setting, mesh=_other_mesh(setting.mesh))
+                case Misconfigured(does="shards"):
+                    setting = msgspec.structs.replace(setting, shards=setting.shards + 1)
+                case _:
+                    pass
+        if birth.recovered and setting.mesh != self._setting.mesh:
+            return RefusingHost("the journal is of another mesh")
+        return MeshHost(birth, setting=setting, pool=self.pool_of(birth.node), joins=self.tape.nodes > 1)
 
     def pool_of(self, node: int) -> WorkerPool | None:
         """The workers of a process that starts on a node; None if no agents are offered there."""
@@ -178,9 +214,16 @@ class MeshRun(Run, Heard):
         )
         if not contracts:
             return None
-        slowness = functools.partial(self.world.slowness, node)
+        if any(isinstance(ill, Misconfigured) and ill.does == "contract" for ill in self.world.ills(node)):
+            contracts = tuple(_other_contract(contract) for contract in contracts)
+        users = frozenset(agent.name for agent in self.system.agents if agent.store)
         return ScriptedPool(
-            seed=self.tape.seed, contracts=contracts, profile=self._setting.pool, slowness=slowness
+            seed=self.tape.seed,
+            contracts=contracts,
+            profile=self._setting.pool,
+            slowness=functools.partial(self.world.slowness, node),
+            ills=functools.partial(self.world.ills, node),
+            outside=Outside(self.store, users, f"n{node}/{self.world.boot(node)}") if users else None,
         )
 
     def order(self, operation: Operation) -> LeaveMesh | None:
@@ -195,6 +238,8 @@ class MeshRun(Run, Heard):
                 self.agent_of[task] = agent
                 start = Start(now_ns, name, self.world.boot(node), attempt)
                 self.starts.setdefault(task, []).append(start)
+            case Misled(task=task, attempt=attempt, payload=payload):
+                self.misled.add((task, attempt, payload))
             case Answered() | Handed() | Receipt() | Queried() | Told() | Stray() | GaveUp():
                 self.client_said(now_ns, value)
             case Halted(problem=problem):

@@ -4,9 +4,9 @@ Stands where `hubless_agents.Pool` stands in a real node: it performs the superv
 events back later.  Tasks wait in the line of their worker by the rule that real workers use (``Lane``).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -28,11 +28,15 @@ from hubless_agents import (
 )
 from hubless_agents.events import PoolEffect
 from hubless_agents.lane import Lane
+from hubless_sim.mesh.ailing import WELL, Ailment, ailment_of
+from hubless_sim.mesh.store import Store, token_of
 from hubless_sim.world.chance import draw, stream, tail_ns
 
 MS = 1_000_000
 _STREAM = 4
 _RESIDENT_BYTES = 1 << 20
+_OVERSIZED_BYTES = (1 << 20) + 1
+"""One more than a node takes, by its default."""
 
 Deed = Literal["answer", "raise", "garble", "crash", "hang", "babble"]
 """What a worker does with a task: answers; raises; answers what the schema forbids; dies; never comes back;
@@ -84,6 +88,14 @@ class Started(msgspec.Struct, frozen=True):
     agent: str
 
 
+class Misled(msgspec.Struct, frozen=True):
+    """An attempt is about to answer what it should not, by a fault: whoever hears it must hear just that."""
+
+    task: bytes
+    attempt: int
+    payload: bytes
+
+
 def answer_of(n: int) -> int:
     """What the scripted agents compute."""
     return n * n + 7
@@ -117,12 +129,44 @@ class _Given:
         self.lane_limit = limit
 
 
+class Silent(NamedTuple):
+    """A worker is done with a task and tells nobody."""
+
+    worker: int
+    give: int
+
+
+class Outside(NamedTuple):
+    """The store, who uses it, and which process they run in here."""
+
+    store: Store
+    agents: frozenset[str]
+    place: str
+
+
+class Writing(NamedTuple):
+    """A worker is done with a task, and writes to the store before it answers."""
+
+    worker: int
+    answered: WorkerAnswered
+    assignment: Assignment
+    token: str
+    outside: Outside
+
+
 def _healthy() -> int:
     return 1
 
 
+def _well() -> Sequence[Any]:
+    return ()
+
+
 class ScriptedPool:
-    """The worker processes of one simulated node, which is ``slowness()`` times slower than a healthy one."""
+    """The worker processes of one simulated node, which is ``slowness()`` times slower than a healthy one.
+
+    ``ills()`` are the faults of agents there; ``outside`` is the store, if any agent uses it.
+    """
 
     def __init__(
         self,
@@ -131,22 +175,29 @@ class ScriptedPool:
         contracts: tuple[Contract, ...],
         profile: PoolProfile | None = None,
         slowness: Callable[[], int] = _healthy,
+        ills: Callable[[], Sequence[Any]] = _well,
+        outside: Outside | None = None,
     ) -> None:
         self._seed = seed
         self._contracts = contracts
         self._limits = {contract.name: contract.concurrency for contract in contracts}
         self._profile = profile or PoolProfile()
         self._slowness = slowness
+        self._ills = ills
+        self._outside = outside
+        self._leaked: dict[int, int] = {}
+        """By worker, the bytes of memory that it does not give back."""
         self._lanes: dict[int, Lane[_Given]] = {}
-        self._heap: list[tuple[int, int, PoolEvent]] = []
+        self._heap: list[tuple[int, int, PoolEvent | Silent | Writing]] = []
         self._sequence = 0
-        self._started: list[Started] = []
+        self._notes: list[Started | Misled] = []
 
     def perform(self, now_ns: int, effect: PoolEffect) -> None:
         """Carry out one effect of the supervisor."""
         match effect:
             case SpawnWorker(worker):
                 self._lanes[worker] = Lane()
+                self._leaked[worker] = 0
                 self._later(now_ns + self._profile.start_ns, WorkerReady(worker, worker, self._contracts))
             case GiveTask(worker, give, assignment):
                 lane = self._lanes.get(worker)
@@ -164,7 +215,7 @@ class ScriptedPool:
                         now_ns + self._profile.exit_ns, WorkerExited(worker, "exited", "signal SIGKILL")
                     )
             case MeasureMemory(worker):
-                self._later(now_ns, MemoryMeasured(worker, _RESIDENT_BYTES))
+                self._later(now_ns, MemoryMeasured(worker, _RESIDENT_BYTES + self._leaked.get(worker, 0)))
 
     def due(self, now_ns: int) -> list[PoolEvent]:
         """Events whose time has come, in order."""
@@ -179,10 +230,13 @@ class ScriptedPool:
                 case _ if lane is None:
                     pass  # it was killed before it came to that
                 case WorkerAnswered(worker, give):
-                    _, started = lane.remove(give)
-                    for _, following in started:
-                        self._begin(now_ns, worker, following)
+                    self._go_on(now_ns, worker, give, lane)
                     events.append(event)
+                case Silent(worker, give):
+                    self._go_on(now_ns, worker, give, lane)
+                case Writing(worker, answered):
+                    self._go_on(now_ns, worker, answered.give, lane)
+                    events.append(_written(now_ns, event))
                 case _:
                     events.append(event)
         return events
@@ -191,34 +245,84 @@ class ScriptedPool:
         """When ``due`` next has something."""
         return self._heap[0][0] if self._heap else None
 
-    def take_notes(self) -> list[Started]:
-        """The attempts that began since the last call."""
-        started, self._started = self._started, []
-        return started
+    def take_notes(self) -> list[Started | Misled]:
+        """The attempts that began since the last call, and what those say that are misled."""
+        notes, self._notes = self._notes, []
+        return notes
+
+    def _go_on(self, now_ns: int, worker: int, give: int, lane: Lane[_Given]) -> None:
+        """A task has left its worker: those behind it may begin."""
+        for _, following in lane.remove(give)[1]:
+            self._begin(now_ns, worker, following)
 
     def _begin(self, now_ns: int, worker: int, given: _Given) -> None:
         assignment = given.assignment
-        self._started.append(Started(assignment.task, assignment.attempt, assignment.agent))
+        self._notes.append(Started(assignment.task, assignment.attempt, assignment.agent))
         script, out = _work_of(assignment)
-        deed = script.does[assignment.attempt - 1] if assignment.attempt <= len(script.does) else "answer"
-        took_ns = self._service_ns(script, assignment) * self._slowness()
+        deed: Deed | Literal["sever"] = "answer"
+        if assignment.attempt <= len(script.does):
+            deed = script.does[assignment.attempt - 1]
+        ills = self._ills()
+        ailment = ailment_of(ills, self._seed, assignment) if ills else WELL
+        self._leaked[worker] += ailment.leaked_bytes
+        took_ns = self._service_ns(script, assignment) * self._slowness() * ailment.factor
+        outside = self._outside
+        if outside is not None and assignment.agent in outside.agents:
+            took_ns += ailment.store_ns
+            if ailment.is_severed:
+                deed = "sever"
+            else:
+                outside.store.read(now_ns, assignment.task, assignment.attempt, outside.place)
+        if ailment.hangs:
+            deed = "hang"
         due_ns = now_ns + took_ns
         match deed:
             case "answer":
                 payload = msgspec.json.encode(Signed(script.n, out, assignment.attempt))
                 answered = WorkerAnswered(worker, given.give, "returned", payload, took_ns=took_ns)
-                self._later(due_ns, answered)
+                self._answer(due_ns, answered, assignment, ailment)
             case "garble":
                 self._later(due_ns, WorkerAnswered(worker, given.give, "returned", b'"?"', took_ns=took_ns))
             case "raise":
-                raised = WorkerAnswered(worker, given.give, "raised", message="ValueError: by script")
-                self._later(due_ns, raised)
+                self._later(due_ns, _raised(worker, given.give, "ValueError: by script"))
+            case "sever":
+                self._later(due_ns, _raised(worker, given.give, "ConnectionError: the store does not answer"))
             case "crash":
                 self._later(due_ns, WorkerExited(worker, "exited", "signal SIGSEGV"))
             case "babble":
                 self._later(due_ns, WorkerMisbehaved(worker, "not of the protocol"))
             case "hang":
                 pass
+
+    def _answer(
+        self, due_ns: int, answered: WorkerAnswered, assignment: Assignment, ailment: Ailment
+    ) -> None:
+        """The attempt has come to a result: it is told, unless something is wrong with telling."""
+        match ailment.does:
+            case None | "repeated":
+                pass
+            case "missing":
+                self._later(due_ns, Silent(answered.worker, answered.give))
+                return
+            case "wrong":
+                said = msgspec.json.decode(answered.payload, type=Signed)
+                wrong = msgspec.json.encode(msgspec.structs.replace(said, out=said.out + 1))
+                answered = msgspec.structs.replace(answered, payload=wrong)
+                self._notes.append(Misled(assignment.task, assignment.attempt, wrong))
+            case "garbled":
+                answered = msgspec.structs.replace(answered, payload=answered.payload[:-2])
+            case "off_schema":
+                answered = msgspec.structs.replace(answered, payload=b"[" + answered.payload + b"]")
+            case "oversized":
+                answered = msgspec.structs.replace(answered, payload=b" " * _OVERSIZED_BYTES)
+        outside = self._outside
+        if outside is not None and assignment.agent in outside.agents:
+            token = _token(assignment, ailment)
+            self._later(due_ns, Writing(answered.worker, answered, assignment, token, outside))
+        else:
+            self._later(due_ns, answered)
+        if ailment.does == "repeated":
+            self._later(due_ns, answered)
 
     def _service_ns(self, script: Script, assignment: Assignment) -> int:
         if script.ms is not None:
@@ -227,6 +331,31 @@ class ScriptedPool:
         chance = draw(stream(self._seed, _STREAM, task), assignment.attempt)
         return self._profile.service_ns + tail_ns(self._profile.service_jitter_ns, chance)
 
-    def _later(self, due_ns: int, event: PoolEvent) -> None:
+    def _later(self, due_ns: int, event: PoolEvent | Silent | Writing) -> None:
         self._sequence += 1
         heappush(self._heap, (due_ns, self._sequence, event))
+
+
+def _written(now_ns: int, writing: Writing) -> WorkerAnswered:
+    """What the worker says once the store has taken its write, or refused it."""
+    task, attempt = writing.assignment.task, writing.assignment.attempt
+    outside = writing.outside
+    why = outside.store.write(now_ns, task, attempt, outside.place, writing.token)
+    if not why:
+        return writing.answered
+    return _raised(writing.worker, writing.answered.give, f"PermissionError: {why}")
+
+
+def _raised(worker: int, give: int, message: str) -> WorkerAnswered:
+    return WorkerAnswered(worker, give, "raised", message=message)
+
+
+def _token(assignment: Assignment, ailment: Ailment) -> str:
+    """What the attempt shows the store for a token."""
+    match ailment.token:
+        case None:
+            return token_of(assignment.task, assignment.attempt)
+        case "corrupted":
+            return token_of(assignment.task, assignment.attempt)[::-1]
+        case "replayed":
+            return token_of(assignment.task, assignment.attempt - 1)

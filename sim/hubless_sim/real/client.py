@@ -13,8 +13,8 @@ import msgspec
 
 from hubless_agents.process import die_with_parent
 from hubless_sim.mesh.client import MS, MeshClient
-from hubless_sim.mesh.host import BACK, to_frame, to_packet
 from hubless_sim.mesh.run import client_of
+from hubless_sim.packets import BACK, to_frame, to_packet
 from hubless_sim.real.connections import Connections
 from hubless_sim.real.told import ClientSetting
 from hubless_sim.sealed import seal, unseal

@@ -74,6 +74,8 @@ def _refusals(tape: Tape, system: MeshSystem) -> Iterator[str]:
         yield "knobs, replicas and ring_ms at `$.system` are the simulator's; a real node has its preset."
     if system.preset not in ("local", "lan", "wan"):
         yield f"no real node has the preset {system.preset!r}."
+    if any(agent.store or agent.memory_mb for agent in system.agents):
+        yield "store and memory_mb of agents at `$.system` are the simulator's."
     for place, operation in enumerate(tape.operations):
         if isinstance(operation, Call) and (strange := sorted(set(operation.script.does) - DEEDS)):
             yield f"no real worker can {strange[0]} (`$.operations[{place}].script.does`)."

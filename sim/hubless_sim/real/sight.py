@@ -30,6 +30,7 @@ class Sight(Heard):
         self.queries = tuple(each for each in tape.operations if isinstance(each, Query))
         self.unowned: dict[int, tuple[str, ...]] = {}
         self.starts: dict[bytes, list[Start]] = {}
+        self.misled: frozenset[tuple[bytes, int, bytes]] = frozenset()
         self.look = Look(at_ns=0, owned={}, unfinished={})
         self._disks: dict[str, tuple[str, list[Recovered]]] = {}
         self._machines: dict[str, dict[int, Machine]] = {}

@@ -8,7 +8,7 @@ from hubless.wire import replication as raft
 from hubless_gossip import messages as gossip
 from hubless_gossip.codec import Envelope, unpack_packet, unpack_statement
 from hubless_sim import sealed
-from hubless_sim.mesh.host import to_frame
+from hubless_sim.packets import to_frame
 from hubless_sim.tapes.systems import GossipSystem, MeshSystem, ShardSystem
 from hubless_sim.tapes.tape import Tape
 

@@ -37,11 +37,15 @@ def fault_words(fault: Fault) -> str:
         case ("sources", "targets"):
             sources, targets = fields.values()
             whom = f"{_names(sources) or 'all'} → {_names(targets) or 'all'}" if sources or targets else ""
+        case ("nodes", "victims", *_):
+            whom = f"{_names(fields['nodes'])} of {_names(fields['victims'])}"
+            if accusers := fields.get("accusers"):
+                whom += f" as {_names(accusers)}"
         case _:
             whom = _names(tuple(name for names in fields.values() for name in names))
     usual = {field.name: field.default for field in msgspec.structs.fields(type(fault))}
     rest = [
-        name if value is True else f"{name} {value}"
+        name if value is True else f"{name} {_names(value) if isinstance(value, tuple) else value}"
         for name, value in msgspec.structs.asdict(fault).items()
         if name not in (*_TIMES, "sides", *fields) and value != usual[name]
     ]

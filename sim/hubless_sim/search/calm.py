@@ -9,7 +9,16 @@ from collections.abc import Iterator
 
 import msgspec
 
-from hubless_sim.faults import Crash, FailedFlush, Fault, Lasting, PowerCut, Restart, TornWrite
+from hubless_sim.faults import (
+    Crash,
+    FailedFlush,
+    Fault,
+    Lasting,
+    Misconfigured,
+    PowerCut,
+    Restart,
+    TornWrite,
+)
 from hubless_sim.tapes.operations import Call, Leave, Operation, Opinion, Query, Ring
 from hubless_sim.tapes.systems import GossipSystem, MeshSystem, ShardSystem
 from hubless_sim.tapes.tape import Tape
@@ -70,7 +79,9 @@ def _ills(tape: Tape, from_ms: int) -> Counter[str]:
         type(fault).__name__
         for fault in tape.faults
         if isinstance(fault, Lasting)
-        and not isinstance(fault, TornWrite | FailedFlush | PowerCut)  # these show in the processes
+        and not isinstance(
+            fault, TornWrite | FailedFlush | PowerCut | Misconfigured
+        )  # these show in the processes
         and (fault.until_ms is None or fault.until_ms > from_ms)
     )
     nodes = _Nodes(tape)
@@ -88,7 +99,7 @@ def _steps(tape: Tape) -> Iterator[_Step]:
     """What happens to nodes, by time; at one instant ends come first, as a restart then cures a disk that failed."""
     for place, fault in enumerate(tape.faults):
         yield fault.at_ms, _BEGINS, place, (_BEGINS, fault)
-        if isinstance(fault, PowerCut | FailedFlush) and fault.until_ms is not None:
+        if isinstance(fault, PowerCut | FailedFlush | Misconfigured) and fault.until_ms is not None:
             yield fault.until_ms, _ENDS, place, (_ENDS, fault)
     for place, operation in enumerate(tape.operations):
         yield operation.at_ms, _BEGINS, len(tape.faults) + place, (_BEGINS, operation)
@@ -112,7 +123,7 @@ class _Nodes:
                 self._down.update(nodes)
             case (_, Restart(nodes=nodes) | PowerCut(nodes=nodes)):
                 self._start(nodes)
-            case (_, FailedFlush(nodes=nodes)):
+            case (_, FailedFlush(nodes=nodes) | Misconfigured(nodes=nodes)):
                 self._failed.update(nodes)
             case (_, Ring(nodes=nodes, members=members)):
                 self._rings.update(dict.fromkeys(nodes, frozenset(members)))

@@ -13,7 +13,7 @@ from hubless_sim.tapes.tape import Tape
 Renaming = Callable[[str], str | None]
 """What a node is called from now on; None: it is gone."""
 
-_PLAIN = frozenset({"agent", "key", "idempotency", "meta", "what", "kind", "script"})
+_PLAIN = frozenset({"agent", "agents", "key", "idempotency", "meta", "what", "kind", "script"})
 """Fields of faults and operations whose text is no node's name, whatever it looks like."""
 
 

@@ -29,8 +29,8 @@ from hubless.shard.settings import ReplicasSettings
 from hubless.wire import FrameError, Limits, Outbox, decode
 from hubless.wire.replication import ShardMessage
 from hubless_sim.journal_shell import JournalShell
-from hubless_sim.mesh.host import to_frame, to_packet
 from hubless_sim.names import formats_of, name_of, place_of
+from hubless_sim.packets import to_frame, to_packet
 from hubless_sim.sealed import ASK, RAFT, Answer, Ask, seal, seal_answer, to_ask, unseal
 from hubless_sim.shards.audit import Audit
 from hubless_sim.shards.registers import Put, Registers, to_body

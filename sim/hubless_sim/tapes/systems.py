@@ -27,7 +27,11 @@ class GossipSystem(
 
 
 class Offering(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """An agent of the simulated mesh; ``nodes`` empty: every node offers it."""
+    """An agent of the simulated mesh; ``nodes`` empty: every node offers it.
+
+    ``memory_mb`` is the limit of its contract.  With ``store`` it reads an outside store when it begins, and writes
+    there before it answers, with its fencing token.
+    """
 
     name: str
     retries: int = 2
@@ -37,6 +41,8 @@ class Offering(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     partition: Partition = "wait"
     durability: Durability = "replicated"
     on_breach: OnBreach = OnBreach()
+    memory_mb: int | None = None
+    store: bool = False
 
     def to_contract(self) -> Contract:
         """As a worker declares it. Answers must be objects, so that garbled ones break the contract."""
@@ -50,6 +56,7 @@ class Offering(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             partition=self.partition,
             durability=self.durability,
             on_breach=self.on_breach,
+            memory_bytes=None if self.memory_mb is None else self.memory_mb << 20,
         )
 
 

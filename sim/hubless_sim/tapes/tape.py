@@ -13,6 +13,8 @@ from hubless_sim.faults import (
     FAULT_KINDS,
     MAX_MS,
     MS,
+    WORK_KINDS,
+    AgentFault,
     Fault,
     Flapping,
     Lasting,
@@ -22,7 +24,7 @@ from hubless_sim.faults import (
     named,
 )
 from hubless_sim.tapes.operations import Operation, named_in
-from hubless_sim.tapes.systems import OPERATIONS, GossipSystem, System
+from hubless_sim.tapes.systems import OPERATIONS, GossipSystem, MeshSystem, ShardSystem, System
 from hubless_sim.world.disk import DiskProfile
 from hubless_sim.world.links import LinkProfile
 from hubless_sim.world.network import Layer
@@ -40,10 +42,13 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "base_us": (0, MAX_US),
     "blocked_ms": (0, MAX_MS),
     "by_ms": (-MAX_MS, MAX_MS),
+    "by": (1, 2**31),
     "bytes_per_s": (1, 10**12),
     "down_ms": (1, MAX_MS),
     "factor": (2, 100_000),
     "jitter_us": (0, MAX_US),
+    "late_ms": (1, MAX_MS),
+    "mb": (1, 1_000_000),
     "ppm": (-_MAX_PPM, _MAX_PPM),
     "rate": (0, 1),
     "room_bytes": (0, MAX_BYTES),
@@ -51,6 +56,14 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "up_ms": (1, MAX_MS),
 }
 """What the fields of faults may be, by name."""
+
+
+_SUFFERED_BY: dict[str, tuple[type, ...]] = dict.fromkeys((*WORK_KINDS, "forged_results"), (MeshSystem,)) | {
+    "forged_incarnations": (MeshSystem, GossipSystem),
+    "forged_accusations": (MeshSystem, GossipSystem),
+    "forged_votes": (MeshSystem, ShardSystem),
+}
+"""Which systems have what a kind of fault breaks; all have it of the kinds that are not here."""
 
 
 class TapeError(ValueError):
@@ -197,6 +210,13 @@ def _check_links(links: Conditions) -> None:
 
 def _check_fault(where: str, fault: Fault, tape: Tape) -> None:
     _bounded(f"{where}.at_ms", fault.at_ms, 0, MAX_MS)
+    kind = fault.__struct_config__.tag
+    systems = _SUFFERED_BY.get(kind)
+    if systems is not None and not isinstance(tape.system, systems):
+        able = " or ".join(str(each.__struct_config__.tag) for each in systems)  # type: ignore[attr-defined]
+        raise TapeError(
+            f"tape: {kind} at `{where}` breaks nothing of this system; have `$.system` of kind {able}."
+        )
     for field, names in named(fault):
         _known(f"{where}.{field}", names, tape)
     if isinstance(fault, Lasting) and fault.until_ms is not None:
@@ -211,6 +231,12 @@ def _check_fault(where: str, fault: Fault, tape: Tape) -> None:
                 raise TapeError(f"tape: both sides are empty at `{where}.sides`; name the nodes of one.")
             if both := sorted(set(left) & set(right)):
                 raise TapeError(f"tape: {both[0]} is on both sides at `{where}.sides`; take it off one.")
+        case AgentFault(agents=agents) if isinstance(tape.system, MeshSystem):
+            offered = [agent.name for agent in tape.system.agents]
+            if unknown := sorted(set(agents).difference(offered)):
+                raise TapeError(
+                    f"tape: unknown agent {unknown[0]!r} at `{where}.agents`; this tape has {', '.join(offered)}."
+                )
         case Starve() if (fault.blocked_ms > 0) != (fault.awake_ms > 0):
             raise TapeError(
                 f"tape: one of blocked_ms and awake_ms is 0 at `{where}`; give both (for turns) or neither."

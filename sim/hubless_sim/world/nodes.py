@@ -1,6 +1,8 @@
 """A node of the simulated topology: the machine that outlives the processes started on it."""
 
 from collections import deque
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -9,6 +11,9 @@ from hubless_sim.world.disk import Disk
 from hubless_sim.world.hosts import Host, HostEvent
 
 NEVER_NS = 1 << 62
+
+Tampering = Callable[[int, bytes], bytes | None]
+"""What becomes of a packet to a target before it leaves; None: it does not leave now."""
 
 
 class Traffic(msgspec.Struct):
@@ -47,6 +52,7 @@ class Node:
         "factors",
         "held",
         "host",
+        "ills",
         "inbox",
         "index",
         "is_serving",
@@ -56,6 +62,7 @@ class Node:
         "powered_off",
         "silent",
         "slowness",
+        "tampering",
         "traffic",
     )
 
@@ -69,6 +76,10 @@ class Node:
         self.factors: list[int] = []
         self.slowness = 1
         """How many times longer everything takes here; 1: handling an event takes no time."""
+        self.ills: tuple[Any, ...] = ()
+        """What is wrong with what runs here, in words that its host understands."""
+        self.tampering: tuple[Tampering, ...] = ()
+        """What its packets go through, one after the other."""
         self.kept = b""
         """What the last process had on disk."""
         self.powered_off = False

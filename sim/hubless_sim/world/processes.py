@@ -78,6 +78,23 @@ class Processes:
                     self._take(node, node.inbox.popleft())
         self.set_alarm(node)
 
+    def inject(self, node: Node, target: int, packet: bytes) -> None:
+        """Have a packet of the node arrive now, unless nothing gets from there to the target.
+
+        The chance of the link is not asked: what is sent after this fares as it would have.
+        """
+        receiver = self._nodes[target]
+        if not self._network.reaches(node.index, target):
+            self._drop(node, target, packet, "cut")
+            return
+        node.traffic.messages_out += 1
+        node.traffic.bytes_out += len(packet)
+        now_ns, recorder = self._calendar.now_ns, self._recorder
+        copies: Sequence[int] = _UNRECORDED
+        if recorder is not None:
+            copies = recorder.sent(now_ns, node.index, target, packet, arriving=packet, copies=1)
+        self._arrive(receiver, Delivered(packet, node.index), copies[0])
+
     def set_alarm(self, node: Node) -> None:
         """Look up the process's deadline anew."""
         due_ns = node.host.next_deadline_ns() if node.host is not None else None
@@ -167,6 +184,11 @@ class Processes:
             traffic.unroutable += 1
             self._drop(node, target, packet, "no such node")
             return
+        for tamper in node.tampering:
+            altered = tamper(target, packet)
+            if altered is None:
+                return
+            packet = altered
         traffic.messages_out += 1
         traffic.bytes_out += len(packet)
         calendar, network = self._calendar, self._network

@@ -18,7 +18,7 @@ from hubless_sim.world.disk import Disk, DiskProfile
 from hubless_sim.world.hosts import Birth, Command, HostMaker
 from hubless_sim.world.links import LinkProfile, Links
 from hubless_sim.world.network import Layer, Network
-from hubless_sim.world.nodes import Node, Traffic
+from hubless_sim.world.nodes import Node, Tampering, Traffic
 from hubless_sim.world.processes import Observer, Processes
 from hubless_sim.world.recorder import Condition, Recorder
 
@@ -211,6 +211,37 @@ class World:
     def slowness(self, index: int) -> int:
         """How many times longer everything takes on the node."""
         return self._nodes[index].slowness
+
+    def ail(self, index: int, ill: Any) -> Callable[[], None]:
+        """Have something be wrong with what runs on the node; call what is returned to end it.
+
+        Only the node's hosts know what it means, see ``ills``.
+        """
+        node = self._nodes[index]
+        node.ills = (*node.ills, ill)
+
+        def end() -> None:
+            node.ills = tuple(each for each in node.ills if each is not ill)
+
+        return end
+
+    def ills(self, index: int) -> tuple[Any, ...]:
+        """All that is wrong with what runs on the node, in the order in which it began."""
+        return self._nodes[index].ills
+
+    def tamper(self, index: int, tampering: Tampering) -> Callable[[], None]:
+        """Have the packets of the node go through this before they leave; call what is returned to end it."""
+        node = self._nodes[index]
+        node.tampering = (*node.tampering, tampering)
+
+        def end() -> None:
+            node.tampering = tuple(each for each in node.tampering if each is not tampering)
+
+        return end
+
+    def inject(self, index: int, target: int, packet: bytes) -> None:
+        """Have a packet of the node arrive at the target now, unless nothing gets there."""
+        self._processes.inject(self._nodes[index], target, packet)
 
     def drift(self, index: int, ppm: int) -> None:
         """Let the node's clock run so many millionths faster than virtual time from now on."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hubless_sim.faults import FAULT_KINDS
+from hubless_sim.faults import MESH_KINDS
 from hubless_sim.mesh.run import MeshRun
 from hubless_sim.mesh.swarm import drawn_tape
 from hubless_sim.search.sweep import swept, violations_of
@@ -43,7 +43,7 @@ def test_ten_thousand_seeds_hold() -> None:
 
 def test_the_seeds_draw_every_kind_of_fault() -> None:
     drawn = {fault.__struct_config__.tag for seed in range(300) for fault in drawn_tape(seed).faults}
-    assert drawn == set(FAULT_KINDS)
+    assert drawn == set(MESH_KINDS)
 
 
 def test_the_seeds_ask_for_everything() -> None:
