@@ -7,7 +7,6 @@ all executors answer, every task that a log has taken has one outcome, and nothi
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -18,12 +17,12 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from owner_desk import Desk
 
 from hubless.effects import ToPeer
 from hubless.placement import mint_task_id
 from hubless.tasks.entries import Submitted
 from hubless.tasks.row import TERMINAL, State
-from hubless.view import View
 from hubless.wire import Assign, Recall, Settled, Taken
 from hubless_agents import Effect, Failure
 from hubless_gossip import Condition, Member
@@ -43,7 +42,7 @@ FAILURES = (
 class Ownership(RuleBasedStateMachine):
     """One shard, owned by n0 or by nobody."""
 
-    def __init__(self, desk: Callable[[], Any], member: Callable[..., Member]) -> None:
+    def __init__(self, desk: Callable[[], Desk], member: Callable[..., Member]) -> None:
         super().__init__()
         self.desk = desk()
         self.member = member
@@ -264,14 +263,10 @@ class Ownership(RuleBasedStateMachine):
 
 
 def test_every_task_that_a_log_has_taken_has_one_outcome(
-    Desk: Any, LateLog: Any, view_of: Callable[..., View], member: Callable[..., Member]
+    room_of: Callable[..., Desk], member: Callable[..., Member]
 ) -> None:
-    def desk() -> Any:
-        return Desk(
-            view_of(member("n0", offers=()), *(member(node) for node in EXECUTORS)),
-            LateLog(),
-            is_prompt=False,
-        )
+    def desk() -> Desk:
+        return room_of(member("n0", offers=()), *(member(node) for node in EXECUTORS))
 
     run_state_machine_as_test(
         lambda: Ownership(desk, member),
@@ -280,9 +275,9 @@ def test_every_task_that_a_log_has_taken_has_one_outcome(
 
 
 def test_the_model_s_owner_writes_down_what_it_takes(
-    Desk: Any, LateLog: Any, view_of: Callable[..., View], member: Callable[..., Member]
+    room_of: Callable[..., Desk], member: Callable[..., Member]
 ) -> None:
     """So that the machine above cannot pass by taking nothing."""
-    desk = Desk(view_of(member("n0", offers=()), member("n1")), LateLog(), is_prompt=False)
+    desk = room_of(member("n0", offers=()), member("n1"))
     desk.place()
     assert [type(entry) for entry in desk.log.waiting] == [Submitted]

@@ -1,6 +1,6 @@
 """An owner gives each attempt to one executor, decides one outcome, and tells every gateway that asked.
 
-All of it over both kinds of log, as long as they decide promptly; `test_owner_log.py` has those that do not.
+All of it over both kinds of log, as long as they decide promptly; the other files have those that do not.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from owner_desk import SUBMITTED_MS, TASK, Desk, LateLog, order, task_of
 
 from hubless.effects import ToPeer
-from hubless.placement import AgentRing, mint_task_id
+from hubless.placement import AgentRing
 from hubless.tasks import Unlogged
 from hubless.view import View
 from hubless.wire import Assign, Recall, Settled, Taken
@@ -20,20 +21,6 @@ from hubless_gossip import Condition, Member
 
 MS = 1_000_000
 S = 1_000 * MS
-
-
-def task_of(number: int) -> bytes:
-    return mint_task_id(0, number.to_bytes(14, "big"))
-
-
-TASK = task_of(0)
-SUBMITTED_MS = 1_700_000_000_000
-
-
-def assigned(effects: list[ToPeer]) -> tuple[str, Assign]:
-    ((node, message),) = [(effect.node, effect.message) for effect in effects]
-    assert isinstance(message, Assign)
-    return node, message
 
 
 def settled(effects: list[ToPeer]) -> dict[str, Settled]:
@@ -48,42 +35,42 @@ def refusal(code: str) -> Failure:
     return Failure(code=code, message="no", effect=Effect.NONE)  # type: ignore[arg-type]
 
 
+@pytest.fixture(params=["unlogged", "late"])
+def log(request: pytest.FixtureRequest) -> LateLog | Unlogged:
+    """Both kinds of log, for what must hold over each."""
+    return Unlogged() if request.param == "unlogged" else LateLog()
+
+
 @pytest.fixture
-def room_of(Desk: Any, log: Any, view_of: Callable[..., View]) -> Callable[..., Any]:
+def room_of(log: LateLog | Unlogged, view_of: Callable[..., View]) -> Callable[..., Desk]:
     """An owner on n0 among these members, over either kind of log."""
     return lambda *members, **options: Desk(view_of(*members), log, **options)
 
 
-@pytest.fixture
-def room(room_of: Callable[..., Any], member: Callable[..., Member]) -> Any:
-    """n0 owns and runs no agents; n1, n2 and n3 offer `echo` and `once`."""
-    return room_of(member("n0", offers=()), member("n1"), member("n2"), member("n3"))
-
-
-def test_a_task_is_given_to_an_executor_and_its_outcome_to_the_gateway(room: Any) -> None:
-    executor, order = assigned(room.place())
+def test_a_task_is_given_to_an_executor_and_its_outcome_to_the_gateway(room: Desk) -> None:
+    executor, assign = order(room.place())
     assert executor in ("n1", "n2", "n3")
-    assert order == Assign(TASK, 1, "echo", b"1", 30_000, (), room.log.term(TASK), SUBMITTED_MS)
+    assert assign == Assign(TASK, 1, "echo", b"1", 30_000, (), room.log.term(TASK), SUBMITTED_MS)
     assert settled(room.ended(executor)) == {"g1": Settled(TASK, b"2", None, executor, 1)}
     assert room.held() == (0, 0, 0)
 
 
-def test_a_known_task_is_recognised(room: Any) -> None:
-    executor, _ = assigned(room.place())
+def test_a_known_task_is_recognised(room: Desk) -> None:
+    executor, _ = order(room.place())
     assert room.place() == [ToPeer("g1", Taken(TASK))], "it is not started again"
     room.ended(executor)
     assert settled(room.place(gateway="g2")) == {"g2": Settled(TASK, b"2", None, executor, 1)}
     assert room.owner.counters.recognised == 2
 
 
-def test_all_gateways_that_asked_are_told(room: Any) -> None:
-    executor, _ = assigned(room.place())
+def test_all_gateways_that_asked_are_told(room: Desk) -> None:
+    executor, _ = order(room.place())
     room.place(gateway="g2")
     room.place(gateway="g1")
     assert set(settled(room.ended(executor))) == {"g1", "g2"}
 
 
-def test_a_task_is_cancelled_at_once_when_nobody_else_can_want_it(room: Any) -> None:
+def test_a_task_is_cancelled_at_once_when_nobody_else_can_want_it(room: Desk) -> None:
     """Its client came over another gateway before, which has not noticed that it went."""
     room.place(gateway="g1")
     room.place(gateway="g2")
@@ -92,8 +79,8 @@ def test_a_task_is_cancelled_at_once_when_nobody_else_can_want_it(room: Any) -> 
     assert len(room.owner) == 0
 
 
-def test_a_task_is_cancelled_when_the_last_gateway_withdraws(room: Any) -> None:
-    executor, _ = assigned(room.place())
+def test_a_task_is_cancelled_when_the_last_gateway_withdraws(room: Desk) -> None:
+    executor, _ = order(room.place())
     room.place(gateway="g2")
     assert room.withdraw("g1") == []
     assert room.withdraw("nobody") == []
@@ -101,7 +88,7 @@ def test_a_task_is_cancelled_when_the_last_gateway_withdraws(room: Any) -> None:
     assert room.held() == (0, 0, 0)
 
 
-def test_who_asks_for_a_cancelled_task_is_told_so(room: Any) -> None:
+def test_who_asks_for_a_cancelled_task_is_told_so(room: Desk) -> None:
     room.place()
     room.withdraw("g1")
     told = settled(room.place(gateway="g2"))["g2"]
@@ -110,16 +97,16 @@ def test_who_asks_for_a_cancelled_task_is_told_so(room: Any) -> None:
 
 
 @pytest.mark.parametrize("asked", [{"trail": ("n9",)}, {"receipt": True}])
-def test_who_wants_a_receipt_or_was_not_asked_itself_gets_one(room: Any, asked: dict[str, Any]) -> None:
-    taken, order = room.place(**asked)
+def test_who_wants_a_receipt_or_was_not_asked_itself_gets_one(room: Desk, asked: dict[str, Any]) -> None:
+    taken, assign = room.place(**asked)
     assert taken == ToPeer("g1", Taken(TASK))
-    assert isinstance(order.message, Assign)
+    assert isinstance(assign.message, Assign)
     assert room.place(**asked) == [ToPeer("g1", Taken(TASK))]
 
 
-def test_another_task_under_the_same_id_is_refused(room: Any) -> None:
+def test_another_task_under_the_same_id_is_refused(room: Desk) -> None:
     """Before and after the first one has ended: an idempotency key names one call."""
-    executor, _ = assigned(room.place())
+    executor, _ = order(room.place())
     for _ in range(2):
         for fields in ({"payload": b"other"}, {"agent": "once"}):
             told = settled(room.place(gateway="g2", **fields))["g2"]
@@ -129,8 +116,8 @@ def test_another_task_under_the_same_id_is_refused(room: Any) -> None:
     assert room.owner.counters.refused == 4
 
 
-def test_an_outcome_of_another_attempt_or_executor_is_fenced_off(room: Any) -> None:
-    executor, _ = assigned(room.place())
+def test_an_outcome_of_another_attempt_or_executor_is_fenced_off(room: Desk) -> None:
+    executor, _ = order(room.place())
     other = next(node for node in ("n1", "n2", "n3") if node != executor)
     assert room.ended(other) == []
     assert room.ended(executor, attempt=2) == []
@@ -139,43 +126,43 @@ def test_an_outcome_of_another_attempt_or_executor_is_fenced_off(room: Any) -> N
     assert room.owner.counters.fenced == 3
 
 
-def test_a_dead_node_s_attempts_go_elsewhere_at_once(room: Any, member: Callable[..., Member]) -> None:
-    executor, _ = assigned(room.place())
+def test_a_dead_node_s_attempts_go_elsewhere_at_once(room: Desk, member: Callable[..., Member]) -> None:
+    executor, _ = order(room.place())
     room.view.learn(member(executor, condition=Condition.DEAD))
-    second, order = assigned(room.gone(executor))
+    second, assign = order(room.gone(executor))
     assert second != executor
-    assert order.attempt == 2
-    assert [failure.code for failure in order.failures] == ["unreachable"]
+    assert assign.attempt == 2
+    assert [failure.code for failure in assign.failures] == ["unreachable"]
 
 
-def test_an_agent_without_retries_is_not_started_again(room: Any) -> None:
-    executor, _ = assigned(room.place(agent="once"))
+def test_an_agent_without_retries_is_not_started_again(room: Desk) -> None:
+    executor, _ = order(room.place(agent="once"))
     told = settled(room.gone(executor))["g1"]
     assert told.failure is not None
     assert (told.failure.code, told.failure.effect) == ("unreachable", Effect.MAYBE)
 
 
-def test_a_task_that_may_have_run_and_runs_only_once_is_not_taken(room: Any) -> None:
+def test_a_task_that_may_have_run_and_runs_only_once_is_not_taken(room: Desk) -> None:
     told = settled(room.place(agent="once", again=True, once=True, is_kept=False))["g1"]
     assert told.failure is not None
     assert (told.failure.code, told.failure.effect) == ("unreachable", Effect.MAYBE)
-    assigned(room.place(task_of(1), again=True, is_kept=False))
-    assigned(room.place(task_of(2), agent="once", again=True, once=True, is_kept=True))
+    order(room.place(task_of(1), again=True, is_kept=False))
+    order(room.place(task_of(2), agent="once", again=True, once=True, is_kept=True))
 
 
-def test_an_agent_without_retries_may_be_refused_and_go_elsewhere(room: Any) -> None:
-    executor, _ = assigned(room.place(agent="once"))
-    second, order = assigned(room.ended(executor, failure=refusal("overloaded")))
+def test_an_agent_without_retries_may_be_refused_and_go_elsewhere(room: Desk) -> None:
+    executor, _ = order(room.place(agent="once"))
+    second, assign = order(room.ended(executor, failure=refusal("overloaded")))
     assert second != executor
-    assert order.attempt == 2
+    assert assign.attempt == 2
 
 
 @pytest.mark.parametrize("code", ["overloaded", "quarantined", "unknown_agent"])
-def test_a_refusal_by_all_is_final(room: Any, code: str) -> None:
-    executor, _ = assigned(room.place())
+def test_a_refusal_by_all_is_final(room: Desk, code: str) -> None:
+    executor, _ = order(room.place())
     asked = {executor}
     for attempt in (1, 2):
-        executor, _ = assigned(room.ended(executor, attempt, refusal(code)))
+        executor, _ = order(room.ended(executor, attempt, refusal(code)))
         asked.add(executor)
     told = settled(room.ended(executor, 3, refusal(code)))["g1"]
     assert asked == {"n1", "n2", "n3"}
@@ -183,23 +170,23 @@ def test_a_refusal_by_all_is_final(room: Any, code: str) -> None:
     assert (told.failure.code, told.failure.effect) == (code, Effect.NONE)
 
 
-def test_a_refusal_after_a_lost_attempt_is_not_without_effect(room: Any) -> None:
-    executor, _ = assigned(room.place())
-    executor, _ = assigned(room.gone(executor))
-    executor, _ = assigned(room.ended(executor, 2, refusal("overloaded")))
+def test_a_refusal_after_a_lost_attempt_is_not_without_effect(room: Desk) -> None:
+    executor, _ = order(room.place())
+    executor, _ = order(room.gone(executor))
+    executor, _ = order(room.ended(executor, 2, refusal("overloaded")))
     told = settled(room.ended(executor, 3, refusal("overloaded")))["g1"]
     assert told.failure is not None
     assert (told.failure.code, told.failure.effect) == ("overloaded", Effect.MAYBE)
 
 
-def test_when_all_are_leaving_the_task_waits_and_asks_again(room: Any) -> None:
-    executor, _ = assigned(room.place())
+def test_when_all_are_leaving_the_task_waits_and_asks_again(room: Desk) -> None:
+    executor, _ = order(room.place())
     for attempt in (1, 2):
-        executor, _ = assigned(room.ended(executor, attempt, refusal("no_executor")))
+        executor, _ = order(room.ended(executor, attempt, refusal("no_executor")))
     assert room.ended(executor, 3, refusal("no_executor")) == []
     assert len(room.owner) == 1
-    _, order = assigned(room.tick(300 * MS))
-    assert order.attempt == 4
+    _, assign = order(room.tick(300 * MS))
+    assert assign.attempt == 4
 
 
 def test_a_broken_attempt_is_repeated_at_once_where_there_is_no_other_node(
@@ -207,9 +194,9 @@ def test_a_broken_attempt_is_repeated_at_once_where_there_is_no_other_node(
 ) -> None:
     room = room_of(member("n0", offers=()), member("n1"))
     broken = Failure(code="worker_died", message="gone", effect=Effect.MAYBE)
-    assigned(room.place())
-    assert assigned(room.ended("n1", 1, broken))[0] == "n1"
-    assert assigned(room.ended("n1", 2, broken))[0] == "n1"
+    order(room.place())
+    assert order(room.ended("n1", 1, broken))[0] == "n1"
+    assert order(room.ended("n1", 2, broken))[0] == "n1"
     told = settled(room.ended("n1", 3, broken))["g1"]
     assert told.failure == broken
 
@@ -220,9 +207,9 @@ def test_a_task_of_an_agent_that_nobody_offers_yet_waits_for_one(
     room = room_of(member("n0", offers=()), member("n1", offers=()))
     assert room.place(agent="echo") == []
     room.view.learn(member("n1"))
-    executor, _ = assigned(room.view_changed())
+    executor, _ = order(room.view_changed())
     broken = Failure(code="worker_died", message="gone", effect=Effect.MAYBE)
-    assert assigned(room.ended(executor, 1, broken)), "its retries are those on offer by now"
+    assert order(room.ended(executor, 1, broken)), "its retries are those on offer by now"
 
 
 @pytest.fixture
@@ -240,7 +227,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_a_parked_task_is_seldom_looked_at_however_often_the_view_changes(
-    room: Any, member: Callable[..., Member], looks: list[str]
+    room: Desk, member: Callable[..., Member], looks: list[str]
 ) -> None:
     """As long as nobody takes work, it is the view that will say when somebody does."""
     for node in ("n1", "n2", "n3"):
@@ -256,7 +243,7 @@ def test_a_parked_task_is_seldom_looked_at_however_often_the_view_changes(
 
 
 def test_a_change_of_the_view_costs_one_look_for_all_who_wait_for_an_agent(
-    room: Any, member: Callable[..., Member], looks: list[str]
+    room: Desk, member: Callable[..., Member], looks: list[str]
 ) -> None:
     busy = [member(node, condition=Condition.BUSY) for node in ("n1", "n2", "n3")]
     for each in busy:
@@ -287,14 +274,14 @@ def test_a_node_without_room_asks_others_first(
     expected: str,
 ) -> None:
     room = room_of(member("n0"), *[member("n1")][:others], own_room=room_left)
-    assert assigned(room.place(deadline_ms=1_000))[0] == expected
+    assert order(room.place(deadline_ms=1_000))[0] == expected
 
 
 def test_a_payload_goes_only_to_nodes_that_take_its_size(
     room_of: Callable[..., Any], member: Callable[..., Member]
 ) -> None:
     room = room_of(member("n0", offers=()), member("n1", payload_bytes=0), member("n2"), member("n3"))
-    assert {assigned(room.place(task_of(number)))[0] for number in range(20)} == {"n2", "n3"}
+    assert {order(room.place(task_of(number)))[0] for number in range(20)} == {"n2", "n3"}
     for node in ("n2", "n3"):
         room.view.learn(member(node, payload_bytes=0))
     failure = settled(room.place(task_of(20)))["g1"].failure
@@ -312,8 +299,8 @@ def test_a_parked_task_expires_without_effect(
     assert (told.failure.code, told.failure.effect) == ("expired", Effect.NONE)
 
 
-def test_a_running_task_expires_and_is_taken_from_its_executor(room: Any) -> None:
-    executor, _ = assigned(room.place(deadline_ms=400))
+def test_a_running_task_expires_and_is_taken_from_its_executor(room: Desk) -> None:
+    executor, _ = order(room.place(deadline_ms=400))
     recalled, told = room.tick(500 * MS)
     assert recalled == ToPeer(executor, Recall(TASK, 1, room.log.term(TASK)))
     failure = settled([told])["g1"].failure
@@ -322,18 +309,18 @@ def test_a_running_task_expires_and_is_taken_from_its_executor(room: Any) -> Non
     assert room.held() == (0, 0, 0)
 
 
-def test_an_executor_that_says_nothing_is_asked_again_for_the_same_attempt(room: Any) -> None:
-    executor, order = assigned(room.place(deadline_ms=60_000))
+def test_an_executor_that_says_nothing_is_asked_again_for_the_same_attempt(room: Desk) -> None:
+    executor, assign = order(room.place(deadline_ms=60_000))
     asked: dict[int, int] = {}
     for second in range(40):
         for effect in room.tick(second * S):
             assert effect.node == executor
             assert isinstance(effect.message, Assign)
             asked[second] = effect.message.attempt
-    assert asked == dict.fromkeys([1, 3, 7, 15, 23, 31, 39], order.attempt)
+    assert asked == dict.fromkeys([1, 3, 7, 15, 23, 31, 39], assign.attempt)
 
 
-def test_nothing_is_tried_for_ever(room: Any) -> None:
+def test_nothing_is_tried_for_ever(room: Desk) -> None:
     gone = Failure(code="unreachable", message="gone", effect=Effect.MAYBE)
     effects = room.place(deadline_ms=600_000)
     for attempt in range(1, 100):
@@ -341,20 +328,20 @@ def test_nothing_is_tried_for_ever(room: Any) -> None:
             effects = room.tick(attempt * S)
         if isinstance(effects[0].message, Settled):
             break
-        executor, order = assigned(effects)
-        effects = room.ended(executor, order.attempt, gone)
+        executor, assign = order(effects)
+        effects = room.ended(executor, assign.attempt, gone)
     assert attempt == 17
     assert settled(effects)["g1"].failure is not None
 
 
 @pytest.fixture
-def unlogged(Desk: Any, view_of: Callable[..., View], member: Callable[..., Member]) -> Any:
+def unlogged(view_of: Callable[..., View], member: Callable[..., Member]) -> Desk:
     return Desk(view_of(member("n0", offers=()), member("n1"), member("n2"), member("n3")), Unlogged())
 
 
-def test_what_nobody_keeps_is_remembered_for_a_minute(unlogged: Any) -> None:
+def test_what_nobody_keeps_is_remembered_for_a_minute(unlogged: Desk) -> None:
     room = unlogged
-    executor, _ = assigned(room.place())
+    executor, _ = order(room.place())
     room.ended(executor)
     room.now_ns = 60 * S
     room.place(task_of(1))
@@ -364,20 +351,20 @@ def test_what_nobody_keeps_is_remembered_for_a_minute(unlogged: Any) -> None:
     assert not room.owner.knows(TASK)
 
 
-def test_what_nobody_keeps_is_remembered_within_bounds_of_memory(unlogged: Any) -> None:
+def test_what_nobody_keeps_is_remembered_within_bounds_of_memory(unlogged: Desk) -> None:
     """Many small results are dropped for few large ones, as many as it takes."""
     room = unlogged
     for number in range(1_000):
-        executor, _ = assigned(room.place(task_of(number)))
+        executor, _ = order(room.place(task_of(number)))
         room.ended(executor, task=task_of(number), payload=b"small")
     for number in range(1_000, 1_040):
-        executor, _ = assigned(room.place(task_of(number)))
+        executor, _ = order(room.place(task_of(number)))
         room.ended(executor, task=task_of(number), payload=b"x" * 1024 * 1024)
     remembered = [number for number in range(1_040) if room.owner.knows(task_of(number))]
     assert remembered == list(range(1_025, 1_040))
 
 
-def test_a_deadline_beyond_all_reason_is_cut(room: Any) -> None:
+def test_a_deadline_beyond_all_reason_is_cut(room: Desk) -> None:
     room.place(deadline_ms=2**60)
-    _, order = assigned(room.tick(1 * S))
-    assert order.deadline_ms < 8 * 24 * 3600 * 1000
+    _, assign = order(room.tick(1 * S))
+    assert assign.deadline_ms < 8 * 24 * 3600 * 1000

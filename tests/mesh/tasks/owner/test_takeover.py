@@ -6,58 +6,23 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from owner_desk import TASK, Desk, another_owner, order, outcome, running
 
 from hubless.effects import ToPeer
 from hubless.placement import Ring, mint_task_id
 from hubless.tasks.entries import AttemptStarted, Cancelled
 from hubless.tasks.row import State
 from hubless.view import View
-from hubless.wire import Assign, Settled, Taken
+from hubless.wire import Taken
 from hubless_agents import Effect, Failure
 from hubless_gossip import Condition, Member
 
 MS = 1_000_000
 S = 1_000 * MS
-TASK = mint_task_id(0, bytes(14))
 ELSEWHERE = mint_task_id(1, bytes(14))
 
 
-@pytest.fixture
-def room(Desk: Any, LateLog: Any, view_of: Callable[..., View], member: Callable[..., Member]) -> Any:
-    """n0 owns and runs no agents; n1, n2 and n3 offer `echo` and `once`; nothing is decided by itself."""
-    return Desk(
-        view_of(member("n0", offers=()), member("n1"), member("n2"), member("n3")),
-        LateLog(),
-        is_prompt=False,
-    )
-
-
-def order(effects: list[ToPeer]) -> tuple[str, Assign]:
-    ((node, message),) = [(effect.node, effect.message) for effect in effects]
-    assert isinstance(message, Assign)
-    return node, message
-
-
-def outcome(effects: list[ToPeer]) -> Settled:
-    (effect,) = effects
-    assert isinstance(effect.message, Settled)
-    return effect.message
-
-
-def running(room: Any, **fields: Any) -> str:
-    room.place(**fields)
-    return order(room.decide())[0]
-
-
-def another_owner(room: Any) -> list[ToPeer]:
-    """The last owner is no more, and with it what it had only proposed; what the next one says first."""
-    room.log.lose()
-    room.log.current_term += 1
-    room.new_owner()
-    return room.took_over()
-
-
-def test_an_attempt_in_a_living_process_is_ordered_again_under_its_own_number(room: Any) -> None:
+def test_an_attempt_in_a_living_process_is_ordered_again_under_its_own_number(room: Desk) -> None:
     executor = running(room)
     again, assign = order(another_owner(room))
     assert (again, assign.attempt, assign.term) == (executor, 1, 2)
@@ -68,12 +33,12 @@ def test_an_attempt_in_a_living_process_is_ordered_again_under_its_own_number(ro
     assert room.held() == (0, 0, 0)
 
 
-def test_an_agent_that_runs_once_is_ordered_again_where_it_runs(room: Any) -> None:
+def test_an_agent_that_runs_once_is_ordered_again_where_it_runs(room: Desk) -> None:
     executor = running(room, agent="once")
     assert order(another_owner(room))[0] == executor
 
 
-def test_a_task_that_waits_is_started(room: Any, member: Callable[..., Member]) -> None:
+def test_a_task_that_waits_is_started(room: Desk, member: Callable[..., Member]) -> None:
     for node in ("n1", "n2", "n3"):
         room.view.learn(member(node, condition=Condition.BUSY))
     room.place()
@@ -87,7 +52,7 @@ def test_a_task_that_waits_is_started(room: Any, member: Callable[..., Member]) 
 
 @pytest.mark.parametrize("life", [{"condition": Condition.DEAD}, {"condition": Condition.LEFT}, {"boot": 2}])
 def test_an_attempt_in_a_process_that_is_gone_is_followed_by_another(
-    room: Any, member: Callable[..., Member], life: dict[str, Any]
+    room: Desk, member: Callable[..., Member], life: dict[str, Any]
 ) -> None:
     executor = running(room)
     room.view.learn(member(executor, **life))
@@ -100,7 +65,7 @@ def test_an_attempt_in_a_process_that_is_gone_is_followed_by_another(
 
 @pytest.mark.parametrize("life", [{"condition": Condition.DEAD}, {"boot": 2}])
 def test_an_agent_that_runs_once_never_starts_twice(
-    room: Any, member: Callable[..., Member], life: dict[str, Any]
+    room: Desk, member: Callable[..., Member], life: dict[str, Any]
 ) -> None:
     """The last owner may have ordered the attempt; whether it did is nowhere written."""
     executor = running(room, agent="once")
@@ -114,7 +79,9 @@ def test_an_agent_that_runs_once_never_starts_twice(
 
 
 @pytest.mark.parametrize("is_lost", [True, False])
-def test_what_the_last_owner_had_only_proposed_may_or_may_not_have_happened(room: Any, is_lost: bool) -> None:
+def test_what_the_last_owner_had_only_proposed_may_or_may_not_have_happened(
+    room: Desk, is_lost: bool
+) -> None:
     executor = running(room)
     room.ended(executor)
     if not is_lost:
@@ -131,7 +98,7 @@ def test_what_the_last_owner_had_only_proposed_may_or_may_not_have_happened(room
         assert outcome(room.place()).payload == b"2"
 
 
-def test_deadlines_are_kept_over_a_change_of_owners(room: Any) -> None:
+def test_deadlines_are_kept_over_a_change_of_owners(room: Desk) -> None:
     running(room, deadline_ms=5_000)
     room.now_ns = 2 * S
     assert order(another_owner(room))[1].deadline_ms == 3_000
@@ -143,7 +110,7 @@ def test_deadlines_are_kept_over_a_change_of_owners(room: Any) -> None:
 
 
 def test_what_is_long_overdue_when_it_is_taken_over_is_not_started(
-    room: Any, member: Callable[..., Member]
+    room: Desk, member: Callable[..., Member]
 ) -> None:
     for node in ("n1", "n2", "n3"):
         room.view.learn(member(node, condition=Condition.BUSY))
@@ -160,7 +127,7 @@ def test_what_is_long_overdue_when_it_is_taken_over_is_not_started(
     assert (told.failure.code, told.failure.effect) == ("expired", Effect.NONE)
 
 
-def test_the_failures_of_earlier_owners_count(room: Any) -> None:
+def test_the_failures_of_earlier_owners_count(room: Desk) -> None:
     broken = Failure(code="worker_died", message="gone", effect=Effect.MAYBE)
     executor = running(room)
     room.ended(executor, 1, broken)
@@ -179,7 +146,7 @@ def test_the_failures_of_earlier_owners_count(room: Any) -> None:
 
 
 @pytest.fixture
-def newcomer(room: Any, view_of: Callable[..., View], member: Callable[..., Member]) -> Callable[..., str]:
+def newcomer(room: Desk, view_of: Callable[..., View], member: Callable[..., Member]) -> Callable[..., str]:
     """Has an attempt run, and another owner take over which knows nobody but itself; who runs it."""
 
     def start(**fields: Any) -> str:
@@ -192,7 +159,7 @@ def newcomer(room: Any, view_of: Callable[..., View], member: Callable[..., Memb
     return start
 
 
-def meet(room: Any, *members: Member) -> None:
+def meet(room: Desk, *members: Member) -> None:
     for member in members:
         room.view.learn(member)
     room.view.ring_built(Ring.built(room.view.ring_members()))
@@ -200,7 +167,7 @@ def meet(room: Any, *members: Member) -> None:
 
 @pytest.mark.parametrize("agent", ["echo", "once"])
 def test_an_executor_that_nobody_has_met_yet_is_waited_for(
-    room: Any, newcomer: Callable[..., str], member: Callable[..., Member], agent: str
+    room: Desk, newcomer: Callable[..., str], member: Callable[..., Member], agent: str
 ) -> None:
     executor = newcomer(agent=agent)
     assert room.tick(1 * S) == []
@@ -213,7 +180,7 @@ def test_an_executor_that_nobody_has_met_yet_is_waited_for(
     assert outcome(room.decide()).payload == b"2"
 
 
-def test_its_outcome_counts_meanwhile(room: Any, newcomer: Callable[..., str]) -> None:
+def test_its_outcome_counts_meanwhile(room: Desk, newcomer: Callable[..., str]) -> None:
     executor = newcomer(agent="once")
     room.ended(executor)
     room.place(agent="once")
@@ -221,7 +188,7 @@ def test_its_outcome_counts_meanwhile(room: Any, newcomer: Callable[..., str]) -
 
 
 def test_an_executor_that_turns_out_to_be_another_process_is_gone(
-    room: Any, newcomer: Callable[..., str], member: Callable[..., Member]
+    room: Desk, newcomer: Callable[..., str], member: Callable[..., Member]
 ) -> None:
     executor = newcomer()
     meet(room, member(executor, boot=2))
@@ -230,7 +197,7 @@ def test_an_executor_that_turns_out_to_be_another_process_is_gone(
 
 
 def test_an_executor_that_nobody_ever_meets_is_gone_in_the_end(
-    room: Any, newcomer: Callable[..., str], member: Callable[..., Member]
+    room: Desk, newcomer: Callable[..., str], member: Callable[..., Member]
 ) -> None:
     executor = newcomer()
     (other, *_) = {"n1", "n2", "n3"} - {executor}
@@ -241,7 +208,7 @@ def test_an_executor_that_nobody_ever_meets_is_gone_in_the_end(
 
 
 def test_a_deadline_does_not_wait_for_an_executor_that_nobody_has_met(
-    room: Any, newcomer: Callable[..., str]
+    room: Desk, newcomer: Callable[..., str]
 ) -> None:
     newcomer(deadline_ms=500)
     room.place()
@@ -254,7 +221,7 @@ def test_a_deadline_does_not_wait_for_an_executor_that_nobody_has_met(
 # -- giving up ----------------------------------------------------------------------------------------
 
 
-def test_a_shard_that_is_lost_takes_loads_and_permits_with_it(room: Any) -> None:
+def test_a_shard_that_is_lost_takes_loads_and_permits_with_it(room: Desk) -> None:
     running(room)
     room.place(ELSEWHERE)
     room.decide()
@@ -266,7 +233,7 @@ def test_a_shard_that_is_lost_takes_loads_and_permits_with_it(room: Any) -> None
     assert room.owner.counters.given_up == 2
 
 
-def test_nothing_is_done_for_tasks_of_a_lost_shard(room: Any, member: Callable[..., Member]) -> None:
+def test_nothing_is_done_for_tasks_of_a_lost_shard(room: Desk, member: Callable[..., Member]) -> None:
     executor = running(room, deadline_ms=400)
     room.gave_up()
     assert room.ended(executor) == []
@@ -276,7 +243,7 @@ def test_nothing_is_done_for_tasks_of_a_lost_shard(room: Any, member: Callable[.
     assert (room.owner.counters.fenced, room.log.waiting) == (1, [])
 
 
-def test_a_shard_may_be_lost_before_anything_is_decided(room: Any, member: Callable[..., Member]) -> None:
+def test_a_shard_may_be_lost_before_anything_is_decided(room: Desk, member: Callable[..., Member]) -> None:
     room.place()
     for node in ("n1", "n2", "n3"):
         room.view.learn(member(node, condition=Condition.BUSY))
@@ -286,7 +253,7 @@ def test_a_shard_may_be_lost_before_anything_is_decided(room: Any, member: Calla
     assert room.view_changed() == []
 
 
-def test_a_shard_that_comes_back_is_taken_over_like_any_other(room: Any) -> None:
+def test_a_shard_that_comes_back_is_taken_over_like_any_other(room: Desk) -> None:
     executor = running(room)
     room.ended(executor)
     room.log.lose()
@@ -297,7 +264,7 @@ def test_a_shard_that_comes_back_is_taken_over_like_any_other(room: Any) -> None
     assert room.held() == (1, 1, 1)
 
 
-def test_a_task_without_gateways_is_not_cancelled_by_somebody_else_s_withdrawal(room: Any) -> None:
+def test_a_task_without_gateways_is_not_cancelled_by_somebody_else_s_withdrawal(room: Desk) -> None:
     running(room)
     another_owner(room)
     assert room.withdraw("g1") == []

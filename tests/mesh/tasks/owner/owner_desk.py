@@ -6,8 +6,6 @@ import random
 from collections.abc import Callable
 from functools import partial
 
-import pytest
-
 from hubless.effects import NodeEffect, ToPeer
 from hubless.guard import Breakers
 from hubless.placement import mint_task_id
@@ -17,10 +15,12 @@ from hubless.tasks.log import Decided
 from hubless.tasks.machine import Machine
 from hubless.tasks.row import Row
 from hubless.view import View
-from hubless.wire import Ended, Place
-from hubless_agents import Failure
+from hubless.wire import Assign, Ended, Place, Settled
+from hubless_agents import Effect, Failure
 
-EPOCH_NS = 1_700_000_000 * 1_000_000_000
+SUBMITTED_MS = 1_700_000_000_000
+EPOCH_NS = SUBMITTED_MS * 1_000_000
+BROKEN = Failure(code="worker_died", message="gone", effect=Effect.MAYBE)
 
 
 def task_of(number: int, shard: int = 0) -> bytes:
@@ -179,17 +179,30 @@ class Desk:
         return bool(decided)
 
 
-@pytest.fixture(name="LateLog")
-def late_log() -> type[LateLog]:
-    return LateLog
+def order(effects: list[ToPeer]) -> tuple[str, Assign]:
+    """The one thing that the owner says: who is to run what."""
+    ((node, message),) = [(effect.node, effect.message) for effect in effects]
+    assert isinstance(message, Assign)
+    return node, message
 
 
-@pytest.fixture(name="Desk")
-def desk_class() -> type[Desk]:
-    return Desk
+def outcome(effects: list[ToPeer]) -> Settled:
+    """The one thing that the owner says: how a task has ended."""
+    (effect,) = effects
+    assert isinstance(effect.message, Settled)
+    return effect.message
 
 
-@pytest.fixture(params=["unlogged", "late"])
-def log(request: pytest.FixtureRequest) -> LateLog | Unlogged:
-    """Both kinds of log, for what must hold over each."""
-    return Unlogged() if request.param == "unlogged" else LateLog()
+def running(desk: Desk, **fields: object) -> str:
+    """A task that runs; where."""
+    desk.place(**fields)  # type: ignore[arg-type]
+    return order(desk.decide())[0]
+
+
+def another_owner(desk: Desk) -> list[ToPeer]:
+    """The last owner is no more, and with it what it had only proposed; what the next one says first."""
+    assert isinstance(desk.log, LateLog)
+    desk.log.lose()
+    desk.log.current_term += 1
+    desk.new_owner()
+    return desk.took_over()

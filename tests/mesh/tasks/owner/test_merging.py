@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
+from owner_desk import Desk, another_owner, order
 
 from hubless.effects import ToPeer
 from hubless.meta import Offer
 from hubless.placement import mint_task_id, shard_of_task
 from hubless.tasks.entries import AttemptEnded, Entered, Merged, Submitted
 from hubless.tasks.row import State, digest_of
-from hubless.view import View
 from hubless.wire import Assign
 from hubless_agents import Failure
 from hubless_gossip import Condition, Member
@@ -26,29 +25,19 @@ REFUSED = Failure(code="raised", message="they do not fit")
 
 
 @pytest.fixture
-def room(Desk: Any, LateLog: Any, view_of: Callable[..., View], member: Callable[..., Member]) -> Any:
+def room(room_of: Callable[..., Desk], member: Callable[..., Member]) -> Desk:
     """n0 owns and runs no agents; n1 and n2 offer `run` and its merge; nothing is decided by itself."""
     offers = (RUN, MERGE)
-    return Desk(
-        view_of(member("n0", offers=()), member("n1", offers=offers), member("n2", offers=offers)),
-        LateLog(),
-        is_prompt=False,
-    )
+    return room_of(member("n0", offers=()), member("n1", offers=offers), member("n2", offers=offers))
 
 
-def enter(room: Any, result: bytes = b"2", node: str = "n5") -> None:
+def enter(room: Desk, result: bytes = b"2", node: str = "n5") -> None:
     """A node is heard that ran the task apart."""
     entered = Entered(TASK, "run", "", b"", result, None, node, 5_000, digest_of(b"1"))
     assert room.log.propose(room.now_ns, TASK, entered)
 
 
-def order(effects: list[ToPeer]) -> tuple[str, Assign]:
-    ((node, message),) = [(effect.node, effect.message) for effect in effects]
-    assert isinstance(message, Assign)
-    return node, message
-
-
-def finished(room: Any) -> None:
+def finished(room: Desk) -> None:
     """The task has the result 7."""
     room.place(TASK, agent="run")
     executor, _ = order(room.decide())
@@ -56,7 +45,7 @@ def finished(room: Any) -> None:
     room.decide()
 
 
-def asked(room: Any) -> tuple[str, Assign]:
+def asked(room: Desk) -> tuple[str, Assign]:
     """The task has two results, and a merge of them is ordered: where, and what."""
     finished(room)
     enter(room)
@@ -66,27 +55,18 @@ def asked(room: Any) -> tuple[str, Assign]:
     return order(room.decide())
 
 
-def another_owner(room: Any) -> list[ToPeer]:
-    """The last owner is no more, and with it what it had only proposed."""
-    room.log.lose()
-    room.log.current_term += 1
-    room.new_owner()
-    effects: list[ToPeer] = room.took_over()
-    return effects
-
-
-def result(room: Any) -> tuple[bytes, int]:
+def result(room: Desk) -> tuple[bytes, int]:
     row = room.log.row(TASK)
     assert row.state is State.SUCCEEDED
     return row.result, row.merged
 
 
-def applied(room: Any) -> int:
+def applied(room: Desk) -> int:
     machine = room.log.machine
     return int(machine.applied - machine.counters.unfit)
 
 
-def test_the_merged_result_is_the_result(room: Any) -> None:
+def test_the_merged_result_is_the_result(room: Desk) -> None:
     node, merge = asked(room)
     assert (merge.agent, merge.payload) == ("run.merge", b'{"first":7,"second":2}')
     assert shard_of_task(merge.task) == shard_of_task(TASK)
@@ -105,7 +85,7 @@ def test_the_merged_result_is_the_result(room: Any) -> None:
     assert room.held() == (0, 0, 0)
 
 
-def test_several_results_are_merged_one_after_the_other(room: Any) -> None:
+def test_several_results_are_merged_one_after_the_other(room: Desk) -> None:
     finished(room)
     enter(room, b"2", "n5")
     enter(room, b"3", "n6")
@@ -126,7 +106,7 @@ def test_several_results_are_merged_one_after_the_other(room: Any) -> None:
     assert result(room) == (b"13", 3)
 
 
-def test_a_merge_that_fails_leaves_the_first_result_and_is_seen(room: Any) -> None:
+def test_a_merge_that_fails_leaves_the_first_result_and_is_seen(room: Desk) -> None:
     node, merge = asked(room)
     for _ in range(2):
         room.ended(node, room.log.row(merge.task).attempt, REFUSED, merge.task)
@@ -148,7 +128,7 @@ def test_a_merge_that_fails_leaves_the_first_result_and_is_seen(room: Any) -> No
     assert result(room) == (b"72", 1)
 
 
-def test_a_result_after_one_whose_merge_failed_is_merged(room: Any) -> None:
+def test_a_result_after_one_whose_merge_failed_is_merged(room: Desk) -> None:
     _, first = asked(room)
     enter(room, b"3", "n6")
     room.decide()
@@ -159,7 +139,7 @@ def test_a_result_after_one_whose_merge_failed_is_merged(room: Any) -> None:
     assert submitted.payload == b'{"first":7,"second":3}'
 
 
-def test_a_late_merge_of_a_result_that_has_changed_does_not_undo_the_change(room: Any) -> None:
+def test_a_late_merge_of_a_result_that_has_changed_does_not_undo_the_change(room: Desk) -> None:
     node, first = asked(room)
     room.cancel(first.task)
     room.decide()
@@ -186,7 +166,7 @@ def test_a_late_merge_of_a_result_that_has_changed_does_not_undo_the_change(room
 
 
 @pytest.mark.parametrize("lost_at", range(6))
-def test_another_owner_in_between_neither_loses_nor_doubles_it(room: Any, lost_at: int) -> None:
+def test_another_owner_in_between_neither_loses_nor_doubles_it(room: Desk, lost_at: int) -> None:
     """A change of the owner after each step, before and after what was proposed then has been decided."""
     finished(room)
     enter(room)
@@ -208,7 +188,7 @@ def test_another_owner_in_between_neither_loses_nor_doubles_it(room: Any, lost_a
     assert [(row.state, row.attempt) for row in merged] == [(State.SUCCEEDED, 1)]
 
 
-def test_what_was_decided_twice_is_merged_once(room: Any) -> None:
+def test_what_was_decided_twice_is_merged_once(room: Desk) -> None:
     node, merge = asked(room)
     room.ended(node, task=merge.task, payload=b"72")
     room.decide()
@@ -220,7 +200,7 @@ def test_what_was_decided_twice_is_merged_once(room: Any) -> None:
     assert result(room) == (b"72", 1)
 
 
-def test_an_agent_without_a_merge_has_none(room: Any, member: Callable[..., Member]) -> None:
+def test_an_agent_without_a_merge_has_none(room: Desk, member: Callable[..., Member]) -> None:
     for node in ("n1", "n2"):
         room.view.learn(member(node, offers=(RUN,)))
     finished(room)
@@ -231,7 +211,9 @@ def test_an_agent_without_a_merge_has_none(room: Any, member: Callable[..., Memb
     assert room.log.waiting == []
 
 
-def test_while_nobody_knows_the_agent_it_is_looked_at_again(room: Any, member: Callable[..., Member]) -> None:
+def test_while_nobody_knows_the_agent_it_is_looked_at_again(
+    room: Desk, member: Callable[..., Member]
+) -> None:
     finished(room)
     for node in ("n1", "n2"):
         room.view.learn(member(node, condition=Condition.DEAD))
@@ -243,7 +225,7 @@ def test_while_nobody_knows_the_agent_it_is_looked_at_again(room: Any, member: C
     assert [type(entry) for entry in room.log.waiting] == [Submitted]
 
 
-def test_what_the_log_does_not_take_is_tried_again(room: Any) -> None:
+def test_what_the_log_does_not_take_is_tried_again(room: Desk) -> None:
     finished(room)
     enter(room)
     room.log.decide()
@@ -264,7 +246,7 @@ def test_what_the_log_does_not_take_is_tried_again(room: Any) -> None:
     room.log.lose()
 
 
-def test_a_shard_that_was_lost_is_the_next_owners_business(room: Any) -> None:
+def test_a_shard_that_was_lost_is_the_next_owners_business(room: Desk) -> None:
     finished(room)
     enter(room)
     room.log.decide()
@@ -277,7 +259,7 @@ def test_a_shard_that_was_lost_is_the_next_owners_business(room: Any) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "k", "ff", mint_task_id(9, bytes(14)).hex(), TASK.hex()])
-def test_a_call_of_the_companion_itself_is_a_task_like_any_other(room: Any, key: str) -> None:
+def test_a_call_of_the_companion_itself_is_a_task_like_any_other(room: Desk, key: str) -> None:
     finished(room)
     other = mint_task_id(3, b"\1" * 14)
     submitted = Submitted(other, "run.merge", key, b'{"first":7,"second":7}', 5, 90_000, 1, "n1/1")
@@ -288,7 +270,7 @@ def test_a_call_of_the_companion_itself_is_a_task_like_any_other(room: Any, key:
     assert result(room) == (b"7", 0)
 
 
-def test_a_call_of_the_companion_in_another_shard_is_nothing_to_this_one(room: Any) -> None:
+def test_a_call_of_the_companion_in_another_shard_is_nothing_to_this_one(room: Desk) -> None:
     finished(room)
     enter(room)
     room.log.decide()

@@ -3,41 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
+from owner_desk import TASK, Desk, running
 
 from hubless.effects import ToPeer
-from hubless.placement import mint_task_id
-from hubless.view import View
 from hubless.wire import Assign, Recall
 from hubless_agents import Effect
 from hubless_gossip import Condition, Member
 
-TASK = mint_task_id(0, bytes(14))
 Make = Callable[..., Member]
 
 
-@pytest.fixture
-def room(Desk: Any, LateLog: Any, view_of: Callable[..., View], member: Make) -> Any:
-    """n0 owns and runs no agents; n1, n2 and n3 offer `echo` and `once`; nothing is decided by itself."""
-    members = (member("n0", offers=()), member("n1"), member("n2"), member("n3"))
-    return Desk(view_of(*members), LateLog(), is_prompt=False)
-
-
-def running(room: Any, **fields: Any) -> str:
-    room.place(**fields)
-    (effect,) = room.decide()
-    assert isinstance(effect.message, Assign)
-    return effect.node
-
-
-def fall_silent(room: Any, member: Make, node: str) -> list[ToPeer]:
+def fall_silent(room: Desk, member: Make, node: str) -> list[ToPeer]:
     room.view.learn(member(node, condition=Condition.SUSPECT))
     return room.said(room.owner.peer_silent, node)
 
 
-def test_its_attempt_goes_elsewhere_when_that_is_decided(room: Any, member: Make) -> None:
+def test_its_attempt_goes_elsewhere_when_that_is_decided(room: Desk, member: Make) -> None:
     """And is recalled no sooner: undecided, it is the one that counts, and the next owner may ask for it."""
     executor = running(room)
     assert fall_silent(room, member, executor) == []
@@ -50,7 +33,7 @@ def test_its_attempt_goes_elsewhere_when_that_is_decided(room: Any, member: Make
     assert room.owner.counters.fenced == 1
 
 
-def test_what_runs_once_waits_for_it(room: Any, member: Make) -> None:
+def test_what_runs_once_waits_for_it(room: Desk, member: Make) -> None:
     executor = running(room, agent="once")
     assert fall_silent(room, member, executor) == []
     assert room.log.waiting == []
@@ -58,7 +41,7 @@ def test_what_runs_once_waits_for_it(room: Any, member: Make) -> None:
     assert [effect.message.payload for effect in room.decide()] == [b"2"]
 
 
-def test_what_the_log_does_not_take_goes_on_where_it_runs(room: Any, member: Make) -> None:
+def test_what_the_log_does_not_take_goes_on_where_it_runs(room: Desk, member: Make) -> None:
     executor = running(room)
     room.log.is_open = False
     assert fall_silent(room, member, executor) == []
@@ -70,7 +53,7 @@ def test_what_the_log_does_not_take_goes_on_where_it_runs(room: Any, member: Mak
 
 @pytest.mark.parametrize(("agent", "waits"), [("echo", False), ("once", True)])
 def test_a_new_owner_waits_for_it_no_more_than_the_last_one(
-    room: Any, member: Make, agent: str, waits: bool
+    room: Desk, member: Make, agent: str, waits: bool
 ) -> None:
     executor = running(room, agent=agent)
     room.view.learn(member(executor, condition=Condition.SUSPECT))
@@ -80,13 +63,13 @@ def test_a_new_owner_waits_for_it_no_more_than_the_last_one(
     assert len(room.log.waiting) == (not waits)
 
 
-def alone(room: Any, member: Make, executor: str) -> None:
+def alone(room: Desk, member: Make, executor: str) -> None:
     """Nobody but this executor can take work."""
     for node in {"n1", "n2", "n3"} - {executor}:
         room.view.learn(member(node, condition=Condition.BUSY))
 
 
-def test_while_nobody_else_can_take_it_its_attempt_is_left_alone(room: Any, member: Make) -> None:
+def test_while_nobody_else_can_take_it_its_attempt_is_left_alone(room: Desk, member: Make) -> None:
     """To give it up would bring nothing, and a node that is suspected often would make a dead letter of it."""
     executor = running(room)
     alone(room, member, executor)
@@ -98,7 +81,7 @@ def test_while_nobody_else_can_take_it_its_attempt_is_left_alone(room: Any, memb
     assert [effect.message.payload for effect in room.decide()] == [b"2"]
 
 
-def test_as_soon_as_somebody_else_can_take_it_it_goes_there(room: Any, member: Make) -> None:
+def test_as_soon_as_somebody_else_can_take_it_it_goes_there(room: Desk, member: Make) -> None:
     executor = running(room)
     alone(room, member, executor)
     assert fall_silent(room, member, executor) == []
@@ -109,7 +92,7 @@ def test_as_soon_as_somebody_else_can_take_it_it_goes_there(room: Any, member: M
     assert (recalled.node, ordered.node, ordered.message.attempt) == (executor, other, 2)
 
 
-def test_a_new_owner_leaves_it_alone_as_well(room: Any, member: Make) -> None:
+def test_a_new_owner_leaves_it_alone_as_well(room: Desk, member: Make) -> None:
     executor = running(room)
     alone(room, member, executor)
     room.view.learn(member(executor, condition=Condition.SUSPECT))
@@ -118,7 +101,7 @@ def test_a_new_owner_leaves_it_alone_as_well(room: Any, member: Make) -> None:
     assert room.log.waiting == []
 
 
-def test_a_node_that_takes_less_is_nobody_to_go_to(room: Any, member: Make) -> None:
+def test_a_node_that_takes_less_is_nobody_to_go_to(room: Desk, member: Make) -> None:
     executor = running(room, payload=b"x" * 100)
     for node in {"n1", "n2", "n3"} - {executor}:
         room.view.learn(member(node, payload_bytes=99))
