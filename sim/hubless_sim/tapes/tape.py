@@ -210,7 +210,7 @@ def _check_links(links: Conditions) -> None:
 
 def _check_fault(where: str, fault: Fault, tape: Tape) -> None:
     _bounded(f"{where}.at_ms", fault.at_ms, 0, MAX_MS)
-    kind = fault.__struct_config__.tag
+    kind = str(fault.__struct_config__.tag)
     systems = _SUFFERED_BY.get(kind)
     if systems is not None and not isinstance(tape.system, systems):
         able = " or ".join(str(each.__struct_config__.tag) for each in systems)  # type: ignore[attr-defined]
