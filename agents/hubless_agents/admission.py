@@ -13,7 +13,7 @@ _STARTING_RETRY_MS = 250
 
 
 class Admission:
-    """The gate of one node's supervisor. `failing` and `draining` are set by the supervisor."""
+    """The gate of one node's supervisor. The offering sets `failing`, the supervisor `draining`."""
 
     __slots__ = ("_backoff", "_catalogue", "_config", "_node", "draining", "failing")
 

@@ -13,12 +13,10 @@ from typing import Final, assert_never
 from .admission import Admission
 from .catalogue import Agent, AgentLoad, Catalogue, Held
 from .config import SupervisorConfig
-from .contract import Breach, Contract
+from .contract import Breach
 from .crew import Condition, Crew, Worker
 from .desk import Counters, Desk
 from .events import (
-    AgentQuarantined,
-    AgentReleased,
     Assignment,
     DeadlineReached,
     Drain,
@@ -27,7 +25,6 @@ from .events import (
     MeasureMemory,
     MemoryMeasured,
     Offered,
-    OffersChanged,
     Report,
     SupervisorEffect,
     SupervisorEvent,
@@ -38,8 +35,9 @@ from .events import (
     WorkerReady,
     WorkersFailing,
 )
-from .failure import Code, Effect, Failure, failure
+from .failure import Code, Effect, failure
 from .marks import sometimes
+from .offering import Offering
 from .rungs import MS, Standing
 from .timers import Due, Timers
 
@@ -65,7 +63,7 @@ class Supervisor:
         self._crew = Crew(config, random.Random(f"{rng.getrandbits(64)}:backoff"), self._timers)
         self._gate = Admission(config, self._catalogue, self._crew.backoff, node=node)
         self._desk = Desk(config, self._catalogue, self._crew, self._timers, node=node)
-        self._told: tuple[Contract, ...] = ()
+        self._offering = Offering(self._catalogue, self._gate, self._desk, self._timers)
         self._drained = False
         self._timers.arm(Due("spawn"), now_ns)
 
@@ -184,7 +182,7 @@ class Supervisor:
                 self.counters.late_answers += 1
                 sometimes("a worker answered what nobody waits for any more")
                 self._desk.forget(held)
-                self._unharmed(held.agent)
+                self._offering.unharmed(held.agent)
             else:
                 self._conclude(now_ns, worker, held, event)
         self._desk.pump(now_ns)
@@ -196,7 +194,7 @@ class Supervisor:
         asked = held.recalled
         if asked:
             sometimes("a task came back from behind a slow one")
-        self._requeue(now_ns, held)
+        self._offering.requeue(now_ns, held)
         if not asked:
             self._misbehaved(now_ns, worker.number, "it gave back a task that was not recalled")
 
@@ -208,7 +206,7 @@ class Supervisor:
                 fault = held.agent.output.fault(event.payload)
                 if fault is None:
                     desk.succeed(held, event.payload)
-                    self._unharmed(held.agent)
+                    self._offering.unharmed(held.agent)
                 else:
                     text = f"the answer does not fit the contract: {fault}"
                     self._breach(now_ns, worker, held, "schema", text)
@@ -216,10 +214,10 @@ class Supervisor:
                 size = len(event.payload)
                 text = event.message or f"the answer has {size} bytes; the limit is {limit} bytes"
                 desk.fail(held, "payload_too_large", text, Effect.DONE)
-                self._unharmed(held.agent)
+                self._offering.unharmed(held.agent)
             case "bad_input":
                 desk.fail(held, "bad_input", event.message, Effect.NONE)
-                self._unharmed(held.agent)
+                self._offering.unharmed(held.agent)
             case "bad_output":
                 self._breach(now_ns, worker, held, "schema", event.message)
             case "raised":
@@ -244,14 +242,14 @@ class Supervisor:
                 self.counters.repeated += 1
                 sometimes("an answer was rejected, and the task given again with what was wrong")
                 held.failures += (failed,)
-                self._requeue(now_ns, held)
-                self._unharmed(held.agent)
+                self._offering.requeue(now_ns, held)
+                self._offering.unharmed(held.agent)
                 return
             # Who cannot be corrected within the budget has broken its contract; an exception breaks nothing.
             rung = "kill" if breach == "schema" else "fail"
         self._desk.end(held, failed)
         if rung == "fail":
-            self._unharmed(held.agent)
+            self._offering.unharmed(held.agent)
         else:
             self._punish(now_ns, worker, held.agent, message, at_once=rung == "quarantine")
 
@@ -267,8 +265,7 @@ class Supervisor:
             self._desk.out.extend(self._crew.kill(now_ns, worker, fault))
             return
         self._crew.ready(event.worker)
-        self._gate.failing = False
-        self._tell_offers()
+        self._offering.startable()
         self._desk.out.extend(self._crew.fill(now_ns, first=False))
         self._desk.pump(now_ns)
 
@@ -293,7 +290,7 @@ class Supervisor:
         for held in running:
             self._lost(held, worker, how, "" if dying else detail)
         if running and not dying:
-            self._charge(now_ns, running[0].agent, f"worker-{number} died: {message}")
+            self._offering.charge(now_ns, running[0].agent, f"worker-{number} died: {message}")
         elif not dying:
             self._start_failed(now_ns, number, message or "the process ended", detail)
         for held in reversed(waiting):
@@ -303,7 +300,7 @@ class Supervisor:
             else:
                 self.counters.regiven += 1
                 sometimes("a task that had not started outlived its worker")
-                self._requeue(now_ns, held)
+                self._offering.requeue(now_ns, held)
         self._desk.out.extend(self._crew.fill(now_ns, first=not self._catalogue.known))
         self._desk.pump(now_ns)
 
@@ -321,7 +318,7 @@ class Supervisor:
         """Kill the process for what its agent did, and count it. The count comes first: an agent that is
         set aside by it must not be handed to the spare."""
         if worker.condition is not Condition.DYING:
-            self._charge(now_ns, agent, reason, at_once=at_once)
+            self._offering.charge(now_ns, agent, reason, at_once=at_once)
             self._retire(now_ns, worker, reason)
 
     def _retire(self, now_ns: int, worker: Worker, reason: str) -> None:
@@ -358,51 +355,7 @@ class Supervisor:
         self._desk.out.append(WorkersFailing(number, failed, backoff.consecutive, backoff.not_before_ns))
         alive = self._crew.having(Condition.ACTIVE) + self._crew.having(Condition.SPARE)
         if backoff.consecutive >= self._config.failing_after and not alive:
-            self._gate.failing = True
-            self._tell_offers()
-            for agent in self._catalogue.agents.values():
-                self._turn_away(agent, self._gate.unstartable(now_ns, agent.contract.name))
-
-    # ---- the third rung -------------------------------------------------------------------------------
-
-    def _charge(self, now_ns: int, agent: Agent, reason: str, *, at_once: bool = False) -> None:
-        """A process died of this agent: count it, and set the agent aside when it was one too many."""
-        if not agent.intensity.kill(now_ns, at_once=at_once):
-            return
-        name, until_ns = agent.contract.name, agent.intensity.until_ns
-        self.counters.quarantines += 1
-        sometimes("set an agent aside that had cost too many workers")
-        self._timers.arm(Due("quarantine", agent=name), until_ns)
-        told = self._gate.quarantined(now_ns, agent)
-        last = failure(
-            "quarantined",
-            f"{told.message}; last: {reason}",
-            where=told.where,
-            retry_after_ms=told.retry_after_ms,
-        )
-        self._desk.out.append(AgentQuarantined(name, until_ns, last))
-        self._tell_offers()
-        self._turn_away(agent, told)
-
-    def _turn_away(self, agent: Agent, told: Failure) -> None:
-        while agent.queue:
-            self._desk.end(agent.queue.popitem(last=False)[1], told)
-
-    def _requeue(self, now_ns: int, held: Held) -> None:
-        self._desk.requeue(held)
-        if held.agent.intensity.standing is Standing.QUARANTINED:
-            self._turn_away(held.agent, self._gate.quarantined(now_ns, held.agent))
-
-    def _unharmed(self, agent: Agent) -> None:
-        if agent.intensity.survived():
-            sometimes("an agent was trusted again after its trial")
-            self._desk.out.append(AgentReleased(agent.contract.name, trial=False))
-
-    def _tell_offers(self) -> None:
-        offers = () if self._gate.failing else self._catalogue.offers()
-        if offers != self._told:
-            self._told = offers
-            self._desk.out.append(OffersChanged(offers))
+            self._offering.unstartable(now_ns)
 
     # ---- time and memory ------------------------------------------------------------------------------
 
@@ -431,9 +384,7 @@ class Supervisor:
             case "memory":
                 out.append(MeasureMemory(due.worker))
             case "quarantine":
-                self._catalogue.agents[due.agent].intensity.expired()
-                out.append(AgentReleased(due.agent, trial=True))
-                self._tell_offers()
+                self._offering.quarantine_over(due.agent)
             case _:
                 assert_never(due.what)
 
