@@ -279,7 +279,9 @@ class Consultation:
             self._conclude(now_ns, request, out)
 
     def next_deadline_ns(self) -> int | None:
-        return min((asked.due_ns for asked in self._asked.values()), default=None)
+        if not self._asked:
+            return None
+        return min(asked.due_ns for asked in self._asked.values())
 
     # -- inside -----------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from hubless.deadlines import earliest
 from hubless.effects import Log, NodeEffect, ToPeer
 from hubless.placement import shard_of_task, take_hop
 from hubless.shard.events import (
@@ -218,12 +219,11 @@ class Keeping:
         return self._announce(out)
 
     def next_deadline_ns(self) -> int | None:
-        deadlines = (
+        return earliest(
             self.owner.next_deadline_ns(),
             self.apart.next_deadline_ns(),
             self._replicas.next_deadline_ns(),
         )
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     # -- members ----------------------------------------------------------------------------------------
 

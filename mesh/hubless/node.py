@@ -17,6 +17,7 @@ from msgspec import Struct
 
 import hubless_gossip
 from hubless import notices
+from hubless.deadlines import earliest
 from hubless.departure import Departure, Stage
 from hubless.effects import (
     BuildRing,
@@ -230,14 +231,13 @@ class Node:
 
     def next_deadline_ns(self) -> int | None:
         """When `DeadlineReached` is due."""
-        deadlines = (
+        self._due_ns = earliest(
             self._gossip.next_deadline_ns(),
             self._roles.next_deadline_ns(),
             self._breakers.next_deadline_ns(),
             self._departure.next_deadline_ns(),
             self._alone_from_ns,
         )
-        self._due_ns = min((deadline for deadline in deadlines if deadline is not None), default=None)
         return self._due_ns
 
     def _is_life(self, node: str, boot: int) -> bool:

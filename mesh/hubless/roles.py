@@ -7,6 +7,7 @@ from msgspec import Struct
 import hubless_agents
 from hubless.config import format_address
 from hubless.consultation import CONSULTED, Consultation
+from hubless.deadlines import earliest
 from hubless.departure import Departure
 from hubless.effects import DepartureAsked, NodeEffect, ToClient, ToPeer
 from hubless.guard import Admission, Breakers
@@ -250,14 +251,13 @@ class Roles:
 
     def next_deadline_ns(self) -> int | None:
         """When `tick` is due."""
-        deadlines = (
+        return earliest(
             self._gateway.next_deadline_ns(),
             self._direct.next_deadline_ns(),
             self.keeping.next_deadline_ns(),
             self._consultation.next_deadline_ns(),
             None if self._executor is None else self._executor.next_deadline_ns(),
         )
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     @property
     def runs_agents(self) -> bool:

@@ -18,6 +18,7 @@ from hubless.client.ids import derived_task_id
 from hubless.client.receipts import Receipts
 from hubless.client.reply import Reply, unreachable_reply
 from hubless.client.unplaced import Unplaced
+from hubless.deadlines import earliest
 from hubless.placement import mint_task_id, shard_of_key, shard_of_task
 from hubless.tasks.attempts import LONGEST_DEADLINE_MS
 from hubless.tasks.wheel import Wheel
@@ -248,8 +249,7 @@ class Calls:
 
     def next_deadline_ns(self) -> int | None:
         """When `due` wants to be called."""
-        times = (self._wheel.next_deadline_ns(), self.unplaced.next_deadline_ns())
-        return min((time for time in times if time is not None), default=None)
+        return earliest(self._wheel.next_deadline_ns(), self.unplaced.next_deadline_ns())
 
     # -- inside ---------------------------------------------------------------------------------------
 

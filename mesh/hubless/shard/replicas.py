@@ -13,6 +13,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Sequence
 
+from hubless.deadlines import earliest
 from hubless.effects import NodeEffect, ToPeer
 from hubless.shard import contact, orphans
 from hubless.shard.beats import Beats
@@ -318,13 +319,12 @@ class Replicas(Holdings):
             return None
         if self._roster.has_dirty or self._flushes.has_records:
             return self._now_ns
-        deadlines = (
+        return earliest(
             self._roster.alarms.next_deadline_ns(),
             self._campaigns.next_deadline_ns(),
             self._beat_at_ns,
             self._orphans.next_deadline_ns() if self._groups else None,
         )
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def _campaign(self, now_ns: int) -> None:
         for shard in self._campaigns.due(now_ns):

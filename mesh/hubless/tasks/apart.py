@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
+from hubless.deadlines import earliest
 from hubless.effects import Log, NodeEffect, ToPeer
 from hubless.placement import shard_of_task
 from hubless.shard.private import PRIVATE
@@ -232,8 +233,7 @@ class Apart:
                 out.append(ToPeer(owner, _offer(row)))
 
     def next_deadline_ns(self) -> int | None:
-        deadlines = (self._owner.next_deadline_ns(), self._entering.next_deadline_ns())
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        return earliest(self._owner.next_deadline_ns(), self._entering.next_deadline_ns())
 
     # -- inside -------------------------------------------------------------------------------------------
 

@@ -57,7 +57,9 @@ class Asking:
 
     def next_deadline_ns(self) -> int | None:
         """When `due` has something to do."""
-        return min((search.due_ns for search in self._searches.values()), default=None)
+        if not self._searches:
+            return None
+        return min(search.due_ns for search in self._searches.values())
 
     def _ask(self, shard: int, out: list[NodeEffect]) -> None:
         nodes = self._view.preference(shard)

@@ -80,6 +80,8 @@ class Entering:
 
     def next_deadline_ns(self) -> int | None:
         """When `due` may have something."""
+        if not (self._offered or self._waiting):
+            return None
         due_ns = min((offered.due_ns for offered in self._offered.values()), default=None)
         if not self._waiting or len(self._offered) >= MOST_OFFERED:
             return due_ns

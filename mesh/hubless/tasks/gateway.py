@@ -11,6 +11,7 @@ from collections.abc import Collection
 
 import msgspec
 
+from hubless.deadlines import earliest
 from hubless.effects import NodeEffect, ToClient, ToPeer
 from hubless.guard import Admission, Overloaded
 from hubless.placement import shard_of_task
@@ -244,8 +245,7 @@ class Gateway:
             self._place_again(now_ns, task, pending, out)
 
     def next_deadline_ns(self) -> int | None:
-        deadlines = (self._wheel.next_deadline_ns(), self._asking.next_deadline_ns())
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        return earliest(self._wheel.next_deadline_ns(), self._asking.next_deadline_ns())
 
     # -- inside -----------------------------------------------------------------------------------------
 

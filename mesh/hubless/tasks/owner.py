@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from hubless.deadlines import earliest
 from hubless.effects import NodeEffect, ToPeer
 from hubless.tasks.attempts import LONGEST_DEADLINE_MS, NODE_GONE, node_gone, node_silent
 from hubless.tasks.counters import OwnerCounters
@@ -184,8 +185,7 @@ class Owner:
             self._merge(now_ns, row, out)
 
     def next_deadline_ns(self) -> int | None:
-        deadlines = (self._course.next_deadline_ns(), self._merging.next_deadline_ns())
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        return earliest(self._course.next_deadline_ns(), self._merging.next_deadline_ns())
 
     # -- the log ----------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 from typing import Literal, get_args
 
+from hubless.deadlines import earliest
 from hubless_gossip import Condition
 from hubless_sim.maelstrom.additions import Additions
 from hubless_sim.maelstrom.members import Members
@@ -67,8 +68,7 @@ class Node:
     def next_deadline_ns(self) -> int | None:
         """When it wants to be called without a message."""
         parts = (self._members, self._additions, self._shard)
-        times = (part.next_deadline_ns() for part in parts if part is not None)
-        return min((time for time in times if time is not None), default=None)
+        return earliest(*(part.next_deadline_ns() for part in parts if part is not None))
 
     def _receive(self, now_ns: int, message: Envelope, out: list[Envelope]) -> None:
         kind = message.body["type"]

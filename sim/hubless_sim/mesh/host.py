@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 import hubless_gossip
+from hubless.deadlines import earliest
 from hubless.effects import (
     BuildRing,
     DropPeer,
@@ -222,6 +223,7 @@ class MeshHost:
         """The node that is watched on each machine: a link tells of a process, and not of its name."""
         self._inbox: list[NodeEvent] = []
         self._out: list[HostEffect] = []
+        self._node_due_ns: int | None = birth.now_ns
         self._is_started = False
         self._has_halted = False
 
@@ -246,13 +248,13 @@ class MeshHost:
         if self._has_halted:
             return None
         ring_ns = None if self._ring is None else self._ring.due_ns
-        times = (
-            self.node.next_deadline_ns(),
+        self._node_due_ns = self.node.next_deadline_ns()
+        return earliest(
+            self._node_due_ns,
             None if self._pool is None else self._pool.next_due_ns(),
             ring_ns,
             self._journal.next_due_ns(),
         )
-        return min((time for time in times if time is not None), default=None)
 
     def _take(self, now_ns: int, event: HostEvent) -> None:
         inbox = self._inbox
@@ -267,8 +269,7 @@ class MeshHost:
                 if self._ring is not None and now_ns >= self._ring.due_ns:
                     wanted, self._ring = self._ring.wanted, None
                     inbox.append(RingBuilt(wanted.ring.changed(wanted.members)))
-                due_ns = self.node.next_deadline_ns()
-                if due_ns is not None and now_ns >= due_ns:
+                if self._node_due_ns is not None and now_ns >= self._node_due_ns:
                     inbox.append(DeadlineReached())
             case LinkUp(peer=peer, boot=boot):
                 inbox.append(hubless_gossip.LinkUp(self._watched_at(peer), boot))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from hubless.deadlines import earliest
 from hubless.effects import NodeEffect, ToPeer
 from hubless.shard.events import (
     Commit,
@@ -123,8 +124,7 @@ class ShardHost:
 
     def next_deadline_ns(self) -> int | None:
         """The replicas' deadline, or the journal's."""
-        times = (self.replicas.next_deadline_ns(), self._journal.next_due_ns())
-        return min((time for time in times if time is not None), default=None)
+        return earliest(self.replicas.next_deadline_ns(), self._journal.next_due_ns())
 
     # What comes in
 
