@@ -93,7 +93,9 @@ class Roles:
         self._view = view
         self._breakers = breakers
         self._departure = departure
-        self._executor = None if supervisor is None else Executor(me=me, supervisor=supervisor)
+        self._executor = (
+            None if supervisor is None else Executor(me=me, boot=station.identity.boot, supervisor=supervisor)
+        )
         self._dispatch = Dispatch(me=me, view=view, breakers=breakers, own_room=self._own_room)
         self._unlogged = Unlogged()
         self._direct = Owner(

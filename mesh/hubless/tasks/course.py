@@ -314,6 +314,7 @@ class Course:
             row.recent_failures,
             self._log.term(row.task),
             row.submitted_ms,
+            boot_of(row.executor),
         )
 
     def _verdict(self, live: Live, row: Row, executor: str, failure: Failure) -> Follows:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from hubless.effects import NodeEffect, ToPeer
-from hubless.tasks.attempts import LONGEST_DEADLINE_MS, NODE_GONE
+from hubless.tasks.attempts import LONGEST_DEADLINE_MS, NODE_GONE, node_gone
 from hubless.wire import Assign, Ended, Recall
 from hubless_agents import (
     Assignment,
@@ -36,7 +36,8 @@ _KEPT_BYTES = 16 * 1024 * 1024
 @dataclass(slots=True)
 class ExecutorCounters:
     """`joined` counts owners that asked for a task which ran, or had run, for another owner; `sent_on` orders
-    that went elsewhere since every worker here runs what was withdrawn."""
+    that went elsewhere since every worker here runs what was withdrawn; `misdirected` those that were for another
+    process of this node."""
 
     assigned: int = 0
     repeated: int = 0
@@ -44,6 +45,7 @@ class ExecutorCounters:
     superseded: int = 0
     withdrawn: int = 0
     sent_on: int = 0
+    misdirected: int = 0
     reported: int = 0
 
 
@@ -111,8 +113,9 @@ class Executor:
     run again under the same number.
     """
 
-    def __init__(self, *, me: str, supervisor: Supervisor) -> None:
+    def __init__(self, *, me: str, boot: int, supervisor: Supervisor) -> None:
         self._me = me
+        self._boot = boot
         self._supervisor = supervisor
         self._running: dict[bytes, _Run] = {}
         self._told: OrderedDict[bytes, _Told] = OrderedDict()
@@ -124,7 +127,15 @@ class Executor:
         return len(self._running)
 
     def assign(self, now_ns: int, owner: str, assign: Assign, out: list[NodeEffect]) -> None:
-        """Runs an attempt, unless it runs already or has ended: then it is told again how."""
+        """Runs an attempt, unless it runs already or has ended: then it is told again how.
+
+        One that was given to another process of this node was lost with it, whatever its owner has heard so far.
+        """
+        if assign.boot not in (0, self._boot):
+            self.counters.misdirected += 1
+            sometimes("was ordered to run an attempt of an earlier process")
+            out.append(ToPeer(owner, Ended(assign.task, assign.attempt, None, node_gone(self._me))))
+            return
         asked = _Asked(owner, assign.attempt, assign.term, assign.submitted_ms)
         run = self._running.get(assign.task)
         if run is None:

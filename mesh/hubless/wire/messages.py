@@ -226,7 +226,8 @@ class Assign(Struct, frozen=True, array_like=True, gc=False, tag=22):
     """Owner to executor: run this attempt. The attempt number is the fencing token.
 
     `term` is that in which the sender owns the task's shard, 0 for a task that no shard keeps. `submitted_ms`, by the
-    clock of its first owner, tells it from a task that had the same id before and is forgotten.
+    clock of its first owner, tells it from a task that had the same id before and is forgotten. `boot` is the process
+    that the attempt was given to, 0 if that is not known: the next one of the node must not run it.
     """
 
     task: TaskId
@@ -237,6 +238,7 @@ class Assign(Struct, frozen=True, array_like=True, gc=False, tag=22):
     failures: tuple[Failure, ...] = ()
     term: int = 0
     submitted_ms: int = 0
+    boot: int = 0
 
 
 class Ended(Struct, frozen=True, array_like=True, gc=False, tag=23):

@@ -9,6 +9,7 @@ from hubless.tasks import Executor
 from hubless.wire import Assign, Ended, Recall
 from hubless_agents import (
     Contract,
+    Effect,
     Failure,
     GiveTask,
     RecallTask,
@@ -22,6 +23,7 @@ from hubless_agents import DeadlineReached as SupervisorDeadline
 
 MS = 1_000_000
 TASK = b"t" * 16
+BOOT = 3
 
 
 class Room:
@@ -30,7 +32,7 @@ class Room:
     def __init__(self, *, queue: int = 8) -> None:
         config = SupervisorConfig(workers=1, spares=0, queue_per_agent=queue)
         supervisor = Supervisor(config=config, node="n0", rng=random.Random(1), now_ns=0)
-        self.executor = Executor(me="n0", supervisor=supervisor)
+        self.executor = Executor(me="n0", boot=BOOT, supervisor=supervisor)
         self.gives: dict[tuple[bytes, int], tuple[int, int]] = {}
         self.recalled: list[int] = []
         spawned = self.handle(SupervisorDeadline())
@@ -61,9 +63,10 @@ class Room:
         agent: str = "echo",
         term: int = 0,
         submitted_ms: int = 0,
+        boot: int = BOOT,
     ) -> list[tuple[str, Ended]]:
         out: list[NodeEffect] = []
-        assign = Assign(task, attempt, agent, b"1", 10_000, (), term, submitted_ms)
+        assign = Assign(task, attempt, agent, b"1", 10_000, (), term, submitted_ms, boot)
         self.executor.assign(0, owner, assign, out)
         return told(self.seen(out))
 
@@ -410,3 +413,19 @@ def test_a_full_queue_is_refused_without_effect() -> None:
     assert {failure.code for failure in refused} == {"overloaded"}
     assert {failure.effect.value for failure in refused} == {"none"}
     assert len(room.executor) + len(refused) == 40
+
+
+@pytest.mark.parametrize("boot", [BOOT - 1, BOOT + 1])
+def test_what_another_process_was_given_is_lost_and_does_not_run_here(boot: int) -> None:
+    room = Room()
+    ((owner, ended),) = room.assign("n1", 1, term=4, boot=boot)
+    assert (owner, ended.attempt, ended.payload) == ("n1", 1, None)
+    assert ended.failure is not None
+    assert (ended.failure.code, ended.failure.effect) == ("unreachable", Effect.MAYBE)
+    assert (len(room.executor), room.gives, room.executor.counters.misdirected) == (0, {}, 1)
+
+
+def test_an_order_that_names_no_process_is_for_whoever_gets_it() -> None:
+    room = Room()
+    assert room.assign("n1", 1, boot=0) == []
+    assert len(room.executor) == 1

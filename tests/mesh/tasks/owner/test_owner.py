@@ -50,7 +50,7 @@ def room_of(log: LateLog | Unlogged, view_of: Callable[..., View]) -> Callable[.
 def test_a_task_is_given_to_an_executor_and_its_outcome_to_the_gateway(room: Desk) -> None:
     executor, assign = order(room.place())
     assert executor in ("n1", "n2", "n3")
-    assert assign == Assign(TASK, 1, "echo", b"1", 30_000, (), room.log.term(TASK), SUBMITTED_MS)
+    assert assign == Assign(TASK, 1, "echo", b"1", 30_000, (), room.log.term(TASK), SUBMITTED_MS, 1)
     assert settled(room.ended(executor)) == {"g1": Settled(TASK, b"2", None, executor, 1)}
     assert room.held() == (0, 0, 0)
 

@@ -41,7 +41,7 @@ def test_what_found_no_executor_starts_when_one_comes(room_of: Make, member: Cal
     room.view.learn(member("n1"))
     assert room.view_changed() == []
     assert [type(entry) for entry in room.log.waiting] == [AttemptStarted]
-    assert order(room.decide()) == ("n1", Assign(TASK, 1, "echo", b"1", 30_000, (), 1, SUBMITTED_MS))
+    assert order(room.decide()) == ("n1", Assign(TASK, 1, "echo", b"1", 30_000, (), 1, SUBMITTED_MS, 1))
 
 
 def test_an_executor_that_comes_before_the_submission_is_decided_is_not_overlooked(
