@@ -34,6 +34,7 @@ class Tenure:
         "_reads",
         "_round",
         "_state",
+        "_to_write",
         "first_index",
         "is_ready",
     )
@@ -55,6 +56,7 @@ class Tenure:
         self.is_ready = False
         """An entry of the own term is committed: all that was committed before is known to be (6.4)."""
         self._check_at_ns = now_ns + state.settings.election_ns
+        self._to_write = 0
         self.reconfigured()
         self.first_index = state.append(configs.NOTHING, b"")
 
@@ -333,9 +335,21 @@ class Tenure:
         state = self._state
         oldest = now_ns - state.settings.election_ns
         heard = [follower.node for follower in self._followers if follower.heard_at_ns >= oldest]
-        if not quorum.has_quorum(state.configs.latest, [state.me, *heard]):
+        if self._has_written():
+            heard.append(state.me)
+        if not quorum.has_quorum(state.configs.latest, heard):
             sometimes("an owner that heard no quorum stepped down")
             state.follow(now_ns, state.term, None)
+
+    def _has_written(self) -> bool:
+        """Whether all is on the own disk that there was to write at the last check.
+
+        An owner whose disk does not answer adds nothing to a quorum, and who has as little of one would stay for ever.
+        """
+        log = self._state.log
+        has_written = log.stable >= self._to_write
+        self._to_write = log.last_index
+        return has_written
 
     def next_deadline_ns(self) -> int | None:
         """When `tick` has something to do; None if nobody else has a vote and nothing is unanswered."""

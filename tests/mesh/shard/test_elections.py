@@ -283,6 +283,19 @@ def test_answers_to_beats_keep_an_owner_6_2(answering: str, role: Role) -> None:
     assert owner.role is role
 
 
+@pytest.mark.parametrize(("answering", "role"), [("b", Role.FOLLOWER), ("bc", Role.OWNER)])
+def test_an_owner_whose_disk_does_not_answer_is_kept_by_others_alone(answering: str, role: Role) -> None:
+    bench = Bench()
+    owner = bench.elect("a")
+    owner.propose(0, b"never written")
+    for step in range(1, 30):
+        now_ns = step * ELECTION_NS // 10
+        for node in answering:
+            owner.heard_follower(now_ns, node, now_ns)
+        owner.tick(now_ns)
+    assert owner.role is role
+
+
 def test_answers_to_beats_of_an_earlier_reign_keep_nobody_6_2() -> None:
     bench = Bench()
     bench.now_ns = 5 * ELECTION_NS
