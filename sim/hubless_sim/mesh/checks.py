@@ -7,7 +7,7 @@ and replicas that have read the same log hold the same rows. Nothing is left beh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -23,6 +23,7 @@ from hubless_sim import checkers
 from hubless_sim.mesh.client import Answered
 from hubless_sim.mesh.observed import Observed
 from hubless_sim.mesh.scripted_pool import Signed, answer_of
+from hubless_sim.names import place_of
 from hubless_sim.shards.audit import has_majority
 from hubless_sim.tapes.operations import Call
 from hubless_sim.verdict import Violation, breaches
@@ -82,10 +83,25 @@ def is_kept(run: Observed, call: Call) -> bool:
     return next(agent for agent in run.system.agents if agent.name == call.agent).durability == "replicated"
 
 
+def in_core(run: Observed, names: Iterable[str]) -> list[str]:
+    """Those of the nodes that must live in the end."""
+    core = run.system.core
+    return [name for name in names if not core or name in core]
+
+
+def owners_that_count(run: Observed, names: Sequence[str]) -> list[str]:
+    """Those who own a shard among the nodes that say so: who is outside of the core counts if nobody in it does.
+
+    He may have lost his followers without knowing it. If he has not, calls through the core find him.
+    """
+    return in_core(run, names) or list(names)
+
+
 def rows_of(run: Observed) -> dict[bytes, Row]:
     """All tasks as their owners know them at the end."""
     rows: dict[bytes, Row] = {}
-    for shard, names in run.owners().items():
+    for shard, owners in run.owners().items():
+        names = owners_that_count(run, owners)
         for name in names:
             machine = run.machine(name, shard)
             rows.update({} if machine is None else machine.rows)
@@ -93,7 +109,7 @@ def rows_of(run: Observed) -> dict[bytes, Row]:
 
 
 def lost_shards(run: Observed) -> set[int]:
-    """Shards that nobody can bring back: the disks of a majority of their voters are gone for good.
+    """Shards that nobody can bring back: the disks of a majority of their voters are gone for good, or not in the core.
 
     Their voters are those of the latest configuration in the most up to date of the logs that are left: who has that
     log can neither be elected without them nor be outvoted.
@@ -101,6 +117,8 @@ def lost_shards(run: Observed) -> set[int]:
     best: dict[int, tuple[tuple[int, int], Config]] = {}
     sound: dict[int, set[str]] = {}
     for node, journal in run.journals():
+        if run.system.core and not in_core(run, [f"n{place_of(node)}"]):
+            continue
         for each in journal:
             if each.damage or each.shard >= run.system.shards:
                 continue
@@ -131,9 +149,10 @@ def _unowned(run: Observed, lost: set[int]) -> Iterator[str]:
     for shard, names in run.unowned.items():
         if shard not in lost:
             yield f"shard {shard} had not one owner after {run.system.owned_ms} ms, but {list(names)}"
-    for shard, names in run.owners().items():
+    for shard, owners in run.owners().items():
+        names = owners_that_count(run, owners)
         if len(names) != 1 and shard not in lost:
-            yield f"shard {shard} has not one owner at the end, but {list(names)}"
+            yield f"shard {shard} has not one owner at the end, but {names}"
 
 
 def _unlike_replicas(run: Observed) -> Iterator[str]:
@@ -256,7 +275,8 @@ def _starts(run: Observed) -> Iterator[str]:
 
 
 def _left_behind(run: Observed) -> Iterator[str]:
-    under_way = run.unfinished()
+    all_under_way = run.unfinished()
+    under_way = {name: all_under_way[name] for name in in_core(run, all_under_way)}
     for name, unfinished in under_way.items():
         yield f"{name} has not let go: {unfinished}"
     if not under_way:

@@ -115,7 +115,7 @@ class MeshRun(Run, Heard):
         self._last_ms = max([system.owned_ms or 0, *(operation.at_ms for operation in tape.operations)])
         self._breakers = BreakerAudit(tape.faults, self.calls, [f"n{index}" for index in range(tape.nodes)])
         super().__init__(tape, recorder)
-        if system.owned_ms is not None:
+        if system.owned_ms is not None and not system.core:
             self.world.at(system.owned_ms * MS, self._look_for_owners)
 
     def node(self, name: str) -> Node:
@@ -181,7 +181,12 @@ class MeshRun(Run, Heard):
         clients = (self.world.host(self.tape.nodes + turn) for turn in range(self.tape.clients))
         if not all(client is None or client.is_idle for client in clients):
             return False
-        return not self.unfinished()
+        return not mesh_checks.in_core(self, self.unfinished()) and self._is_settled()
+
+    def _is_settled(self) -> bool:
+        """While something is wrong for ever, a shard may change hands at any moment."""
+        owners = self.owners().values() if self.system.core else ()
+        return all(len(mesh_checks.owners_that_count(self, names)) == 1 for names in owners)
 
     def make(self, birth: Birth) -> Host:
         """A whole node, or a client with its share of the calls."""

@@ -46,7 +46,7 @@ def drawn_tape(seed: int) -> Tape:
     faults = [*mild(draw.faults()), *_drawn_traps(draw)]
     absent = tuple(sorted(chance.sample(NAMES[1:], chance.choice([0, 0, 0, 1, 2]))))
     faults += [Restart(at_ms=draw.times()[0], nodes=(name,)) for name in absent]
-    calls = [_drawn_call(draw, number) for number in range(chance.choice([20, 40, 80]))]
+    calls = [drawn_call(draw, number) for number in range(chance.choice([20, 40, 80]))]
     calls += [
         Call(
             at_ms=OWNED_MS + 20 * number,
@@ -71,8 +71,8 @@ def drawn_tape(seed: int) -> Tape:
         ),
         disks=Disks(base_us=chance.choice([100, 1_000]), jitter_us=chance.choice([100, 3_000])),
         start=Start(join=(), absent=absent),
-        system=_drawn_system(chance),
-        operations=(*calls, *_drawn_queries(draw, calls), *_drawn_leave(draw)),
+        system=drawn_system(chance, OWNED_MS),
+        operations=(*calls, *drawn_queries(draw, calls[:-LATE_CALLS]), *_drawn_leave(draw)),
         faults=tuple(faults),
     )
 
@@ -118,7 +118,7 @@ def _drawn_traps(draw: Draw) -> list[Fault]:
             return []
 
 
-def _drawn_call(draw: Draw, number: int) -> Call:
+def drawn_call(draw: Draw, number: int) -> Call:
     """One task: some break one or more of their attempts, some are long, some are given up or submitted twice."""
     chance = draw.chance
     agent = chance.choice(["square", "square", "once", "once", "wide", "long", "light"])
@@ -134,7 +134,7 @@ def _drawn_call(draw: Draw, number: int) -> Call:
         at_ms=chance.randrange(BEGIN_MS - 300, HEAL_MS),
         agent=agent,
         script=Script(number, tuple(deeds), ms),
-        gateway=chance.choice(NAMES),
+        gateway=chance.choice(draw.names),
         own_shard=chance.random() < 0.5,
         key=chance.choice(["", "", "", f"key-{chance.randrange(9)}"]),
         deadline_ms=chance.choice([1_000, 3_000, 5_000]),
@@ -145,15 +145,15 @@ def _drawn_call(draw: Draw, number: int) -> Call:
     )
 
 
-def _drawn_queries(draw: Draw, calls: list[Call]) -> list[Operation]:
+def drawn_queries(draw: Draw, calls: list[Call]) -> list[Operation]:
     """Questions and orders about the tasks of calls, most of them soon after these were made."""
     chance = draw.chance
     queries: list[Operation] = []
-    for number, call in enumerate(calls[:-LATE_CALLS]):
+    for number, call in enumerate(calls):
         for _ in range(chance.choice([0, 0, 1, 2])):
             what = chance.choice(["status", "status", "status", "cancel", "retry"])
             at_ms = call.at_ms + chance.choice([1, 5, 20, 100, 500, 3_000])
-            gateway = chance.choice(NAMES)
+            gateway = chance.choice(draw.names)
             queries.append(Query(at_ms=at_ms, what=what, gateway=gateway, call=number))  # type: ignore[arg-type]
     return queries
 
@@ -171,7 +171,8 @@ def _drawn_leave(draw: Draw) -> list[Operation]:
             return []
 
 
-def _drawn_system(chance: random.Random) -> MeshSystem:
+def drawn_system(chance: random.Random, owned_ms: int, core: tuple[str, ...] = ()) -> MeshSystem:
+    """Every knob; from ``owned_ms`` on the core must live."""
     return MeshSystem(
         agents=AGENTS,
         workers=chance.choice([1, 2, 4]),
@@ -179,7 +180,8 @@ def _drawn_system(chance: random.Random) -> MeshSystem:
         queue=chance.choice([2, 256]),
         ring_ms=chance.choice([0, 0, 30]),
         patience_ms=chance.choice([200, 600]),
-        owned_ms=OWNED_MS,
+        owned_ms=owned_ms,
+        core=core,
         replicas=ReplicaKnobs(
             beat_ms=BEAT_MS,
             compact_bytes=chance.choice([500, 3_000, 1_000_000]),

@@ -137,6 +137,7 @@ def _system(system: System, renamed: Renaming) -> System | None:
         return None if system.ring and not ring else replace(system, ring=ring)
     if isinstance(system, MeshSystem):
         agents = tuple(replace(agent, nodes=_some(agent.nodes, renamed)) for agent in system.agents)
+        core = _some(system.core, renamed)
         lost = any(old.nodes and not new.nodes for old, new in zip(system.agents, agents, strict=True))
-        return None if lost else replace(system, agents=agents)
+        return None if lost or (system.core and not core) else replace(system, agents=agents, core=core)
     return system

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from hubless_sim.gossip import swarm as gossip_swarm
-from hubless_sim.mesh import pool_swarm
+from hubless_sim.mesh import frozen_swarm, pool_swarm
 from hubless_sim.mesh import swarm as mesh_swarm
 from hubless_sim.shards import swarm as shard_swarm
 from hubless_sim.tapes.tape import Tape
@@ -11,6 +11,7 @@ from hubless_sim.tapes.tape import Tape
 SWARMS: dict[str, Callable[[int], Tape]] = {
     "shards": shard_swarm.drawn_tape,
     "mesh": mesh_swarm.drawn_tape,
+    "frozen": frozen_swarm.drawn_tape,
     "pools": pool_swarm.drawn_tape,
     "gossip": gossip_swarm.drawn_tape,
 }

@@ -115,7 +115,9 @@ class MeshSystem(
 
     ``preset`` and ``knobs`` are those of their gossip, ``replicas`` null has the local preset.  A client that hears
     nothing for ``patience_ms`` submits again.  An agent that has had more than ``max_kills`` of its workers killed is
-    set aside on that node for a while.  ``owned_ms``: from then on every shard must have one owner.
+    set aside on that node for a while.  ``owned_ms``: from then on every shard must have one owner.  ``core`` are the
+    nodes that must live in the end, and of which each shard has a majority (none named: all nodes); faults of others
+    may last for ever.
     """
 
     agents: tuple[Offering, ...]
@@ -129,6 +131,7 @@ class MeshSystem(
     patience_ms: int = 1_500
     replicas: ReplicaKnobs | None = None
     owned_ms: int | None = None
+    core: tuple[str, ...] = ()
 
 
 class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

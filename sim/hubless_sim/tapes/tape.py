@@ -178,6 +178,8 @@ def check(tape: Tape) -> None:
     _bounded("$.operations (how many)", len(tape.operations), 0, MAX_OPERATIONS)
     _known("$.start.join", tape.start.join, tape)
     _known("$.start.absent", tape.start.absent, tape)
+    if isinstance(tape.system, MeshSystem):
+        _known("$.system.core", tape.system.core, tape)
     _check_links(tape.links)
     _bounded("$.disks.base_us", tape.disks.base_us, 0, MAX_US)
     _bounded("$.disks.jitter_us", tape.disks.jitter_us, 0, MAX_US)

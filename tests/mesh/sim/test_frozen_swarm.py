@@ -1,0 +1,122 @@
+"""One node never gets well: what is wrong with it stays wrong for ever, and the others live and end what they began."""
+
+import pytest
+
+from hubless_sim.faults import (
+    Bandwidth,
+    Crash,
+    Fault,
+    Flapping,
+    Isolate,
+    Lasting,
+    Loss,
+    OneWay,
+    Partition,
+    Pause,
+    PowerCut,
+    Restart,
+    RingPartition,
+    Starve,
+)
+from hubless_sim.faults.concern import named_in
+from hubless_sim.mesh.frozen_swarm import HEAL_MS, OWNED_MS, drawn_tape
+from hubless_sim.mesh.run import MeshRun
+from hubless_sim.search.freeze import frozen
+from hubless_sim.search.renumbering import without
+from hubless_sim.search.sweep import swept
+from hubless_sim.tapes.operations import Call
+from hubless_sim.tapes.systems import MeshSystem
+from hubless_sim.tapes.tape import Tape
+
+STANDING = range(6)
+LONG = 2_000
+FOUND = (206,)
+"""An owner with a stalled disk and one follower that it heard: it stayed, and nothing was ever committed again."""
+
+
+@pytest.mark.parametrize("seed", [*STANDING, *FOUND])
+def test_the_core_lives_and_ends_what_was_begun(seed: int) -> None:
+    run = MeshRun(drawn_tape(seed))
+    assert run.judge().violations == ()
+    assert run.found()["lost_shards"] == []
+
+
+@pytest.mark.long
+def test_two_thousand_seeds_hold() -> None:
+    failed = {seed: violations for seed, violations in swept(0, LONG, 2, "frozen") if violations}
+    assert failed == {}
+
+
+def core_of(tape: Tape) -> set[str]:
+    assert isinstance(tape.system, MeshSystem)
+    return set(tape.system.core)
+
+
+def test_what_lasts_for_ever_concerns_the_outsider_and_most_tapes_have_some() -> None:
+    tapes = [drawn_tape(seed) for seed in range(200)]
+    lasting = 0
+    kinds: set[type] = set()
+    for tape in tapes:
+        (outsider,) = {f"n{index}" for index in range(tape.nodes)} - core_of(tape)
+        late = [fault for fault in tape.faults if isinstance(fault, Lasting) and fault.until_ms is None]
+        assert all(outsider in named_in(fault) for fault in late)
+        lasting += bool(late)
+        kinds.update(type(fault) for fault in late)
+        ends = [fault.until_ms for fault in tape.faults if isinstance(fault, Lasting)]
+        assert max((end for end in ends if end is not None), default=0) <= HEAL_MS
+    assert lasting > 150
+    assert {OneWay, Partition, Pause, Starve, Flapping, Isolate, Loss, PowerCut} <= kinds
+
+
+def test_every_shard_is_asked_through_the_core() -> None:
+    for seed in range(20):
+        tape = drawn_tape(seed)
+        assert isinstance(tape.system, MeshSystem)
+        late = [each for each in tape.operations if isinstance(each, Call) and each.at_ms >= OWNED_MS]
+        assert len(late) == tape.system.shards
+        assert {each.gateway for each in late} <= core_of(tape)
+
+
+@pytest.mark.parametrize(
+    ("fault", "stays"),
+    [
+        (Pause(at_ms=1, until_ms=9, nodes=("n1", "n3")), [Pause(at_ms=9, nodes=("n3",))]),
+        (Pause(at_ms=1, until_ms=8, nodes=("n3",)), []),
+        (Pause(at_ms=1, until_ms=9, nodes=("n1",)), []),
+        (Crash(at_ms=1, nodes=("n3",)), []),
+        (Restart(at_ms=9, nodes=("n3",)), []),
+        (
+            OneWay(at_ms=1, until_ms=9, sources=("n1", "n3"), targets=("n0",)),
+            [OneWay(at_ms=9, sources=("n3",), targets=("n0",))],
+        ),
+        (
+            Bandwidth(at_ms=1, until_ms=9, bytes_per_s=7, sources=("n1",)),
+            [Bandwidth(at_ms=9, bytes_per_s=7, sources=("n1",), targets=("n3",))],
+        ),
+        (
+            Partition(at_ms=1, until_ms=9, sides=(("n0", "n3"), ("n1",))),
+            [Partition(at_ms=9, sides=(("n3",), ("n1",)))],
+        ),
+        (
+            Flapping(at_ms=1, until_ms=9, sides=((), ("n1",)), down_ms=1, up_ms=1),
+            [Flapping(at_ms=9, sides=(("n3",), ("n1",)), down_ms=1, up_ms=1)],
+        ),
+        (Partition(at_ms=1, until_ms=9, sides=(("n0",), ("n1",))), []),
+        (Isolate(at_ms=1, until_ms=9, nodes=("n0", "n3")), [Isolate(at_ms=9, nodes=("n3",))]),
+        (
+            RingPartition(at_ms=1, until_ms=9, nodes=("n3", "n0", "n1", "n4", "n2")),
+            [Partition(at_ms=9, sides=(("n3",), ("n1", "n4")))],
+        ),
+    ],
+)
+def test_of_a_fault_the_share_of_the_outsider_stays(fault: Fault, stays: list[Fault]) -> None:
+    assert frozen(fault, "n3", 9) == [fault, *stays]
+
+
+def test_a_tape_without_one_of_the_core_has_a_smaller_core() -> None:
+    tape = drawn_tape(0)
+    gone = min(core_of(tape))
+    smaller = without(tape, int(gone[1:]))
+    assert smaller is not None
+    assert len(core_of(smaller)) == len(core_of(tape)) - 1
+    assert smaller.nodes == tape.nodes - 1
