@@ -17,6 +17,7 @@ from msgspec import Struct
 
 import hubless_gossip
 from hubless import notices
+from hubless.arrival import Arrival
 from hubless.deadlines import earliest
 from hubless.departure import Departure, Stage
 from hubless.effects import (
@@ -88,7 +89,6 @@ from hubless_gossip import (
 )
 from hubless_gossip.marks import sometimes
 
-_ALONE_AFTER_NS = 3_000_000_000
 _WEIGHT_OF_THE_DEGRADED = 0.5
 _LOOK_EVERY_NS = 1_000_000_000
 
@@ -167,6 +167,7 @@ class Node:
         self._gossip = gossip
         self._view = View(me=me, shards=station.shards)
         self._breakers = Breakers(rng=random.Random(f"{rng.random()}:breakers"))
+        self._arrival = Arrival(joins=station.joins)
         self._departure = Departure()
         self._roles = Roles(
             station,
@@ -182,11 +183,8 @@ class Node:
         self._reception = Reception(mesh=station.identity.mesh, limits=station.limits, audience=self._roles)
         self._shell_counters = shell_counters
         self._own_lag = OwnLag()
-        self._is_resigned = False
         self._due_ns: int | None = None
-        self._is_ready = False
         self._load_told = 0, False
-        self._alone_from_ns: int | None = None
         self._look_at_ns = 0
         self._watched: frozenset[str] = frozenset()
 
@@ -195,8 +193,7 @@ class Node:
     def start(self, now_ns: int) -> list[NodeEffect]:
         """Describes this node to the mesh; to be performed before the first event."""
         out: list[NodeEffect] = []
-        if self._station.joins and self._station.identity.boot > 1:
-            self._alone_from_ns = now_ns + _ALONE_AFTER_NS
+        self._arrival.begin(now_ns, boot=self._station.identity.boot)
         self._roles.keeping.start(now_ns, out)
         self._publish(now_ns, out)
         return self._pump(now_ns, out)
@@ -236,7 +233,7 @@ class Node:
             self._roles.next_deadline_ns(),
             self._breakers.next_deadline_ns(),
             self._departure.next_deadline_ns(),
-            self._alone_from_ns,
+            self._arrival.alone_from_ns,
         )
         return self._due_ns
 
@@ -291,8 +288,8 @@ class Node:
                     pass  # the departure looks at the work that is left by itself
                 case _:
                     outward.append(effect)
-        if not self._is_ready:
-            self._look_whether_ready(now_ns, outward)
+        if not self._arrival.is_over:
+            self._arrive(now_ns, outward)
         if self._view.ring_is_stale:
             self._forget_the_forgotten()
             outward.append(BuildRing(self._view.ring, self._view.ring_members()))
@@ -307,7 +304,9 @@ class Node:
                 self._membership(now_ns, event, out)
             case OffersChanged(contracts=contracts):
                 self._offer(now_ns, contracts, out)
-            case WorkersFailing(failure=failure) if not (self._is_ready or self._view.offered_by(self._me)):
+            case WorkersFailing(failure=failure) if not (
+                self._arrival.is_over or self._view.offered_by(self._me)
+            ):
                 # Nothing was ever offered: most likely the file is wrong, and trying again will not mend it.
                 out.append(Halt(f"no worker could be started: {failure.message}"))
             case _:
@@ -325,21 +324,10 @@ class Node:
         """Whether everybody who could hear it has been told."""
         return self._gossip.settled or not self._view.has_others()
 
-    def _look_whether_ready(self, now_ns: int, outward: list[NodeEffect]) -> None:
-        """Ready is a node that is in the mesh and whose workers, if it has any, offer their agents.
-
-        A node that was started before is of the mesh already: when nobody answers it for a while it goes on alone.
-        """
-        has_peers = len(self._view) > 1 or not self._station.joins or self._is_resigned
-        if has_peers:
-            self._alone_from_ns = None
-        elif self._alone_from_ns is not None and now_ns >= self._alone_from_ns:
-            sometimes("nobody of the mesh answered, and the node served alone")
-            self._alone_from_ns, self._is_resigned, has_peers = None, True, True
-            outward.append(Log("warning", "no other node of the mesh answers: serving alone until one does"))
+    def _arrive(self, now_ns: int, outward: list[NodeEffect]) -> None:
         agents = self._view.offered_by(self._me)
-        if has_peers and (agents or not self._roles.runs_agents):
-            self._is_ready = True
+        can_work = bool(agents) or not self._roles.runs_agents
+        if self._arrival.advance(now_ns, has_met=len(self._view) > 1, can_work=can_work, out=outward):
             outward.append(Serving(tuple(agents)))
             self._roles.serve(outward)
 
