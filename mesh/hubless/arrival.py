@@ -11,7 +11,7 @@ ALONE_AFTER_NS = 3_000_000_000
 class Arrival:
     """A node has arrived when it is in the mesh and its workers, if it has any, offer their agents.
 
-    One that was started before is of the mesh already: when nobody has answered it at `alone_from_ns`, it goes on alone.
+    One that was started before is of the mesh already: if nobody has answered it by `alone_from_ns`, it serves alone.
 
     Args:
         joins: whether it looks for others at all.

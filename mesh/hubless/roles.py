@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 import hubless_agents
-from hubless.config import format_address
+from hubless.clientele import Clientele
 from hubless.consultation import CONSULTED, Consultation
 from hubless.deadlines import earliest
 from hubless.departure import Departure
@@ -24,7 +24,6 @@ from hubless.wire import (
     Cancel,
     Consult,
     Consulted,
-    Durability,
     Ended,
     Enter,
     EnterDone,
@@ -36,21 +35,15 @@ from hubless.wire import (
     Owns,
     Place,
     Recall,
-    Refused,
     Settled,
     Submit,
     Taken,
-    Welcome,
     Whose,
     Withdraw,
 )
 from hubless.wire.replication import ShardMessage
 from hubless_agents import Drain, Failure, PoolEvent, Supervisor
 from hubless_gossip.marks import sometimes
-
-_MOST_EARLY = 1_000
-_MOST_GUIDED = 4_096
-_GUIDE_EVERY_NS = 200_000_000
 
 
 class Unfinished(Struct, frozen=True):
@@ -92,7 +85,6 @@ class Roles:
         self._station = station
         self._view = view
         self._breakers = breakers
-        self._departure = departure
         self._executor = (
             None if supervisor is None else Executor(me=me, boot=station.identity.boot, supervisor=supervisor)
         )
@@ -115,9 +107,7 @@ class Roles:
         )
         self._consultation = Consultation(me=me, view=view, keeping=self.keeping, shards=station.shards)
         self._inspection = inspection
-        self._is_serving = False
-        self._early: list[tuple[bytes, Hello]] = []
-        self._guided_ns: dict[bytes, int] = {}
+        self._clientele = Clientele(station, view=view, keeping=self.keeping, departure=departure)
 
     # -- messages ---------------------------------------------------------------------------------------
 
@@ -125,18 +115,16 @@ class Roles:
         """Acts on a client's message; False if clients have no business sending it."""
         match message:
             case Submit():
-                refusal = self._refusal(message)
+                refusal = self._clientele.refusal(message)
                 if refusal is None:
                     self._gateway.submit(now_ns, route, message, out)
-                    self._guide(now_ns, route, message, out)
+                    self._clientele.guide(now_ns, route, message, out)
                 else:
                     out.append(ToClient(route, refusal))
             case Cancel(task=task, alone=alone):
                 self._gateway.cancel(task, out, route=route, alone=alone)
-            case Hello(role="client") if not self._is_serving and len(self._early) < _MOST_EARLY:
-                self._early.append((route, message))
-            case Hello(request=request):
-                out.append(ToClient(route, self._welcome(request)))
+            case Hello():
+                self._clientele.hello(route, message, out)
             case Ask():
                 self._ask(now_ns, route, message, out)
             case _:
@@ -185,13 +173,8 @@ class Roles:
         return len(out) > before
 
     def serve(self, out: list[NodeEffect]) -> None:
-        """The node is in the mesh: clients that came earlier are welcome now.
-
-        Before, it knows neither the members nor what they offer, and would refuse work that the mesh can do.
-        """
-        self._is_serving = True
-        out += (ToClient(route, self._welcome(hello.request)) for route, hello in self._early)
-        self._early.clear()
+        """The node is in the mesh, and clients are welcome."""
+        self._clientele.serve(out)
 
     # -- what happens around them -----------------------------------------------------------------------
 
@@ -298,16 +281,6 @@ class Roles:
 
     # -- inside -----------------------------------------------------------------------------------------
 
-    def _refusal(self, submit: Submit) -> Refused | None:
-        """Why another node should be asked, or None. A node that is alone yet does not know what others offer."""
-        if self._departure.has_begun:
-            sometimes("a leaving node sent a client elsewhere")
-            return Refused("leaving", "this node is leaving: ask another one", submit.task)
-        if not self._is_serving and not self._view.is_offered(submit.agent):
-            sometimes("a node that had not found its mesh sent a client elsewhere")
-            return Refused("starting", "this node has not found its mesh yet: ask another one", submit.task)
-        return None
-
     def _to_gateway(
         self, now_ns: int, node: str, message: Settled | Taken | Moved | Owns | OwnedBy, out: list[NodeEffect]
     ) -> None:
@@ -391,19 +364,6 @@ class Roles:
     def _own_room(self, agent: str) -> int:
         return 0 if self._executor is None else self._executor.room(agent, self._view.own_slots(agent))
 
-    def _guide(self, now_ns: int, route: bytes, submit: Submit, out: list[NodeEffect]) -> None:
-        """Tells a client which shards this node owns by now, if it has put a task of its own choice into another."""
-        is_chosen = not submit.key and not submit.again and submit.durability is not Durability.NONE
-        if not is_chosen or not is_task_id(submit.task, self._station.shards):
-            return
-        if self.keeping.owns(submit.task) or not self.keeping.owns_any:
-            return
-        if now_ns >= self._guided_ns.get(route, 0) + _GUIDE_EVERY_NS:
-            if len(self._guided_ns) >= _MOST_GUIDED:
-                self._guided_ns.clear()
-            self._guided_ns[route] = now_ns
-            out.append(ToClient(route, self._welcome(0)))
-
     def _ask(self, now_ns: int, route: bytes, ask: Ask, out: list[NodeEffect]) -> None:
         if ask.what in CONSULTED:
             self._consultation.ask(now_ns, route, ask, out)
@@ -413,18 +373,3 @@ class Roles:
             if node is not None:
                 out.append(ToPeer(node, LeavePlease("an operator asked for it", ask.what == "drain")))
         out.append(ToClient(route, self._inspection.told(now_ns, ask)))
-
-    def _welcome(self, request: int) -> Welcome:
-        identity = self._station.identity
-        return Welcome(
-            request=request,
-            mesh=identity.mesh,
-            node=self._me,
-            boot=identity.boot,
-            gossip=format_address(identity.address),
-            shards=self._station.shards,
-            peers=tuple(format_address(address) for address in self._view.work_addresses()),
-            owned=self.keeping.owned,
-            payload_bytes=self._station.limits.payload_bytes,
-            reachable=self._view.reachable(),
-        )
