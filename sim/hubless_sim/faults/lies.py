@@ -14,7 +14,7 @@ from hubless.wire.replication import Vote
 from hubless_gossip import messages as gossip
 from hubless_gossip.claims import Rank, Standing, Statement
 from hubless_gossip.codec import pack_statement, unpack_statement
-from hubless_sim.faults.base import Lasting, all_of, indices
+from hubless_sim.faults.base import MS, Lasting, all_of, indices
 from hubless_sim.packets import Opened, closed, opened
 from hubless_sim.world.world import World
 
@@ -28,12 +28,43 @@ class _Lie(Lasting, frozen=True, kw_only=True):
     nodes: tuple[str, ...]
 
     def begin(self, world: World) -> Callable[[], None]:
-        """Begin to lie."""
-        return all_of([world.tamper(index, _forging(self.forger())) for index in indices(self.nodes)])
+        """Begin to lie, knowing nothing of what was said before."""
+        liars = [_Liar(self.forger(), is_lying=True) for _ in self.nodes]
+        pairs = zip(indices(self.nodes), liars, strict=True)
+        return all_of([world.tamper(index, liar.tamper) for index, liar in pairs])
+
+    def impose(self, world: World) -> None:
+        """The liars listen from the beginning."""
+        for index in indices(self.nodes):
+            liar = _Liar(self.forger(), is_lying=False)
+            end = world.tamper(index, liar.tamper)
+            world.at(self.at_ms * MS, liar.begin)
+            if self.until_ms is not None:
+                world.at(self.until_ms * MS, end)
 
     def forger(self) -> Forging:
         """What forges the packets of one node."""
         raise TypeError(f"{type(self).__name__} forges nothing")
+
+
+class _Liar:
+    """What one node says goes through here."""
+
+    def __init__(self, forge: Forging, *, is_lying: bool) -> None:
+        self._forge = forge
+        self._is_lying = is_lying
+
+    def begin(self) -> None:
+        """From now on it lies."""
+        self._is_lying = True
+
+    def tamper(self, _target: int, packet: bytes) -> bytes:
+        """A packet as it leaves."""
+        read = opened(packet)
+        forged = None if read is None else self._forge(read)
+        if read is None or forged is None or not self._is_lying:
+            return packet
+        return closed(read, forged)
 
 
 class ForgedIncarnations(_Lie, frozen=True, tag="forged_incarnations", tag_field="kind"):
@@ -117,10 +148,7 @@ class ForgedVotes(_Lie, frozen=True, tag="forged_votes", tag_field="kind"):
         """Each refused vote is granted."""
 
         def forge(packet: Opened) -> Sequence[Any] | None:
-            told = [
-                msgspec.structs.replace(message, granted=True) if isinstance(message, Vote) else message
-                for message in packet.messages
-            ]
+            told = [_granted(message) for message in packet.messages]
             return told if told != packet.messages else None
 
         return forge
@@ -149,15 +177,6 @@ class _Known:
         return [self._newest[node] for node in sorted(self._newest)]
 
 
-def _forging(forge: Forging) -> Callable[[int, bytes], bytes]:
-    def tamper(_target: int, packet: bytes) -> bytes:
-        read = opened(packet)
-        forged = None if read is None else forge(read)
-        return packet if read is None or forged is None else closed(read, forged)
-
-    return tamper
-
-
 def _blobs(messages: Iterable[Any]) -> Iterator[bytes]:
     for message in messages:
         match message:
@@ -167,6 +186,13 @@ def _blobs(messages: Iterable[Any]) -> Iterator[bytes]:
                 yield from (entry.blob for entry in entries)
             case _:
                 pass
+
+
+def _granted(message: Any) -> Any:
+    """A vote that is given; one for a trial is of the next term, as the candidate most likely asked for that."""
+    if not isinstance(message, Vote) or message.granted:
+        return message
+    return Vote(message.shard, message.term + message.trial, True, message.trial)
 
 
 def _with_other_payload(message: Any) -> Any:
