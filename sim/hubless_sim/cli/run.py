@@ -18,8 +18,8 @@ from hubless_sim.cli.tapes import NamedTape, playing, tape_argument
 from hubless_sim.cli.violations import print_violations, verdict_text
 from hubless_sim.play import play
 from hubless_sim.run import Result
-from hubless_sim.search.describe import described
 from hubless_sim.search.planting import planting
+from hubless_sim.tapes.describe import described
 
 
 @click.command(name="run")

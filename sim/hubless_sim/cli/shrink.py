@@ -16,8 +16,8 @@ from hubless_sim.cli.options import plant_option
 from hubless_sim.cli.tapes import NamedTape, playing, tape_argument
 from hubless_sim.cli.violations import print_violations
 from hubless_sim.search.budget import shrunk_in_time
-from hubless_sim.search.describe import faults_line
 from hubless_sim.search.shrink import NothingToShrinkError, Shrunk
+from hubless_sim.tapes.describe import faults_line
 
 
 @click.command(name="shrink")

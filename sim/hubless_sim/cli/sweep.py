@@ -18,11 +18,11 @@ from hubless.cli.options import json_option
 from hubless.cli.screen import print_json
 from hubless_sim.cli.options import DEFAULT_SYSTEM, plant_option, system_of, system_option
 from hubless_sim.cli.sweeping import Screen, screen_of
-from hubless_sim.search.describe import fault_kinds, knobs
 from hubless_sim.search.state import Recorded, State, StateError, Swept
 from hubless_sim.search.swarms import SWARMS
 from hubless_sim.search.sweep import Failed, Tried, searched
 from hubless_sim.search.version import code_digest
+from hubless_sim.tapes.describe import fault_kinds, knobs
 
 _MOST_SEEDS = 1_000_000
 _MOST_JOBS = 64

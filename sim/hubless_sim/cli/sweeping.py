@@ -14,11 +14,11 @@ from rich.text import Text
 
 from hubless.cli.screen import console
 from hubless_sim.cli.violations import print_violations
-from hubless_sim.search.describe import described, faults_line
 from hubless_sim.search.shrink import Shrunk
 from hubless_sim.search.state import Recorded, Swept
 from hubless_sim.search.swarms import SWARMS
 from hubless_sim.search.sweep import Failed, Tried
+from hubless_sim.tapes.describe import described, faults_line
 
 
 class Screen:

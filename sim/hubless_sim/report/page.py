@@ -12,7 +12,7 @@ from hubless_sim.report.recording import Imposed, Recording
 from hubless_sim.report.story import Said, Story, Window, default_window
 from hubless_sim.report.tasks import Line, lines_of
 from hubless_sim.report.wording import event_words, fault_words, kind_of, lane_name, note_words, until_ms_of
-from hubless_sim.search.describe import described
+from hubless_sim.tapes.describe import described
 
 _ASSETS = ("style.css", "frame.js", "messages.js", "strips.js", "moment.js")
 _MOST_MARKS = 6_000

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from hubless_sim.report.recording import Recording
 from hubless_sim.report.story import Said, Story, Window, default_window
 from hubless_sim.report.wording import event_words, fault_words, lane_name, note_words, until_ms_of
-from hubless_sim.search.describe import described
+from hubless_sim.tapes.describe import described
 
 MOST_LINES = 400
 _MS = 1_000_000

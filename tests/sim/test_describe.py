@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hubless_sim.faults import Crash, Loss, Partition, Restart
-from hubless_sim.search.describe import described, fault_kinds, faults_line, knobs
+from hubless_sim.tapes.describe import described, fault_kinds, faults_line, knobs
 from hubless_sim.tapes.operations import Leave
 from hubless_sim.tapes.systems import GossipSystem, MeshSystem, Offering, ReplicaKnobs
 from hubless_sim.tapes.tape import Conditions, Start, Tape
