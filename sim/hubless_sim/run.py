@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from hubless_gossip import Address
+from hubless_sim.addresses import address_of
 from hubless_sim.faults import MS, index_of, indices
-from hubless_sim.gossip.host import address_of
 from hubless_sim.tapes.operations import Operation, called
 from hubless_sim.tapes.tape import Tape, check
 from hubless_sim.verdict import Verdict, Violation

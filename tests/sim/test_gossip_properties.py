@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hubless_gossip import Condition, GossipConfig, JoinRequested, MemberChanged, MetaChanged
 from hubless_gossip.codec import Envelope, unpack_packet
 from hubless_gossip.member import META_MAX_BYTES
+from hubless_sim.addresses import address_of
 from hubless_sim.faults import (
     Crash,
     Fault,
@@ -19,7 +20,7 @@ from hubless_sim.faults import (
     Restart,
     Starve,
 )
-from hubless_sim.gossip.host import GossipHost, address_of
+from hubless_sim.gossip.host import GossipHost
 from hubless_sim.gossip.run import GossipRun
 from hubless_sim.tapes.tape import Conditions, Tape
 from hubless_sim.world.hosts import Birth, HostEffect, HostEvent, Send

@@ -3,7 +3,6 @@
 import random
 
 from hubless_gossip import (
-    Address,
     DeadlineReached,
     Effect,
     Event,
@@ -24,6 +23,7 @@ from hubless_gossip import (
 from hubless_gossip import LinkDown as CoreLinkDown
 from hubless_gossip import LinkRefused as CoreLinkRefused
 from hubless_gossip import LinkUp as CoreLinkUp
+from hubless_sim.addresses import FIRST_PORT, address_of
 from hubless_sim.faults import index_of
 from hubless_sim.world.hosts import (
     Birth,
@@ -43,24 +43,9 @@ from hubless_sim.world.hosts import (
     Written,
 )
 
-FIRST_PORT = 10_000
 _DEADLINE = DeadlineReached()
 
 Order = JoinRequested | LeaveRequested | MetaChanged | LoadChanged
-
-
-def address_of(index: int) -> Address:
-    """Where the gossip socket of a node is bound in the simulated network."""
-    return Address(f"10.0.{index >> 8}.{index & 255}", FIRST_PORT + index)
-
-
-_ADDRESSES: list[Address] = []
-
-
-def _address(index: int) -> Address:
-    while len(_ADDRESSES) <= index:
-        _ADDRESSES.append(address_of(len(_ADDRESSES)))
-    return _ADDRESSES[index]
 
 
 def configured(preset: str, knobs: dict[str, int | float | bool]) -> GossipConfig:
@@ -84,7 +69,7 @@ class GossipHost:
     def __init__(self, birth: Birth, *, mesh: bytes, config: GossipConfig) -> None:
         kept = Remembered.from_bytes(birth.kept) if birth.kept else Remembered(0)
         self.core = Gossip(
-            Identity(mesh=mesh, node=birth.name, boot=birth.boot, address=_address(birth.node)),
+            Identity(mesh=mesh, node=birth.name, boot=birth.boot, address=address_of(birth.node)),
             config=config,
             rng=random.Random(birth.seed),
             now_ns=birth.now_ns,
@@ -107,7 +92,7 @@ class GossipHost:
 def _inward(event: HostEvent) -> Event:
     match event:
         case Delivered(packet=packet, source=source):
-            return PacketReceived(packet, _address(source))
+            return PacketReceived(packet, address_of(source))
         case Due():
             return _DEADLINE
         case LinkUp(peer=peer, boot=boot):

@@ -51,7 +51,6 @@ from hubless_agents import (
 )
 from hubless_agents.events import PoolEffect
 from hubless_gossip import (
-    Address,
     Gossip,
     GossipConfig,
     Identity,
@@ -62,7 +61,7 @@ from hubless_gossip import (
     SendPacket,
     WatchLinks,
 )
-from hubless_sim.gossip.host import FIRST_PORT, address_of
+from hubless_sim.addresses import FIRST_PORT, FIRST_WORK_PORT, address_of, work_address_of
 from hubless_sim.journal_shell import JournalShell
 from hubless_sim.mesh.scripted_pool import PoolProfile
 from hubless_sim.names import name_of, place_of
@@ -85,8 +84,6 @@ from hubless_sim.world.hosts import (
     WriteRefused,
     Written,
 )
-
-FIRST_WORK_PORT = 20_000
 
 MeshOrder = JoinRequested | LeaveMesh
 
@@ -151,11 +148,6 @@ class RefusingHost:
     def next_deadline_ns(self) -> int | None:
         """It waits for nothing."""
         return None
-
-
-def work_address_of(index: int) -> Address:
-    """Where the work socket of a node is bound in the simulated network."""
-    return Address(address_of(index).host, FIRST_WORK_PORT + index)
 
 
 class MeshHost:

@@ -28,8 +28,8 @@ from hubless.wire import (
     encode,
 )
 from hubless_agents import Effect
+from hubless_sim.addresses import FIRST_WORK_PORT, work_address_of
 from hubless_sim.mesh.client import Answered, Handed, Receipt
-from hubless_sim.mesh.host import FIRST_WORK_PORT, work_address_of
 from hubless_sim.packets import WORK, to_frame, to_packet
 from hubless_sim.sealed import seal, unseal
 from hubless_sim.world.hosts import (
