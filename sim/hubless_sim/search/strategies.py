@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from hubless_sim.faults import Fault
 from hubless_sim.gossip import swarm as gossip_swarm
+from hubless_sim.mesh import agent_swarm
 from hubless_sim.mesh import swarm as mesh_swarm
 from hubless_sim.mesh.scripted_pool import Deed, Script
 from hubless_sim.search.draw import MAKERS, Draw
@@ -36,10 +37,15 @@ except ModuleNotFoundError as missing:
         name=missing.name,
     ) from missing
 
-SystemName = Literal["shards", "mesh", "gossip"]
+SystemName = Literal["shards", "mesh", "agents", "gossip"]
 
 KINDS = tuple(MAKERS)
 """The sorts of faults that can be drawn: most are kinds of faults, some are several that belong together."""
+
+AGENT_KINDS = tuple(agent_swarm.MAKERS)
+"""Those of agents and of what they lean on: of "agents" alone, as they name its agents."""
+
+_MAKERS = MAKERS | agent_swarm.MAKERS
 
 _LEAST_MS = 300
 
@@ -56,15 +62,15 @@ def faults(
 
     Raises ValueError on kinds that there are not, and on times that leave no room.
     """
-    unknown = [kind for kind in kinds if kind not in MAKERS]
+    unknown = [kind for kind in kinds if kind not in _MAKERS]
     if unknown or not kinds:
-        raise ValueError(f"kinds: {unknown or 'none'} cannot be drawn; there are {', '.join(KINDS)}")
+        raise ValueError(f"kinds: {unknown or 'none'} cannot be drawn; there are {', '.join(_MAKERS)}")
     _check_times(begin_ms, heal_ms)
     names = _names(nodes)
 
     @st.composite
     def one(draw: st.DrawFn) -> list[Fault]:
-        make = MAKERS[draw(st.sampled_from(list(kinds)))]
+        make = _MAKERS[draw(st.sampled_from(list(kinds)))]
         chance = draw(st.randoms(use_true_random=False))
         return make(Draw(chance, names, unlucky=names[-1], begin_ms=begin_ms, heal_ms=heal_ms))
 
@@ -80,8 +86,9 @@ def operations(
     names = st.sampled_from(_names(nodes))
     times = st.integers(begin_ms, heal_ms - 1)
     match system:
-        case "mesh":
-            return _calls(names, times, most)
+        case "mesh" | "agents":
+            agents = mesh_swarm.AGENTS if system == "mesh" else agent_swarm.AGENTS
+            return _calls(names, times, tuple(agent.name for agent in agents), most)
         case "shards":
             rings = st.lists(names, min_size=1, unique=True).map(tuple)
             conditions = st.sampled_from(("gone", "doubtful", "draining"))
@@ -100,16 +107,21 @@ def tapes(
     *,
     nodes: int = 5,
     clients: int = 2,
-    kinds: Sequence[str] = KINDS,
+    kinds: Sequence[str] | None = None,
     most_faults: int = 4,
     most_operations: int = 8,
 ) -> st.SearchStrategy[Tape]:
-    """Tapes of a system, with times as in its sweep.  Raises ValueError on what no tape can have."""
+    """Tapes of a system, with times as in its sweep; "agents" are whole nodes with the faults of agents alone.
+
+    Raises ValueError on what no tape can have.
+    """
     if system not in _BASES:
         raise ValueError(f"system: {system!r} is none; there are {', '.join(_BASES)}")
     if not 2 <= nodes <= MAX_NODES:
         raise ValueError(f"nodes: {nodes} cannot be drawn faults for; have 2 to {MAX_NODES}")
     base, begin_ms, heal_ms = _BASES[system]
+    if kinds is None:
+        kinds = AGENT_KINDS if system == "agents" else KINDS
     least = replace(base, nodes=nodes, clients=0 if system == "gossip" else clients)
 
     def made(seed: int, drawn: tuple[Fault, ...], asked: tuple[Operation, ...]) -> Tape:
@@ -157,6 +169,23 @@ _BASES: dict[str, tuple[Tape, int, int]] = {
         mesh_swarm.BEGIN_MS,
         mesh_swarm.HEAL_MS,
     ),
+    "agents": (
+        Tape(
+            seed=0,
+            nodes=1,
+            duration_ms=agent_swarm.END_MS,
+            start=Start(join=()),
+            system=MeshSystem(
+                agents=agent_swarm.AGENTS,
+                shards=2,
+                patience_ms=600,
+                owned_ms=agent_swarm.OWNED_MS,
+                replicas=ReplicaKnobs(beat_ms=agent_swarm.BEAT_MS),
+            ),
+        ),
+        agent_swarm.BEGIN_MS,
+        agent_swarm.HEAL_MS,
+    ),
     "gossip": (
         Tape(
             seed=0,
@@ -189,11 +218,15 @@ _ASKED: tuple[Literal["status", "cancel", "retry"], ...] = ("status", "cancel", 
 
 @st.composite
 def _calls(
-    draw: st.DrawFn, names: st.SearchStrategy[str], times: st.SearchStrategy[int], most: int
+    draw: st.DrawFn,
+    names: st.SearchStrategy[str],
+    times: st.SearchStrategy[int],
+    offered: tuple[str, ...],
+    most: int,
 ) -> tuple[Operation, ...]:
     """Calls, the scripts of which have numbers of their own, and what is asked about them soon after they are made."""
     deeds = st.lists(st.sampled_from(get_args(Deed)), max_size=2).map(tuple)
-    agents = st.sampled_from([agent.name for agent in mesh_swarm.AGENTS])
+    agents = st.sampled_from(offered)
     asked = draw(st.lists(st.tuples(times, agents, names, deeds, st.booleans()), max_size=most))
     calls = [
         Call(

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from hubless_sim.faults import FAULT_KINDS, Fault, PowerCut
 from hubless_sim.play import open_run
 from hubless_sim.search.calm import calm_of
-from hubless_sim.search.strategies import KINDS, faults, operations, tapes
+from hubless_sim.search.strategies import AGENT_KINDS, KINDS, faults, operations, tapes
 from hubless_sim.shards.run import ShardRun
 from hubless_sim.tapes.operations import Call
 from hubless_sim.tapes.systems import ShardSystem, Workload
@@ -32,7 +32,7 @@ SMALL = Tape(
 )
 
 
-@pytest.mark.parametrize("system", ["shards", "mesh", "gossip"])
+@pytest.mark.parametrize("system", ["shards", "mesh", "agents", "gossip"])
 def test_every_tape_can_be_run_and_ends_in_a_calm(system):
     @given(tapes(system))
     @STILL
@@ -91,7 +91,7 @@ def test_the_simplest_call_is_the_first_one():
 
 def test_all_kinds_of_faults_can_be_drawn():
     assert set(KINDS) <= {*FAULT_KINDS, "restless", "wipe", "clocks"}
-    for kind in KINDS:
+    for kind in (*KINDS, *AGENT_KINDS):
         some = faults(begin_ms=500, heal_ms=2_000, kinds=(kind,), most=1)
         assert find(some, bool, settings=STILL)
 
@@ -99,7 +99,7 @@ def test_all_kinds_of_faults_can_be_drawn():
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        (lambda: tapes("raft"), "there are shards, mesh, gossip"),
+        (lambda: tapes("raft"), "there are shards, mesh, agents, gossip"),
         (lambda: tapes(nodes=1), "nodes: 1"),
         (lambda: tapes(kinds=("crash", "fire")), r"kinds: \['fire'\] cannot be drawn"),
         (lambda: tapes(kinds=()), "kinds: none cannot be drawn"),
