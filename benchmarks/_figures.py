@@ -1,5 +1,6 @@
 """What an experiment reports: figures beside their bounds, and how they are printed."""
 
+import platform
 import statistics
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -80,6 +81,24 @@ def lines(report: Report) -> list[str]:
         note = f"  # {figure.note}" if figure.note else ""
         out.append(f"  {figure.name:<44} {figure.value:>12g} {figure.unit:<5}{bound:<12}{verdict}{note}")
     return out
+
+
+def concluded(report: Report, *, as_json: bool, **particulars: object) -> int:
+    """Prints the report, with what is particular to it for programs; the exit code: 0 if all bounds are met."""
+    met = all(figure.met is not False for figure in report.figures)
+    if as_json:
+        document = {
+            "benchmark": report.name,
+            "python": platform.python_version(),
+            **particulars,
+            "met": met,
+            **{figure.name: figure.value for figure in report.figures},
+            "figures": report.figures,
+        }
+        print(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
+    else:
+        print("\n".join(lines(report)))
+    return 0 if met else 1
 
 
 def _seeds(seeds: Sequence[int]) -> str:

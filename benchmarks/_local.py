@@ -18,12 +18,7 @@ async def started(mesh: LocalMesh, folder: Path, count: int, agents: Path = ECHO
         LocalNode(f"n{number}", str(agents), folder / f"n{number}", f"127.0.0.1:{port}", options)
         for number, port in enumerate(free_ports(count))
     ]
-    mesh.start(nodes[0])
-    await nodes[0].wait_ready()
-    for node in nodes[1:]:
-        mesh.start(node, [nodes[0].work])
-    for node in nodes:
-        await node.wait_ready()
+    await mesh.form(nodes)
     return nodes
 
 

@@ -8,7 +8,6 @@ import argparse
 import contextlib
 import gc
 import itertools
-import platform
 import subprocess
 import sys
 import tempfile
@@ -18,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks._figures import Figure, Report, bounded, lines, median, percentile, shown
+from benchmarks._figures import Figure, Report, bounded, concluded, median, percentile, shown
 from hubless_agents import Assignment, Checker, Offered, OffersChanged, SupervisorConfig
 from hubless_agents.standalone import Standalone
 
@@ -72,21 +71,8 @@ def main() -> int:
         *starts(5),
         *checks(),
     ]
-    met = all(figure.met is not False for figure in figures)
-    if chosen.json:
-        document = {
-            "benchmark": "agents_pool",
-            "python": platform.python_version(),
-            "payload_bytes": len(PAYLOAD),
-            "in_flight": IN_FLIGHT,
-            "met": met,
-            **{figure.name: figure.value for figure in figures},
-            "figures": figures,
-        }
-        print(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
-    else:
-        print("\n".join(lines(Report("agents_pool", figures, 1, [], round(time.perf_counter() - start, 1)))))
-    return 0 if met else 1
+    report = Report("agents_pool", figures, 1, [], round(time.perf_counter() - start, 1))
+    return concluded(report, as_json=chosen.json, payload_bytes=len(PAYLOAD), in_flight=IN_FLIGHT)
 
 
 @contextlib.contextmanager

@@ -135,12 +135,7 @@ async def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
 async def _start(mesh: LocalMesh, nodes: list[LocalNode], watch: Watch) -> float:
     """Starts all; seconds from when the last one's sockets are bound until everybody holds everybody for alive."""
-    mesh.start(nodes[0])
-    await nodes[0].wait_ready()
-    for node in nodes[1:]:
-        mesh.start(node, [nodes[0].work])
-    for node in nodes:
-        await node.wait_ready()
+    await mesh.form(nodes)
     await _until_all_alive(nodes, watch)
     return time.perf_counter() - watch.last_start
 

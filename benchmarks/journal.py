@@ -6,16 +6,13 @@
 
 import argparse
 import os
-import platform
 import random
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-import msgspec
-
-from benchmarks._figures import Figure, Report, bounded, lines, median, percentile, shown
+from benchmarks._figures import Figure, Report, bounded, concluded, median, percentile, shown
 from hubless.journal import Journal
 from hubless.shard.records import Entries, Record, Snapshot
 from hubless.wire.replication import Config, Entry
@@ -44,21 +41,8 @@ def main() -> int:
         figures += alone(Path(folder))
         figures += busy(Path(folder), "busy", shards=20, entries=2, total=160_000)
         figures += busy(Path(folder), "wide", shards=60, entries=3, total=160_000)
-    met = all(figure.met is not False for figure in figures)
     wall_s, cpu_s = round(time.perf_counter() - start, 1), round(time.process_time() - cpu, 1)
-    report = Report("journal", figures, 1, [SEED], wall_s, cpu_s)
-    if chosen.json:
-        document = {
-            "benchmark": "journal",
-            "python": platform.python_version(),
-            "met": met,
-            **{figure.name: figure.value for figure in figures},
-            "figures": figures,
-        }
-        print(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
-    else:
-        print("\n".join(lines(report)))
-    return 0 if met else 1
+    return concluded(Report("journal", figures, 1, [SEED], wall_s, cpu_s), as_json=chosen.json)
 
 
 def alone(folder: Path) -> list[Figure]:

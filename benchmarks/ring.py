@@ -6,16 +6,13 @@
 
 import argparse
 import gc
-import platform
 import random
 import sys
 import time
 from collections.abc import Callable
 from functools import partial
 
-import msgspec
-
-from benchmarks._figures import Figure, Report, bounded, lines, median, percentile, shown
+from benchmarks._figures import Figure, Report, bounded, concluded, median, percentile, shown
 from hubless.guard import Breakers, Permit
 from hubless.placement import (
     AgentRing,
@@ -43,21 +40,8 @@ def main() -> int:
     chosen = parser.parse_args()
     start = time.perf_counter()
     figures = [*large_ring(), *movement(), *hot_path()]
-    met = all(figure.met is not False for figure in figures)
     report = Report("ring", figures, ROUNDS, [SEED], round(time.perf_counter() - start, 1))
-    if chosen.json:
-        document = {
-            "benchmark": "ring",
-            "python": platform.python_version(),
-            "nodes": NODES,
-            "met": met,
-            **{figure.name: figure.value for figure in figures},
-            "figures": figures,
-        }
-        print(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
-    else:
-        print("\n".join(lines(report)))
-    return 0 if met else 1
+    return concluded(report, as_json=chosen.json, nodes=NODES)
 
 
 def large_ring() -> list[Figure]:

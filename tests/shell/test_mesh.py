@@ -94,12 +94,7 @@ async def _town(folder: Path, count: int, kind: type[LocalNode] = LocalNode) -> 
             for number, port in enumerate(free_ports(count))
         ]
         with trio.fail_after(PATIENCE_S):
-            mesh.start(nodes[0])
-            await nodes[0].wait_ready()
-            for node in nodes[1:]:
-                mesh.start(node, [nodes[0].work])
-            for node in nodes[1:]:
-                await node.wait_ready()
+            await mesh.form(nodes)
         town = Town(mesh, nodes, events)
         await town.until(lambda: len(town.told("alive")) == count * (count - 1))
         async with town.client() as client:

@@ -64,12 +64,7 @@ async def _run(nodes: list[LocalNode], screen: _Screen) -> None:
 
 
 async def _start(mesh: LocalMesh, nodes: list[LocalNode], screen: _Screen) -> None:
-    mesh.start(nodes[0])
-    await nodes[0].wait_ready()
-    for node in nodes[1:]:
-        mesh.start(node, [nodes[0].work])
-    for node in nodes:
-        await node.wait_ready()
+    await mesh.form(nodes)
     ready = nodes[0].ready or {}
     screen.all_ready(ready, [node.work for node in nodes])
 

@@ -119,6 +119,20 @@ class LocalMesh:
         node.started(process)
         self.nursery.start_soon(self._listen, node, process)
 
+    async def form(self, nodes: Sequence[LocalNode]) -> None:
+        """Starts the first node, which makes the mesh, then the others, which join it; returns when all are ready.
+
+        Raises:
+            NodeFailedError: a process ended first.
+        """
+        first, *others = nodes
+        self.start(first)
+        await first.wait_ready()
+        for node in others:
+            self.start(node, [first.work])
+        for node in others:
+            await node.wait_ready()
+
     async def stop(self, leave_s: float) -> None:
         """Asks all nodes to leave, and kills after `leave_s` seconds those that have not."""
         running = [node.process for node in self.nodes if node.process is not None]

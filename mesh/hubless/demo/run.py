@@ -89,12 +89,7 @@ async def _start(mesh: LocalMesh, nodes: int, place: Path) -> None:
         )
         for number, port in enumerate(free_ports(nodes), start=1)
     ]
-    mesh.start(made[0])
-    await made[0].wait_ready()
-    for node in made[1:]:
-        mesh.start(node, [made[0].work])
-    for node in made[1:]:
-        await node.wait_ready()
+    await mesh.form(made)
 
 
 async def _all_alive(mesh: LocalMesh, board: Board) -> None:
