@@ -25,6 +25,7 @@ class Group:
         broken: as an owner, the nodes whose replica is known to be of no use.
         target, spares: as an owner, where the ring wants the replicas, and who comes next on it.
         config_since_ns: as an owner, when the configuration was last found to be committed.
+        unreached: as an owner, the nodes that it does without, as they do not answer.
         peers: as an owner, all who replicated the shard since its configuration was last at rest.
     """
 
@@ -45,6 +46,7 @@ class Group:
     target_since_ns: int = 0
     spares: tuple[str, ...] = ()
     config_since_ns: int = 0
+    unreached: frozenset[str] = frozenset()
     owned_since_ns: int = 0
     _config: Config | None = None
     _others: tuple[str, ...] = ()

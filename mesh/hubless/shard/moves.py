@@ -23,7 +23,8 @@ that a shard should have, or all members if they are fewer. The rules in order; 
 
 No change is begun that would leave less than a majority of healthy seats, before it or after it. *Wanted* is the target
 without those who cannot serve, each of them replaced: by one who has a healthy seat, by a learner, by the ring's next
-(see `seats`). A dead node keeps its seat until the ring gives it up (`replace_after`).
+(see `seats`). So is who has no seat yet and does not answer this owner, however well it is in the eyes of others. A
+dead node keeps its seat until the ring gives it up (`replace_after`).
 """
 
 from __future__ import annotations

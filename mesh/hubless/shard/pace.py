@@ -20,7 +20,8 @@ class MoveSettings:
 
     `settle_ns`: how long a target must have been the same. `return_ns`: how long a shard stays with a new owner before
     it goes to a preferred one, and how long a step that came to nothing is not tried again. `patience_ns`: how long an
-    heir is waited for, and learners that could have a free seat wait for those that have not caught up.
+    heir is waited for, and a node that does not answer; and learners that could have a free seat wait for those that
+    have not caught up.
     """
 
     most_moves: int = 8

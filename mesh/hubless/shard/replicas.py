@@ -200,7 +200,8 @@ class Replicas(Holdings):
         )
         if self._beat_at_ns is not None and now_ns >= self._beat_at_ns:
             self._beat_all(now_ns, out)
-            for group in self._steering.review(now_ns, self._led, self._opinion.around):
+            silent = self._beats.silent(1 + self._settings.moves.patience_ns // self._settings.beat_ns)
+            for group in self._steering.review(now_ns, self._led, self._opinion.around, silent):
                 self._touch(group)
 
     def tick_ended(self, now_ns: int, out: list[NodeEffect]) -> None:

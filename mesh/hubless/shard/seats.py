@@ -33,8 +33,8 @@ class Owned:
     """One owned shard: where its replicas are, and where the ring wants them, the preferred owner first.
 
     `spares` come after the target on the ring: they stand in for nodes of it that cannot serve. `caught_up` are the
-    replicas that could take over at once, `broken` those that cannot be trusted. `is_changing` while a configuration is
-    not committed yet.
+    replicas that could take over at once, `broken` those that cannot be trusted. Those `unreached` have not answered the
+    owner lately, whatever membership says. `is_changing` while a configuration is not committed yet.
     """
 
     shard: int
@@ -43,6 +43,7 @@ class Owned:
     caught_up: frozenset[str]
     spares: tuple[str, ...] = ()
     broken: frozenset[str] = _NOBODY
+    unreached: frozenset[str] = _NOBODY
     is_changing: bool = False
     owned_since_ns: int = 0
     target_since_ns: int = 0
@@ -96,7 +97,8 @@ class Seats:
 
     def _may_come(self, node: str) -> bool:
         around = self._around
-        return node in around.well and node not in around.full and self._may_stay(node)
+        is_fit = node in around.well and node not in around.full and node not in self._owned.unreached
+        return is_fit and self._may_stay(node)
 
     @property
     def missing(self) -> list[str]:

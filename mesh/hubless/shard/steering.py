@@ -15,8 +15,10 @@ class Steering:
     """The owned shards whose replicas are not where they should be, or may not be."""
 
     def __init__(self, settings: MoveSettings) -> None:
+        self._settings = settings
         self._moves = Moves(settings)
         self._unsettled: dict[int, None] = {}
+        self._given_up: dict[str, int] = {}
 
     @property
     def counters(self) -> object:
@@ -39,18 +41,40 @@ class Steering:
         self._unsettled.pop(shard, None)
         self._moves.disowned(shard)
 
-    def review(self, now_ns: int, led: Mapping[int, Group], around: Surroundings) -> list[Group]:
-        """Takes the next steps, and returns the replicas that were asked for one."""
+    def review(
+        self, now_ns: int, led: Mapping[int, Group], around: Surroundings, silent: Iterable[str] = ()
+    ) -> list[Group]:
+        """Takes the next steps, and returns the replicas that were asked for one. `silent` nodes do not answer."""
+        self._give_up(now_ns, led, silent)
         if not self._unsettled:
             return []
-        owned = [_owned(led[shard]) for shard in sorted(self._unsettled) if led[shard].raft.is_ready]
+        ready = [led[shard] for shard in sorted(self._unsettled) if led[shard].raft.is_ready]
+        owned = [_owned(group, self._without(group)) for group in ready]
         steps, at_rest = self._moves.plan(now_ns, owned, around)
         for shard in at_rest:
             del self._unsettled[shard]
         return [led[step.shard] for step in steps if _take(now_ns, led[step.shard], step)]
 
+    def _give_up(self, now_ns: int, led: Mapping[int, Group], silent: Iterable[str]) -> None:
+        """Who is silent is done without, and for a while after that: only who learns here is asked for an answer."""
+        for node in silent:
+            if node not in self._given_up:
+                sometimes("an owner does without a node that does not answer it")
+            self._given_up[node] = now_ns + self._settings.return_ns
+        over = [node for node, until_ns in self._given_up.items() if now_ns >= until_ns]
+        for node in over:
+            del self._given_up[node]
+        if over:
+            self.unsettle(led)
 
-def _owned(group: Group) -> Owned:
+    def _without(self, group: Group) -> frozenset[str]:
+        """Whom a shard does without, until its learners have seats: lest each is dropped for the one before it."""
+        before = group.unreached if group.raft.config.learners else frozenset()
+        group.unreached = before.union(self._given_up)
+        return group.unreached
+
+
+def _owned(group: Group, unreached: frozenset[str]) -> Owned:
     raft = group.raft
     caught_up = [node for node in group.others if raft.progress(node).is_caught_up]
     return Owned(
@@ -60,6 +84,7 @@ def _owned(group: Group) -> Owned:
         spares=group.spares,
         caught_up=frozenset((*caught_up, raft.me)),
         broken=frozenset(group.broken),
+        unreached=unreached,
         is_changing=not raft.is_config_committed,
         owned_since_ns=group.owned_since_ns,
         target_since_ns=group.target_since_ns,

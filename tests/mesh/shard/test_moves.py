@@ -244,6 +244,24 @@ def slugged(value: object) -> str:
             None,
         ),
         (
+            "a learner that does not answer makes room for a spare",
+            owned(voters("abc", "d"), "abd", spares="e", caught_up="ab", unreached=frozenset("d")),
+            around(well="abde"),
+            "e",
+        ),
+        (
+            "nor is it asked in the first place",
+            owned(voters("abc"), "abd", spares="e", caught_up="ab", unreached=frozenset("d")),
+            around(well="abde"),
+            "e",
+        ),
+        (
+            "who has a seat and does not answer keeps it, as the ring wants it",
+            owned(voters("abc"), "abc", spares="e", caught_up="ab", unreached=frozenset("c")),
+            around(),
+            None,
+        ),
+        (
             "who has a seat keeps it while the ring's choice is away",
             owned(voters("abc"), "abd", spares="ec"),
             around(well="abce"),

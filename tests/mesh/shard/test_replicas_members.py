@@ -98,6 +98,23 @@ def test_a_dead_voter_keeps_its_place_until_the_ring_gives_it_up():
     assert_nothing_lost(mesh)
 
 
+def seats_of_the_dead(mesh: Mesh, owner: str, dead: str) -> list[int]:
+    rows = mesh.rows(mesh.hosts[owner]).values()
+    return [row.shard for row in rows if row.owner == owner and dead in row.config.voters]
+
+
+def test_a_learner_that_its_owner_does_not_reach_is_not_waited_for():
+    mesh = settled(6, shards=24)
+    mesh.part(["n0"], ["n5"])
+    mesh.kill("n1")
+    mesh.unseat("n1")
+    load(mesh, 10 * SECOND)
+    assert seats_of_the_dead(mesh, "n0", "n1") == []
+    mesh.cut.clear()
+    load_until_as_wished(mesh)
+    assert_nothing_lost(mesh)
+
+
 def test_a_join_moves_no_more_than_the_ring_asks_for():
     mesh = settled(4, shards=32)
     before = {shard: mesh.row(shard).config.voters for shard in range(32)}
