@@ -37,6 +37,22 @@ class Ailment(NamedTuple):
 
 WELL = Ailment()
 
+OVERSIZED_BYTES = (1 << 20) + 1
+"""One more than a node takes, by its default."""
+
+
+def misshapen(payload: bytes, does: Answering | None) -> bytes:
+    """What is said instead of an answer in JSON, where only its form is wrong."""
+    match does:
+        case "garbled":
+            return b"{" + payload
+        case "off_schema":
+            return b"[" + payload + b"]"
+        case "oversized":
+            return b" " * OVERSIZED_BYTES
+        case _:
+            return payload
+
 
 def ailment_of(ills: Sequence[Any], seed: int, assignment: Assignment) -> Ailment:
     """What the faults do to an attempt: the worst of those of one kind, but latencies and leaks add up."""

@@ -28,15 +28,13 @@ from hubless_agents import (
 )
 from hubless_agents.events import PoolEffect
 from hubless_agents.lane import Lane
-from hubless_sim.mesh.ailing import WELL, Ailment, ailment_of
+from hubless_sim.mesh.ailing import WELL, Ailment, ailment_of, misshapen
 from hubless_sim.mesh.store import Store, token_of
 from hubless_sim.world.chance import draw, stream, tail_ns
 
 MS = 1_000_000
 _STREAM = 4
 _RESIDENT_BYTES = 1 << 20
-_OVERSIZED_BYTES = (1 << 20) + 1
-"""One more than a node takes, by its default."""
 
 Deed = Literal["answer", "raise", "garble", "crash", "hang", "babble"]
 """What a worker does with a task: answers; raises; answers what the schema forbids; dies; never comes back;
@@ -299,8 +297,6 @@ class ScriptedPool:
     ) -> None:
         """The attempt has come to a result: it is told, unless something is wrong with telling."""
         match ailment.does:
-            case None | "repeated":
-                pass
             case "missing":
                 self._later(due_ns, Silent(answered.worker, answered.give))
                 return
@@ -309,12 +305,9 @@ class ScriptedPool:
                 wrong = msgspec.json.encode(msgspec.structs.replace(said, out=said.out + 1))
                 answered = msgspec.structs.replace(answered, payload=wrong)
                 self._notes.append(Misled(assignment.task, assignment.attempt, wrong))
-            case "garbled":
-                answered = msgspec.structs.replace(answered, payload=answered.payload[:-2])
-            case "off_schema":
-                answered = msgspec.structs.replace(answered, payload=b"[" + answered.payload + b"]")
-            case "oversized":
-                answered = msgspec.structs.replace(answered, payload=b" " * _OVERSIZED_BYTES)
+            case _:
+                payload = misshapen(answered.payload, ailment.does)
+                answered = msgspec.structs.replace(answered, payload=payload)
         outside = self._outside
         if outside is not None and assignment.agent in outside.agents:
             token = _token(assignment, ailment)

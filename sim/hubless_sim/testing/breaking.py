@@ -8,15 +8,20 @@ from types import TracebackType
 from typing import Self
 
 from hubless_sim.faults import (
+    AgentAnswers,
     Bandwidth,
     Fault,
     Isolate,
     Latency,
     Loss,
+    Misconfigured,
     OneWay,
     Partition,
     Pause,
     SlowNode,
+    StoreSevered,
+    StoreSlow,
+    StoreToken,
     index_of,
 )
 from hubless_sim.faults.base import Lasting
@@ -163,10 +168,12 @@ class Breaking(ABC):
         """Begin a lasting fault of `hubless_sim.faults` now, whatever times it has."""
         if not isinstance(fault, Lasting):
             raise TypeError(f"{fault!r} does not last; give it to impose, with the time at which it happens")
+        _check_reach(fault)
         return self._begin(f"began {fault!r}", fault)
 
     def impose(self, fault: Fault) -> None:
         """Have a fault of `hubless_sim.faults` at its own times, which count from the start of the mesh."""
+        _check_reach(fault)
         fault.impose(self.run.world)
         self.did(f"to come: {fault!r}")
 
@@ -202,6 +209,19 @@ class Breaking(ABC):
         imposed = Imposed(text, end)
         self._imposed.append(imposed)
         return imposed
+
+
+def _check_reach(fault: Fault) -> None:
+    """Refuse what befalls nothing that users' agents have."""
+    match fault:
+        case StoreSevered() | StoreSlow() | StoreToken():
+            raise ValueError(f"{fault!r} is of the simulator's store; have your agents' own stores fail them")
+        case AgentAnswers(does="wrong"):
+            raise ValueError(f"{fault!r}: only a script knows what is wrong; have the agent itself answer so")
+        case Misconfigured(does="contract"):
+            raise ValueError(f"{fault!r}: the contracts of your agents are made from their functions")
+        case _:
+            pass
 
 
 def _listed(nodes: Sequence[str]) -> tuple[str, ...]:

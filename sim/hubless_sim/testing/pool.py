@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from heapq import heappop, heappush
+from typing import Any
 
 import msgspec
 
@@ -15,12 +16,14 @@ from hubless_agents import (
     PoolEvent,
     RecallTask,
     SpawnWorker,
+    WorkerAnswered,
     WorkerExited,
     WorkerReady,
 )
 from hubless_agents.events import PoolEffect
 from hubless_agents.server import Job, describe
 from hubless_agents.signature import Bound
+from hubless_sim.mesh.ailing import WELL, Ailment, ailment_of, misshapen
 from hubless_sim.mesh.scripted_pool import PoolProfile, Started
 from hubless_sim.testing.process import WorkerProcess
 from hubless_sim.testing.strands import ProcessClock
@@ -50,8 +53,19 @@ class _Begin(msgspec.Struct, frozen=True):
     act: Callable[[], None]
 
 
+class _Ailing(msgspec.Struct, frozen=True):
+    """What is wrong with an attempt that began then."""
+
+    ailment: Ailment
+    since_ns: int
+
+
 class AgentPool:
-    """``load`` gives the agents for one more process; ``processes`` collects all of them, for who unwinds them."""
+    """``load`` gives the agents for one more process; ``processes`` collects all of them, for who unwinds them.
+
+    ``ills()`` are the faults of agents here: they befall attempts as in scripted workers, but for what only a script
+    can say, or lean on. A slow attempt is one whose answer is late.
+    """
 
     def __init__(
         self,
@@ -63,6 +77,7 @@ class AgentPool:
         max_payload_bytes: int,
         busy_s: float,
         slowness: Callable[[], int],
+        ills: Callable[[], Sequence[Any]],
         processes: list[WorkerProcess],
     ) -> None:
         self._node = node
@@ -72,6 +87,10 @@ class AgentPool:
         self._max_payload_bytes = max_payload_bytes
         self._busy_s = busy_s
         self._slowness = slowness
+        self._ills = ills
+        self._ailing: dict[tuple[int, int], _Ailing] = {}
+        """By worker and give, the attempts with which something is wrong."""
+        self._leaked: dict[int, int] = {}
         self._all = processes
         self._starting: set[int] = set()
         self._running: dict[int, WorkerProcess] = {}
@@ -93,7 +112,7 @@ class AgentPool:
             case KillWorker(worker):
                 self._kill(now_ns, worker)
             case MeasureMemory(worker):
-                self._later(now_ns, MemoryMeasured(worker, _RESIDENT_BYTES))
+                self._later(now_ns, MemoryMeasured(worker, _RESIDENT_BYTES + self._leaked.get(worker, 0)))
 
     def due(self, now_ns: int) -> list[PoolEvent]:
         """Events whose time has come, in order; the agents run here."""
@@ -113,7 +132,8 @@ class AgentPool:
             due_ns = process.next_due_ns()
             if due_ns is not None and due_ns <= now_ns:
                 process.step(now_ns)
-                events += process.reports()
+                for report in process.reports():
+                    events += self._told(report)
             if process.exit is not None:
                 del self._running[process.number]
                 self._later(now_ns + PROFILE.exit_ns, WorkerExited(process.number, "exited", process.exit))
@@ -156,9 +176,34 @@ class AgentPool:
     def _begin(self, process: WorkerProcess, act: Callable[[], None], job: Job) -> None:
         task = job.order.assignment
         self._notes.append(Started(task.task, task.attempt, task.agent))
+        ills = self._ills()
+        ailment = ailment_of(ills, self._seed, task) if ills else WELL
+        if ailment != WELL:
+            self._ailing[process.number, job.give] = _Ailing(ailment, self._now_ns)
+            self._leaked[process.number] = self._leaked.get(process.number, 0) + ailment.leaked_bytes
+        if ailment.hangs:
+            return
         chance = draw(stream(self._seed, _STREAM, int.from_bytes(task.task[-8:], "big")), task.attempt)
         delay_ns = PROFILE.service_ns + tail_ns(PROFILE.service_jitter_ns, chance)
         self._later(self._now_ns + delay_ns * self._slowness(), _Begin(process, act))
+
+    def _told(self, report: PoolEvent) -> Iterator[PoolEvent]:
+        """What a worker's report has become, by what is wrong with its attempt; some comes later, or never."""
+        give = report.give if isinstance(report, WorkerAnswered) else -1
+        ailing = self._ailing.pop((report.worker, give), None)
+        if ailing is None or not isinstance(report, WorkerAnswered):
+            yield report
+            return
+        ailment = ailing.ailment
+        if report.kind == "returned":
+            report = msgspec.structs.replace(report, payload=misshapen(report.payload, ailment.does))
+        late_ns = (self._now_ns - ailing.since_ns) * (ailment.factor - 1)
+        copies = {"missing": 0, "repeated": 2}.get(ailment.does or "", 1)
+        for _ in range(copies):
+            if late_ns:
+                self._later(self._now_ns + late_ns, report)
+            else:
+                yield report
 
     def _kill(self, now_ns: int, worker: int) -> None:
         process = self._running.pop(worker, None)

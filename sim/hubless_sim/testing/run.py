@@ -100,6 +100,7 @@ class AgentsRun(MeshRun):
             max_payload_bytes=self._setting.supervisor.max_payload_bytes,
             busy_s=self._busy_s,
             slowness=functools.partial(self.world.slowness, node),
+            ills=functools.partial(self.world.ills, node),
             processes=self.processes,
         )
 
