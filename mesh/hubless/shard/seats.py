@@ -33,8 +33,8 @@ class Owned:
     """One owned shard: where its replicas are, and where the ring wants them, the preferred owner first.
 
     `spares` come after the target on the ring: they stand in for nodes of it that cannot serve. `caught_up` are the
-    replicas that could take over at once, `broken` those that cannot be trusted. Those `unreached` have not answered the
-    owner lately, whatever membership says. `is_changing` while a configuration is not committed yet.
+    replicas that could take over at once, `broken` those that cannot be trusted. `unreached` nodes have not answered
+    their owner lately, whatever membership says. `is_changing` while a configuration is not committed yet.
     """
 
     shard: int
