@@ -40,6 +40,7 @@ from hubless_sim.faults import (
     StalledDisk,
     Starve,
 )
+from hubless_sim.faults.freeze import frozen
 from hubless_sim.mesh.scripted_pool import Script
 from hubless_sim.mesh.swarm import (
     BEAT_MS,
@@ -52,8 +53,7 @@ from hubless_sim.mesh.swarm import (
     drawn_system,
     mild,
 )
-from hubless_sim.search.draw import Draw
-from hubless_sim.search.freeze import frozen
+from hubless_sim.tapes.draw import Draw
 from hubless_sim.tapes.operations import Call
 from hubless_sim.tapes.tape import Conditions, Disks, Start, Tape
 

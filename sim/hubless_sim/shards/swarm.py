@@ -8,7 +8,7 @@ import random
 from typing import Literal
 
 from hubless_sim.faults import Restart
-from hubless_sim.search.draw import Draw
+from hubless_sim.tapes.draw import Draw
 from hubless_sim.tapes.operations import Operation, Opinion, Ring
 from hubless_sim.tapes.systems import ShardSystem, Workload
 from hubless_sim.tapes.tape import Conditions, Disks, Monitored, Start, Tape

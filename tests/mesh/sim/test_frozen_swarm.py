@@ -19,9 +19,9 @@ from hubless_sim.faults import (
     Starve,
 )
 from hubless_sim.faults.concern import named_in
+from hubless_sim.faults.freeze import frozen
 from hubless_sim.mesh.frozen_swarm import HEAL_MS, OWNED_MS, drawn_tape
 from hubless_sim.mesh.run import MeshRun
-from hubless_sim.search.freeze import frozen
 from hubless_sim.search.renumbering import without
 from hubless_sim.search.sweep import swept
 from hubless_sim.tapes.operations import Call
