@@ -80,6 +80,28 @@ async def test_every_frame_of_a_burst_arrives_in_order(context: zmq.Context, pol
     inbound.close()
 
 
+@pytest.mark.long
+async def test_who_reads_nothing_for_nine_seconds_has_lost_nothing(context: zmq.Context) -> None:
+    """All queues are full, and the window of the connection is closed; a node whose interpreter is blocked is so."""
+    inbound = Inbound(context, zmq.PULL, ANY, frame_bytes=FRAME_BYTES)
+    outbound = Outbound(context, zmq.PUSH, queue=2_000, connections=4)
+    sent = 0
+    for _ in range(20):
+        while outbound.send(inbound.address, [sent.to_bytes(4, "big") + bytes(4_000)]):
+            sent += 1
+        await trio.sleep(0.05)  # the I/O threads carry on until they cannot
+    await trio.sleep(9)
+    arrived = 0
+    with trio.fail_after(PATIENCE_S):
+        while arrived < sent:
+            for (frame,) in inbound.receive(sent):
+                assert int.from_bytes(frame[:4], "big") == arrived
+                arrived += 1
+            await trio.sleep(0.001)
+    outbound.close()
+    inbound.close()
+
+
 def test_a_full_queue_is_a_counted_refusal(context: zmq.Context) -> None:
     nobody = Inbound(context, zmq.PULL, ANY, frame_bytes=FRAME_BYTES)
     address = nobody.address

@@ -22,9 +22,10 @@ CONNECT_MS = 2_000
 """A connect that is not answered is given up and made again: what goes nowhere is sent again by the kernel with ever
 longer pauses, so that a peer behind a cut of a minute was not reached for another one after it."""
 
-_UNACKNOWLEDGED_MS = 5_000
+_UNACKNOWLEDGED_MS = 10_000
 """The same for a connection that was there before the cut: it is made anew, and what the kernel still had of it is
-lost, like any frame may be; whoever waits for an answer sends again."""
+lost, like any frame may be; whoever waits for an answer sends again. To the kernel a peer whose queues are full is as
+silent as one behind a cut, so that this is longer than an interpreter may well be blocked."""
 
 
 def is_readable(socket: zmq.Socket[bytes]) -> bool:
