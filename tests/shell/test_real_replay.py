@@ -27,13 +27,13 @@ from hubless_sim.faults import (
     SlowDisk,
     Starve,
 )
-from hubless_sim.mesh.scripted_pool import Script
 from hubless_sim.play import play as simulated
 from hubless_sim.real import MachineError, play
 from hubless_sim.real.cells import Cells
 from hubless_sim.real.mapping import needs_cells, refuse_unmapped
 from hubless_sim.real.switch import Switch
 from hubless_sim.tapes.operations import Call
+from hubless_sim.tapes.script import Script
 from hubless_sim.tapes.systems import MeshSystem, Offering, ReplicaKnobs, ShardSystem
 from hubless_sim.tapes.tape import Conditions, Tape, TapeError, parse, replace
 from hubless_sim.world.network import Layer, Network

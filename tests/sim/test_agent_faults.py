@@ -23,9 +23,9 @@ from hubless_sim.faults import (
 )
 from hubless_sim.faults.agents import Answering
 from hubless_sim.mesh.run import MeshRun
-from hubless_sim.mesh.scripted_pool import Script, Signed, answer_of
 from hubless_sim.mesh.store import Access, Store, token_of, unfenced
 from hubless_sim.tapes.operations import Call
+from hubless_sim.tapes.script import Script, Signed, answer_of
 from hubless_sim.tapes.systems import MeshSystem, Offering, ReplicaKnobs
 from hubless_sim.tapes.tape import Start, Tape
 

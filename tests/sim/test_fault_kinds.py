@@ -18,9 +18,9 @@ from hubless_gossip.codec import pack_statement, unpack_statement
 from hubless_sim import faults as of
 from hubless_sim.faults import FAULT_KINDS, LIE_KINDS, MESH_KINDS, WORK_KINDS, Fault, Restart
 from hubless_sim.mesh.run import MeshRun
-from hubless_sim.mesh.scripted_pool import Script, Signed, answer_of
 from hubless_sim.packets import GOSSIP, WORK, Opened, closed, opened
 from hubless_sim.tapes.operations import Call
+from hubless_sim.tapes.script import Script, Signed, answer_of
 from hubless_sim.tapes.systems import MeshSystem, Offering, ReplicaKnobs
 from hubless_sim.tapes.tape import Start, Tape
 from hubless_sim.world.disk import DiskProfile

@@ -15,9 +15,9 @@ from hubless_sim.faults import (
 )
 from hubless_sim.gossip.run import GossipRun
 from hubless_sim.mesh.run import MeshRun
-from hubless_sim.mesh.scripted_pool import Script
 from hubless_sim.play import play
 from hubless_sim.tapes.operations import Call
+from hubless_sim.tapes.script import Script
 from hubless_sim.tapes.systems import GossipSystem, MeshSystem, Offering, ReplicaKnobs
 from hubless_sim.tapes.tape import Conditions, Start, Tape, parse
 

@@ -9,11 +9,11 @@ from click.testing import CliRunner
 from hubless_gossip.marks import sometimes
 from hubless_sim.cli import coverage as coverage_command
 from hubless_sim.mesh.run import MeshRun
-from hubless_sim.mesh.scripted_pool import Script
 from hubless_sim.play import play
 from hubless_sim.search import coverage
 from hubless_sim.search.marks import Mark, MarkError, counting, marks, marks_of
 from hubless_sim.tapes.operations import Call
+from hubless_sim.tapes.script import Script
 from hubless_sim.tapes.systems import MeshSystem, Offering
 from hubless_sim.tapes.tape import Start, Tape, replace
 

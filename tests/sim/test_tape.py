@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hubless_sim.faults import FAULT_KINDS, AgentHangs, Crash, Isolate, Partition, Starve
-from hubless_sim.mesh.scripted_pool import Script
 from hubless_sim.tapes.operations import Call, Leave
+from hubless_sim.tapes.script import Script
 from hubless_sim.tapes.systems import GossipSystem, MeshSystem, Offering
 from hubless_sim.tapes.tape import MAX_BYTES, Conditions, Tape, TapeError, check, parse, replace
 

@@ -24,9 +24,9 @@ from hubless_sim.faults import (
     StoreToken,
 )
 from hubless_sim.faults.agents import Answering, Setting, Showing
-from hubless_sim.mesh.scripted_pool import Script
 from hubless_sim.tapes.draw import Draw, Maker
 from hubless_sim.tapes.operations import Call
+from hubless_sim.tapes.script import Script
 from hubless_sim.tapes.systems import MeshSystem, Offering, ReplicaKnobs
 from hubless_sim.tapes.tape import Start, Tape
 

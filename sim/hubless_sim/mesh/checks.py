@@ -22,10 +22,10 @@ from hubless.wire.replication import Config
 from hubless_sim import checkers
 from hubless_sim.mesh.client import Answered
 from hubless_sim.mesh.observed import Observed
-from hubless_sim.mesh.scripted_pool import Signed, answer_of
 from hubless_sim.names import place_of
 from hubless_sim.shards.audit import has_majority
 from hubless_sim.tapes.operations import Call
+from hubless_sim.tapes.script import Signed, answer_of
 from hubless_sim.verdict import Violation, breaches
 
 _WORDS = {"dead": "failed"}

@@ -41,7 +41,6 @@ from hubless_sim.faults import (
     Starve,
 )
 from hubless_sim.faults.freeze import frozen
-from hubless_sim.mesh.scripted_pool import Script
 from hubless_sim.mesh.swarm import (
     BEAT_MS,
     BEGIN_MS,
@@ -55,6 +54,7 @@ from hubless_sim.mesh.swarm import (
 )
 from hubless_sim.tapes.draw import Draw
 from hubless_sim.tapes.operations import Call
+from hubless_sim.tapes.script import Script
 from hubless_sim.tapes.tape import Conditions, Disks, Start, Tape
 
 CALM_BEATS = 100

@@ -8,8 +8,8 @@ contract, in some all are, or all crash at one instant. From HEAL_MS on all are 
 import random
 
 from hubless_sim.faults import Crash, Fault, Restart, SlowNode
-from hubless_sim.mesh.scripted_pool import Script
 from hubless_sim.tapes.operations import Call
+from hubless_sim.tapes.script import Script
 from hubless_sim.tapes.systems import MeshSystem, Offering
 from hubless_sim.tapes.tape import Start, Tape
 

@@ -30,43 +30,12 @@ from hubless_agents.events import PoolEffect
 from hubless_agents.lane import Lane
 from hubless_sim.mesh.ailing import WELL, Ailment, ailment_of, misshapen
 from hubless_sim.mesh.store import Store, token_of
+from hubless_sim.tapes.script import Deed, Reply, Script, Signed, answer_of
 from hubless_sim.world.chance import draw, stream, tail_ns
 
 MS = 1_000_000
 _STREAM = 4
 _RESIDENT_BYTES = 1 << 20
-
-Deed = Literal["answer", "raise", "garble", "crash", "hang", "babble"]
-"""What a worker does with a task: answers; raises; answers what the schema forbids; dies; never comes back;
-writes something that is not of the protocol."""
-
-
-class Script(msgspec.Struct, frozen=True):
-    """The payload of a scripted task: attempt ``k`` does ``does[k - 1]``, later ones answer.
-
-    ``ms`` null draws the service time: the profile's shortest plus an exponential share.
-    """
-
-    n: int
-    does: tuple[Deed, ...] = ()
-    ms: float | None = None
-
-    def to_payload(self) -> bytes:
-        """As a task carries it."""
-        return msgspec.json.encode(self)
-
-
-class Reply(msgspec.Struct, frozen=True):
-    """What a scripted agent answers: ``out`` follows from ``n``, so that anybody can check it."""
-
-    n: int
-    out: int
-
-
-class Signed(Reply, frozen=True):
-    """A reply as it is written, with the attempt that came to it."""
-
-    attempt: int
 
 
 class PoolProfile(msgspec.Struct, frozen=True):
@@ -92,11 +61,6 @@ class Misled(msgspec.Struct, frozen=True):
     task: bytes
     attempt: int
     payload: bytes
-
-
-def answer_of(n: int) -> int:
-    """What the scripted agents compute."""
-    return n * n + 7
 
 
 class _Results(msgspec.Struct, frozen=True):

@@ -9,9 +9,9 @@ import random
 import msgspec
 
 from hubless_sim.faults import ClockJump, Fault, OneWay, PowerCut, Restart, SlowDisk
-from hubless_sim.mesh.scripted_pool import Deed, Script
 from hubless_sim.tapes.draw import Draw
 from hubless_sim.tapes.operations import Call, Leave, Operation, Query
+from hubless_sim.tapes.script import Deed, Script
 from hubless_sim.tapes.systems import MeshSystem, Offering, ReplicaKnobs
 from hubless_sim.tapes.tape import Conditions, Disks, Start, Tape
 

@@ -1,4 +1,4 @@
-"""The agents of a tape as real functions: what a task's payload says is what becomes of it (see ``scripted_pool``).
+"""The agents of a tape as real functions: what a task's payload says is what becomes of it (see ``tapes/script.py``).
 
 A file of agents is made for each node; all that it does is to call ``offered``.
 """
@@ -17,7 +17,7 @@ import msgspec
 
 from hubless import Context, agent
 from hubless_agents import MERGE
-from hubless_sim.mesh.scripted_pool import answer_of
+from hubless_sim.tapes.script import answer_of
 
 if TYPE_CHECKING:
     from hubless_sim.tapes.systems import Offering

@@ -22,10 +22,10 @@ from hubless_sim.faults import Fault
 from hubless_sim.gossip import swarm as gossip_swarm
 from hubless_sim.mesh import agent_swarm
 from hubless_sim.mesh import swarm as mesh_swarm
-from hubless_sim.mesh.scripted_pool import Deed, Script
 from hubless_sim.shards import swarm as shard_swarm
 from hubless_sim.tapes.draw import MAKERS, Draw
 from hubless_sim.tapes.operations import Call, Load, Meta, Operation, Opinion, Query, Ring
+from hubless_sim.tapes.script import Deed, Script
 from hubless_sim.tapes.systems import GossipSystem, MeshSystem, ReplicaKnobs, ShardSystem, Workload
 from hubless_sim.tapes.tape import MAX_NODES, Conditions, Monitored, Start, Tape
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from hubless_sim.mesh.scripted_pool import Script
+from hubless_sim.tapes.script import Script
 
 
 class Leave(

@@ -13,8 +13,8 @@ from hubless_sim.faults import MAX_MS, MS
 from hubless_sim.mesh import checks
 from hubless_sim.mesh.host import WorkerPool
 from hubless_sim.mesh.run import MeshRun
-from hubless_sim.mesh.scripted_pool import Script
 from hubless_sim.tapes.operations import Call, Query
+from hubless_sim.tapes.script import Script
 from hubless_sim.tapes.systems import MeshSystem, Offering
 from hubless_sim.tapes.tape import Start, Tape
 from hubless_sim.testing.client_host import ClientHost, Enquire, Place, Replied, Settled, Taken

@@ -8,8 +8,8 @@ import pytest
 from hubless_sim.faults import Crash, Fault, OneWay, Partition, Pause, Restart
 from hubless_sim.mesh.client import Answered
 from hubless_sim.mesh.run import MeshRun
-from hubless_sim.mesh.scripted_pool import Script
 from hubless_sim.tapes.operations import Call, Leave
+from hubless_sim.tapes.script import Script
 from hubless_sim.tapes.systems import MeshSystem, Offering
 from hubless_sim.tapes.tape import Conditions, Start, Tape
 

@@ -22,8 +22,8 @@ from hubless_sim.faults import (
 )
 from hubless_sim.mesh.client import Answered
 from hubless_sim.mesh.run import MeshRun
-from hubless_sim.mesh.scripted_pool import Reply, Script, answer_of
 from hubless_sim.tapes.operations import Call, Leave
+from hubless_sim.tapes.script import Reply, Script, answer_of
 from hubless_sim.tapes.systems import MeshSystem, Offering
 from hubless_sim.tapes.tape import Conditions, Start, Tape
 

@@ -14,8 +14,8 @@ from hubless_agents import Effect
 from hubless_sim.faults import Crash, Fault, Partition, Restart
 from hubless_sim.mesh.client import Answered
 from hubless_sim.mesh.run import MeshRun
-from hubless_sim.mesh.scripted_pool import Reply, Script, answer_of
 from hubless_sim.tapes.operations import Call
+from hubless_sim.tapes.script import Reply, Script, answer_of
 from hubless_sim.tapes.systems import MeshSystem, Offering
 from hubless_sim.tapes.tape import Conditions, Start, Tape
 

@@ -9,9 +9,9 @@ from hubless_sim.faults import Fault, Pause
 from hubless_sim.mesh.breaker_audit import BreakerAudit, unprobed
 from hubless_sim.mesh.pool_swarm import drawn_tape
 from hubless_sim.mesh.run import MeshRun
-from hubless_sim.mesh.scripted_pool import Script
 from hubless_sim.search.sweep import violations_of
 from hubless_sim.tapes.operations import Call
+from hubless_sim.tapes.script import Script
 
 S = 1_000_000_000
 POOL = ("n1", "n2", "n3")

@@ -3,9 +3,9 @@
 import pytest
 
 from hubless_sim.faults import Corrupt, Crash, Partition, Pause, Restart
-from hubless_sim.mesh.scripted_pool import Script
 from hubless_sim.report import Recording, record
 from hubless_sim.tapes.operations import Call
+from hubless_sim.tapes.script import Script
 from hubless_sim.tapes.systems import GossipSystem, MeshSystem, Offering, ShardSystem, Workload
 from hubless_sim.tapes.tape import Tape
 

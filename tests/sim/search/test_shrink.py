@@ -20,11 +20,11 @@ from hubless_sim.faults import (
     Restart,
     Starve,
 )
-from hubless_sim.mesh.scripted_pool import Script
 from hubless_sim.play import play
 from hubless_sim.search.shrink import NothingToShrinkError, Shrunk, shrink, size_of
 from hubless_sim.search.swarms import SWARMS
 from hubless_sim.tapes.operations import Call, Opinion, Query, Ring
+from hubless_sim.tapes.script import Script
 from hubless_sim.tapes.systems import GossipSystem, MeshSystem, Offering, ShardSystem, Workload
 from hubless_sim.tapes.tape import Start, Tape, TapeError, replace
 from hubless_sim.verdict import Violation
