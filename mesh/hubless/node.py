@@ -248,6 +248,11 @@ class Node:
         return self._roles.keeping
 
     @property
+    def view(self) -> View:
+        """What this node believes of the others, to be looked into."""
+        return self._view
+
+    @property
     def breakers(self) -> Breakers:
         """Whom this node sends work to, to be looked into."""
         return self._breakers

@@ -7,10 +7,11 @@ views and metadata: after the calm everybody who runs believes those alive who r
 knows what each of those says of itself.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from hubless_gossip import Condition, Member, MemberChanged, MembershipEvent, MetaUpdated
+from hubless_sim.checkers.membership import Death, false_deaths
 from hubless_sim.faults import Fault
 from hubless_sim.faults.concern import concerned_from_ns, named_in
 from hubless_sim.verdict import Violation
@@ -52,9 +53,11 @@ class Audit:
     ) -> None:
         if member.condition is not Condition.DEAD or lives.get(member.node) != member.boot:
             return
-        if all(now_ns < self._concerned_ns[name] for name in (teller, member.node)):
-            text = f"{teller} says that {member.node} is dead, which runs, and no fault has concerned either"
-            self._wrong("no false deaths", text, now_ns, (teller, member.node))
+        for false in false_deaths([Death(now_ns, teller, member.node)], self._is_healthy):
+            self._keep(false)
+
+    def _is_healthy(self, node: str, at_ns: int) -> bool:
+        return at_ns < self._concerned_ns[node]
 
     def _look_at_the_numbers(self, now_ns: int, teller: _Life, member: Member) -> None:
         if member.node in self._wiped:
@@ -63,35 +66,9 @@ class Audit:
         before = self._numbers.get((teller, member.node), (0, 0))
         if numbers < before or member.incarnation < before[1]:
             text = f"{teller.node} tells of {member.node} in (boot, incarnation) {numbers} after {before}"
-            self._wrong("numbers rise", text, now_ns, (teller.node, member.node))
+            self._keep(Violation("numbers rise", text, now_ns, (teller.node, member.node)))
         self._numbers[teller, member.node] = max(before, numbers)
 
-    def _wrong(self, checker: str, text: str, now_ns: int, nodes: tuple[str, ...]) -> None:
+    def _keep(self, violation: Violation) -> None:
         if len(self.violations) < _MOST_VIOLATIONS:
-            self.violations.append(Violation(checker, text, now_ns, nodes))
-
-
-def wrong_views(views: dict[str, dict[str, Condition]]) -> Iterator[Violation]:
-    """``views`` are what those who run believe, of everybody they know, themselves included."""
-    for node, view in views.items():
-        wrong = {
-            other: condition.name.lower()
-            for other, condition in view.items()
-            if (condition is not Condition.ALIVE if other in views else condition < Condition.DEAD)
-        }
-        wrong |= {other: "nobody" for other in views if other not in view}
-        if wrong:
-            yield Violation(
-                "right views",
-                f"{node} holds after the calm: {wrong}; those who run are {sorted(views)}",
-                nodes=(node,),
-            )
-
-
-def wrong_metadata(metadata: dict[str, dict[str, bytes]]) -> Iterator[Violation]:
-    """``metadata`` is what those who run hold that everybody says of himself, themselves included."""
-    for node, held in metadata.items():
-        wrong = sorted(other for other in metadata if other in held and held[other] != metadata[other][other])
-        if wrong:
-            text = f"{node} holds after the calm what {', '.join(wrong)} no longer say of themselves"
-            yield Violation("right metadata", text, nodes=(node,))
+            self.violations.append(violation)

@@ -14,8 +14,9 @@ from hubless_gossip import (
     MembershipEvent,
     MetaChanged,
 )
+from hubless_sim.checkers.membership import wrong_metadata, wrong_views
 from hubless_sim.faults import index_of
-from hubless_sim.gossip.audit import Audit, wrong_metadata, wrong_views
+from hubless_sim.gossip.audit import Audit
 from hubless_sim.gossip.host import GossipHost, Order, configured
 from hubless_sim.run import Run
 from hubless_sim.tapes.operations import Leave, Load, Meta, Operation

@@ -62,6 +62,7 @@ from hubless_gossip import (
     WatchLinks,
 )
 from hubless_sim.addresses import FIRST_PORT, FIRST_WORK_PORT, address_of, work_address_of
+from hubless_sim.checkers.bounds import Bound, Load, Overfull
 from hubless_sim.journal_shell import JournalShell
 from hubless_sim.mesh.scripted_pool import PoolProfile
 from hubless_sim.names import name_of, place_of
@@ -213,6 +214,9 @@ class MeshHost:
         )
         self._watched: dict[int, str] = {}
         """The node that is watched on each machine: a link tells of a process, and not of its name."""
+        self._supervisor = supervisor
+        self._most_queued = setting.supervisor.queue_per_agent
+        self._bounds: dict[str, Bound] = {}
         self._inbox: list[NodeEvent] = []
         self._out: list[HostEffect] = []
         self._node_due_ns: int | None = birth.now_ns
@@ -232,6 +236,8 @@ class MeshHost:
             self._perform(now_ns, self.node.handle(now_ns, self._inbox.pop(0)))
         if not self._has_halted:
             self._perform(now_ns, self.node.handle(now_ns, TickEnded()))
+        if self._supervisor is not None:
+            self._look_at_queues(self._supervisor)
         self._flush()
         return self._out
 
@@ -337,6 +343,14 @@ class MeshHost:
             self._ring = _Ring(due_ns, wanted)
         else:
             self._inbox.append(RingBuilt(wanted.ring.changed(wanted.members)))
+
+    def _look_at_queues(self, supervisor: Supervisor) -> None:
+        for name, load in supervisor.load().items():
+            bound = self._bounds.get(name)
+            if bound is None:
+                bound = self._bounds[name] = Bound(self._most_queued)
+            if not bound.is_kept(Load(load.queued, load.running)):
+                self._out.append(Note(Overfull(f"the queue of {name}", load.queued, self._most_queued)))
 
     def _take_notes(self, pool: WorkerPool) -> None:
         self._out.extend(Note(note) for note in pool.take_notes())

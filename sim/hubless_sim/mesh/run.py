@@ -14,9 +14,11 @@ from hubless.tasks.machine import Machine
 from hubless.wire import Ask, Told
 from hubless_agents import Contract, SupervisorConfig
 from hubless_gossip import Condition, JoinRequested
+from hubless_sim.checkers.bounds import Overfull, overfull
 from hubless_sim.faults import MS, Misconfigured, index_of
 from hubless_sim.gossip.host import configured
 from hubless_sim.mesh import checks as mesh_checks
+from hubless_sim.mesh.beliefs import Health, told_dead, wrong_beliefs
 from hubless_sim.mesh.breaker_audit import BreakerAudit, unprobed
 from hubless_sim.mesh.client import (
     Answered,
@@ -91,6 +93,7 @@ class MeshRun(Run, Heard):
         self.store = Store()
         """What agents write to that have a ``store``."""
         self.halted: dict[str, str] = {}
+        self.overfull: list[tuple[int, str, Overfull]] = []
         self.serving: dict[str, int] = {}
         self.condition_told: list[tuple[int, str, str, str]] = []
         self.log: list[tuple[int, str, str]] = []
@@ -113,7 +116,9 @@ class MeshRun(Run, Heard):
             replicas=replicas,
         )
         self._last_ms = max([system.owned_ms or 0, *(operation.at_ms for operation in tape.operations)])
-        self._breakers = BreakerAudit(tape.faults, self.calls, [f"n{index}" for index in range(tape.nodes)])
+        names = [f"n{index}" for index in range(tape.nodes)]
+        self._breakers = BreakerAudit(tape.faults, self.calls, names)
+        self._health = Health(tape.faults, system, names)
         super().__init__(tape, recorder)
         if system.owned_ms is not None and not system.core:
             self.world.at(system.owned_ms * MS, self._look_for_owners)
@@ -153,6 +158,9 @@ class MeshRun(Run, Heard):
             *self._breakers.violations,
             *self._unprobed(),
             *breaches("fencing", self._unfenced()),
+            *wrong_beliefs(self._core(), self.system),
+            *told_dead(self.condition_told, self._core(), self._health),
+            *overfull(self.overfull),
         ]
 
     def _unfenced(self) -> Iterator[str]:
@@ -184,9 +192,19 @@ class MeshRun(Run, Heard):
         return not mesh_checks.in_core(self, self.unfinished()) and self._is_settled()
 
     def _is_settled(self) -> bool:
-        """While something is wrong for ever, a shard may change hands at any moment."""
+        """Whether all is known; and while something is wrong for ever, a shard may change hands at any moment."""
         owners = self.owners().values() if self.system.core else ()
-        return all(len(mesh_checks.owners_that_count(self, names)) == 1 for names in owners)
+        if not all(len(mesh_checks.owners_that_count(self, names)) == 1 for names in owners):
+            return False
+        return not any(wrong_beliefs(self._core(), self.system))
+
+    def _core(self) -> dict[str, MeshHost]:
+        """The processes of the core that run, by the names of their nodes."""
+        machines = mesh_checks.in_core(self, self.running())
+        return {
+            name_of(index_of(name), self.world.disk(index_of(name)).formats): self.host(name)
+            for name in machines
+        }
 
     def make(self, birth: Birth) -> Host:
         """A whole node, or a client with its share of the calls."""
@@ -252,6 +270,8 @@ class MeshRun(Run, Heard):
                 self.world.at(now_ns, functools.partial(self.world.crash, node))
             case Serving():
                 self.serving[name] = now_ns
+            case Overfull():
+                self.overfull.append((now_ns, name, value))
             case Log(text=text, member=member, condition=condition):
                 self.log.append((now_ns, name, text))
                 if self.world.host(node) is not None:

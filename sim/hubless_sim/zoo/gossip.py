@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from hubless.view import View
+from hubless_gossip import Member
 from hubless_gossip import claims as claims_module
 from hubless_gossip.claims import Rank, Standing, Statement
 from hubless_gossip.core import Gossip
@@ -117,3 +119,16 @@ def compares_no_views(swaps: Swaps) -> None:
             hear(self, address, message)
 
     hear = swaps.put(PushPull, "hear_digest", by_number)
+
+
+@BED.plant("mesh", first=0)
+def gives_no_seat_to_who_comes_late(swaps: Swaps) -> None:
+    """A node that has four members on its ring places no work by those that it hears of later."""
+
+    def closed(self: View, member: Member) -> None:
+        is_stale = self.ring_is_stale
+        learn(self, member)
+        if len(self.ring) >= 4:
+            self.ring_is_stale = is_stale
+
+    learn = swaps.put(View, "learn", closed)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from hubless_agents.catalogue import Held
+from hubless_agents import Failure
+from hubless_agents.admission import Admission
+from hubless_agents.catalogue import Agent, Held
 from hubless_agents.crew import Crew, Worker
 from hubless_agents.events import SupervisorEffect
 from hubless_agents.lane import Lane, T
@@ -77,3 +79,14 @@ def believes_whatever_is_answered(swaps: Swaps) -> None:
         return None if payload.startswith(b'"') else fault(self, payload)
 
     swaps.put(Checker, "fault", blind)
+
+
+@BED.plant("pools", first=2)
+def takes_tasks_however_many_wait(swaps: Swaps) -> None:
+    """A node has room for a task however many of its agent wait there."""
+
+    def roomy(self: Admission, now_ns: int, agent: Agent) -> Failure | None:
+        told = refusal(self, now_ns, agent)
+        return None if told is not None and told.code == "overloaded" else told
+
+    refusal = swaps.put(Admission, "_refusal_of_state", roomy)
