@@ -100,10 +100,11 @@ def print_silence(screen: Console, nodes: Sequence[str], named: Callable[[Sequen
 
 
 def print_unowned(screen: Console, shards: list[int]) -> None:
-    """Says of which shards nobody could tell the tasks."""
+    """Says of which shards nobody could tell the tasks: there may be an owner that did not answer."""
     if shards:
-        which = f"shard {shards[0]} has" if len(shards) == 1 else f"shards {ranges(shards)} have"
-        screen.print(f"{which} no owner now: their tasks are missing here; see `mesh shards`", style="yellow")
+        which = f"shard {shards[0]}" if len(shards) == 1 else f"shards {ranges(shards)}"
+        text = f"no owner of {which} has told: their tasks are missing here; see `mesh shards`"
+        screen.print(text, style="yellow")
 
 
 def ranges(numbers: list[int]) -> str:

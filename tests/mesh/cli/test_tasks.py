@@ -75,9 +75,9 @@ def test_tasks_says_who_did_not_answer_and_that_there_are_more(told):
 
 def test_tasks_and_dead_letters_say_whose_tasks_are_missing(told):
     _, out, _, _ = told("tasks", tasks=listed(unowned=[3, 4, 5, 9]))
-    assert "shards 3-5 9 have no owner now: their tasks are missing here" in out
+    assert "no owner of shards 3-5 9 has told: their tasks are missing here" in out
     _, out, _, _ = told("dead-letters", dead_letters=listed(unowned=[3]))
-    assert out.startswith("no task is known to be dead\nshard 3 has no owner now")
+    assert out.startswith("no task is known to be dead\nno owner of shard 3 has told")
 
 
 def test_tasks_for_programs_are_what_the_mesh_said(told):
