@@ -19,7 +19,9 @@ from hubless.tasks.machine import Machine
 from hubless.tasks.row import TERMINAL, Row, State
 from hubless.wire import Told
 from hubless.wire.replication import Config
+from hubless_agents import MERGE
 from hubless_sim import checkers
+from hubless_sim.checkers.keys import Kept, scattered
 from hubless_sim.mesh.client import Answered
 from hubless_sim.mesh.observed import Observed
 from hubless_sim.names import place_of
@@ -58,7 +60,7 @@ def of_any_agents(run: Observed) -> list[Violation]:
         "attempts": _starts(run),
         "linearizable": _impossible(run),
     }
-    return _breaches(found)
+    return [*_breaches(found), *scattered(_kept(run))]
 
 
 def _breaches(found: Mapping[str, Iterable[str]]) -> list[Violation]:
@@ -106,6 +108,15 @@ def rows_of(run: Observed) -> dict[bytes, Row]:
             machine = run.machine(name, shard)
             rows.update({} if machine is None else machine.rows)
     return rows
+
+
+def _kept(run: Observed) -> Iterator[Kept]:
+    """Where owners keep the tasks of clients; those that merge two results are keyed by the task of these."""
+    for shard, owners in run.owners().items():
+        for name in owners_that_count(run, owners):
+            machine = run.machine(name, shard)
+            for row in [] if machine is None else machine.rows.values():
+                yield Kept(row.task, "" if row.agent.endswith(MERGE) else row.key, shard)
 
 
 def lost_shards(run: Observed) -> set[int]:
