@@ -22,7 +22,7 @@ from hubless.wire.replication import Config
 from hubless_agents import MERGE
 from hubless_sim import checkers
 from hubless_sim.checkers.keys import Kept, scattered
-from hubless_sim.mesh.client import Answered
+from hubless_sim.mesh.notes import Answered
 from hubless_sim.mesh.observed import Observed
 from hubless_sim.names import place_of
 from hubless_sim.shards.audit import has_majority

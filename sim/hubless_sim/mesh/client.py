@@ -27,8 +27,8 @@ from hubless.wire import (
     Welcome,
     decode,
 )
-from hubless_agents import Effect
 from hubless_sim.faults import index_of
+from hubless_sim.mesh.notes import Answered, GaveUp, Handed, Queried, Receipt, Stray
 from hubless_sim.packets import WORK, to_frame, to_packet
 from hubless_sim.sealed import seal, unseal
 from hubless_sim.tapes.operations import Call, Query
@@ -58,66 +58,6 @@ _LEAST_REPEATED_MS = 1_000
 
 FIRST_QUERY = 1 << 20
 """The request number of a tape's first query."""
-
-
-class Answered(msgspec.Struct, frozen=True):
-    """An answer has reached its client; ``call`` is the call's number, ``code`` is "" for a success."""
-
-    call: int
-    task: bytes
-    gateway: int
-    payload: bytes
-    code: str
-    effect: Effect
-    executor: str
-    attempt: int
-    provisional: bool = False
-    where: str = ""
-    """Who says so, of a failure."""
-
-    @property
-    def is_decided(self) -> bool:
-        """Whether this is the outcome that a log has, and no refusal or impatience on the way there."""
-        if self.provisional:
-            return False
-        if self.code == "" or self.attempt > 0:
-            return True
-        return self.where.startswith("owner") and self.code in ("cancelled", "expired")
-
-
-class Handed(msgspec.Struct, frozen=True):
-    """A call was handed to a gateway for the first time under this id."""
-
-    call: int
-    task: bytes
-
-
-class Receipt(msgspec.Struct, frozen=True):
-    """A client was told that its task is kept."""
-
-    call: int
-    task: bytes
-
-
-class Queried(msgspec.Struct, frozen=True):
-    """A query of the tape was sent, about this task (b"" if it is about none)."""
-
-    query: int
-    task: bytes
-
-
-class GaveUp(msgspec.Struct, frozen=True):
-    """The deadline of the call, and some grace, has passed without any answer."""
-
-    call: int
-    task: bytes
-
-
-class Stray(msgspec.Struct, frozen=True):
-    """An answer has reached a client that does not wait for one: a second answer, or one given up."""
-
-    task: bytes
-    gateway: int
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -235,7 +175,7 @@ class MeshClient:
             case Answer(task=task):
                 waiting = self._open.pop(task, None)
                 number = self._repeated.get(task) if waiting is None else waiting.number
-                told = Stray(task, source) if number is None else _answered(number, source, message)
+                told = Stray(task, source) if number is None else Answered.told(number, source, message)
                 self._out.append(Note(told))
             case Accepted(task=task) if task in self._call_of:
                 self._out.append(Note(Receipt(self._call_of[task], task)))
@@ -386,19 +326,3 @@ class MeshClient:
     def _draw(self) -> int:
         self._draws += 1
         return draw(self._chance, self._draws)
-
-
-def _answered(call: int, gateway: int, answer: Answer) -> Answered:
-    failure = answer.failure
-    return Answered(
-        call,
-        answer.task,
-        gateway,
-        answer.payload or b"",
-        "" if failure is None else failure.code,
-        Effect.DONE if failure is None else failure.effect,
-        answer.node,
-        answer.attempt,
-        answer.provisional,
-        "" if failure is None else failure.where,
-    )

@@ -12,15 +12,8 @@ import msgspec
 from hubless.shard.records import Recovered
 from hubless.tasks.machine import Machine
 from hubless.wire import Told
-from hubless_sim.mesh.client import (
-    FIRST_QUERY,
-    Answered,
-    GaveUp,
-    Handed,
-    Queried,
-    Receipt,
-    Stray,
-)
+from hubless_sim.mesh.client import FIRST_QUERY
+from hubless_sim.mesh.notes import Answered, GaveUp, Handed, Queried, Receipt, Stray
 from hubless_sim.tapes.operations import Call, Query
 from hubless_sim.tapes.systems import MeshSystem
 

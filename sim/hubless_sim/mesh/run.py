@@ -20,19 +20,11 @@ from hubless_sim.gossip.host import configured
 from hubless_sim.mesh import checks as mesh_checks
 from hubless_sim.mesh.beliefs import Health, told_dead, wrong_beliefs
 from hubless_sim.mesh.breaker_audit import BreakerAudit, unprobed
-from hubless_sim.mesh.client import (
-    Answered,
-    GaveUp,
-    Handed,
-    MeshClient,
-    Queried,
-    Question,
-    Receipt,
-    Stray,
-)
+from hubless_sim.mesh.client import MeshClient, Question
 from hubless_sim.mesh.host import Halted, MeshHost, MeshSetting, RefusingHost, WorkerPool
+from hubless_sim.mesh.notes import Answered, GaveUp, Handed, Misled, Queried, Receipt, Started, Stray
 from hubless_sim.mesh.observed import Heard, Start
-from hubless_sim.mesh.scripted_pool import Misled, Outside, ScriptedPool, Started
+from hubless_sim.mesh.scripted_pool import Outside, ScriptedPool
 from hubless_sim.mesh.store import Store, unfenced
 from hubless_sim.names import name_of
 from hubless_sim.run import Run

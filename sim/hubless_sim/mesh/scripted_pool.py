@@ -29,6 +29,7 @@ from hubless_agents import (
 from hubless_agents.events import PoolEffect
 from hubless_agents.lane import Lane
 from hubless_sim.mesh.ailing import WELL, Ailment, ailment_of, misshapen
+from hubless_sim.mesh.notes import Misled, Started
 from hubless_sim.mesh.store import Store, token_of
 from hubless_sim.tapes.script import Deed, Reply, Script, Signed, answer_of
 from hubless_sim.world.chance import draw, stream, tail_ns
@@ -45,22 +46,6 @@ class PoolProfile(msgspec.Struct, frozen=True):
     exit_ns: int = 2 * MS
     service_ns: int = 1 * MS
     service_jitter_ns: int = 4 * MS
-
-
-class Started(msgspec.Struct, frozen=True):
-    """A worker has begun to run an attempt: from here on its effect may have happened."""
-
-    task: bytes
-    attempt: int
-    agent: str
-
-
-class Misled(msgspec.Struct, frozen=True):
-    """An attempt is about to answer what it should not, by a fault: whoever hears it must hear just that."""
-
-    task: bytes
-    attempt: int
-    payload: bytes
 
 
 class _Results(msgspec.Struct, frozen=True):

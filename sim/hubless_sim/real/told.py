@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from hubless.wire import Told
-from hubless_sim.mesh.client import Answered, GaveUp, Handed, Queried, Receipt, Stray
+from hubless_sim.mesh.notes import Answered, GaveUp, Handed, Queried, Receipt, Stray
 from hubless_sim.mesh.observed import ClientNote
 from hubless_sim.tapes.tape import Tape
 

@@ -8,8 +8,7 @@ import re
 from itertools import pairwise
 from typing import NamedTuple
 
-from hubless_sim.mesh.client import Answered, GaveUp, Handed, Queried, Receipt
-from hubless_sim.mesh.scripted_pool import Started
+from hubless_sim.mesh.notes import Answered, GaveUp, Handed, Queried, Receipt, Started
 from hubless_sim.names import place_of
 from hubless_sim.report.recording import NEVER, Event, Recording
 from hubless_sim.verdict import Violation

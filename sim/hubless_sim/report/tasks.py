@@ -2,8 +2,7 @@
 
 from typing import NamedTuple
 
-from hubless_sim.mesh.client import Answered, GaveUp, Handed, Receipt
-from hubless_sim.mesh.scripted_pool import Started
+from hubless_sim.mesh.notes import Answered, GaveUp, Handed, Receipt, Started
 from hubless_sim.report.recording import Recording
 from hubless_sim.shards.client import Done
 from hubless_sim.tapes.operations import Call

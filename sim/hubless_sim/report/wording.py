@@ -9,9 +9,8 @@ from hubless.effects import Log, Serving
 from hubless.wire import Told
 from hubless_gossip import EventsLost, LinkDegraded, MemberChanged, MetaUpdated
 from hubless_sim.faults import Fault, Lasting, named
-from hubless_sim.mesh.client import Answered, GaveUp, Handed, Queried, Receipt, Stray
 from hubless_sim.mesh.host import Halted
-from hubless_sim.mesh.scripted_pool import Started
+from hubless_sim.mesh.notes import Answered, GaveUp, Handed, Queried, Receipt, Started, Stray
 from hubless_sim.report.readings import Reader
 from hubless_sim.report.recording import Event
 from hubless_sim.shards.client import Done

@@ -27,9 +27,8 @@ from hubless.wire import (
     decode,
     encode,
 )
-from hubless_agents import Effect
 from hubless_sim.addresses import FIRST_WORK_PORT, work_address_of
-from hubless_sim.mesh.client import Answered, Handed, Receipt
+from hubless_sim.mesh.notes import Answered, Handed, Receipt
 from hubless_sim.packets import WORK, to_frame, to_packet
 from hubless_sim.sealed import seal, unseal
 from hubless_sim.world.hosts import (
@@ -241,20 +240,8 @@ class ClientHost:
         match message:
             case Accepted(task=task) if task in self._kept:
                 self._out.append(Note(Receipt(self._kept[task], task)))
-            case Answer(task=task, failure=failure) if task in self._kept:
-                answered = Answered(
-                    self._kept[task],
-                    task,
-                    source,
-                    message.payload or b"",
-                    "" if failure is None else failure.code,
-                    Effect.DONE if failure is None else failure.effect,
-                    message.node,
-                    message.attempt,
-                    message.provisional,
-                    "" if failure is None else failure.where,
-                )
-                self._out.append(Note(answered))
+            case Answer(task=task) if task in self._kept:
+                self._out.append(Note(Answered.told(self._kept[task], source, message)))
             case _:
                 pass
 

@@ -24,7 +24,8 @@ from hubless_agents.events import PoolEffect
 from hubless_agents.server import Job, describe
 from hubless_agents.signature import Bound
 from hubless_sim.mesh.ailing import WELL, Ailment, ailment_of, misshapen
-from hubless_sim.mesh.scripted_pool import PoolProfile, Started
+from hubless_sim.mesh.notes import Started
+from hubless_sim.mesh.scripted_pool import PoolProfile
 from hubless_sim.testing.process import WorkerProcess
 from hubless_sim.testing.strands import ProcessClock
 from hubless_sim.world.chance import draw, stream, tail_ns

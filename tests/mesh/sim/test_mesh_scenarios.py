@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from hubless_sim.faults import Crash, Fault, OneWay, Partition, Pause, Restart
-from hubless_sim.mesh.client import Answered
+from hubless_sim.mesh.notes import Answered
 from hubless_sim.mesh.run import MeshRun
 from hubless_sim.tapes.operations import Call, Leave
 from hubless_sim.tapes.script import Script

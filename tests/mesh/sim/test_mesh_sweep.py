@@ -20,7 +20,7 @@ from hubless_sim.faults import (
     Restart,
     Starve,
 )
-from hubless_sim.mesh.client import Answered
+from hubless_sim.mesh.notes import Answered
 from hubless_sim.mesh.run import MeshRun
 from hubless_sim.tapes.operations import Call, Leave
 from hubless_sim.tapes.script import Reply, Script, answer_of

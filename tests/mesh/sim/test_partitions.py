@@ -12,7 +12,7 @@ import pytest
 
 from hubless_agents import Effect
 from hubless_sim.faults import Crash, Fault, Partition, Restart
-from hubless_sim.mesh.client import Answered
+from hubless_sim.mesh.notes import Answered
 from hubless_sim.mesh.run import MeshRun
 from hubless_sim.tapes.operations import Call
 from hubless_sim.tapes.script import Reply, Script, answer_of
