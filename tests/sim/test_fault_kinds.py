@@ -419,6 +419,25 @@ def _pairs(trips: list[tuple[int, int, int, int]]) -> list[tuple[int, int]]:
     return [(first[3], second[3]) for first, second in pairwise(by_departure) if first[2] < second[2]]
 
 
+def arrivals_ns(*faults: Fault) -> list[int]:
+    """When packets of n1 arrive at n0 on a link whose latency varies, after an order that may come late."""
+    world = World(nodes=2, seed=1, make=Echo, base=Layer(base_ns=MS, jitter_ns=5 * MS))
+    for index in range(2):
+        world.start(index)
+    for fault in faults:
+        fault.impose(world)
+    world.run_until(100 * MS)
+    for packet in (frame(ASSIGN), *(b"%d" % number for number in range(20))):
+        world.command(1, Send(0, packet))
+    world.run_until(1_000 * MS)
+    return [at_ns for at_ns, event in world.host(0).seen if event != Delivered(frame(ASSIGN), 1)]
+
+
+def test_an_order_that_is_held_back_leaves_what_follows_on_its_link_as_it_was() -> None:
+    late = of.StaleOrders(at_ms=50, until_ms=500, nodes=("n1",), late_ms=200)
+    assert arrivals_ns(late) == arrivals_ns()
+
+
 def test_a_clock_that_is_wrong_from_the_beginning_is_a_jump_at_0() -> None:
     offset = Toys([of.ClockJump(at_ms=0, nodes=("n1",), by_ms=250)]).world
     assert offset.clock(1).wall_ns(offset.now_ns) - offset.clock(0).wall_ns(offset.now_ns) == 250 * MS

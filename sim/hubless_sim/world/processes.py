@@ -186,7 +186,10 @@ class Processes:
             return
         for tamper in node.tampering:
             altered = tamper(target, packet)
-            if altered is None:
+            if (
+                altered is None
+            ):  # its place on the link stays taken, so that later packets fare as they would have
+                self._network.route(node.index, target)
                 return
             packet = altered
         traffic.messages_out += 1
