@@ -12,7 +12,7 @@ from hubless.tasks.machine import Machine
 from hubless.tasks.row import Row, State
 from hubless_agents import Effect
 from hubless_sim.mesh import checks
-from hubless_sim.mesh.client import Answered
+from hubless_sim.mesh.notes import Answered
 from hubless_sim.mesh.observed import Start
 from hubless_sim.mesh.run import MeshRun
 from hubless_sim.mesh.swarm import drawn_tape
