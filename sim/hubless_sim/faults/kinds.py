@@ -2,84 +2,50 @@
 
 from typing import get_args
 
-from hubless_sim.faults.agents import (
-    AgentAnswers,
-    AgentHangs,
-    AgentLeaks,
-    AgentSlow,
-    Misconfigured,
-    StaleOrders,
-    StoreSevered,
-    StoreSlow,
-    StoreToken,
-)
-from hubless_sim.faults.disk import BitRot, FailedFlush, FullDisk, SlowDisk, StalledDisk, TornWrite
-from hubless_sim.faults.lies import ForgedAccusations, ForgedIncarnations, ForgedResults, ForgedVotes
-from hubless_sim.faults.network import (
-    Bandwidth,
-    Corrupt,
-    Duplicate,
-    Flapping,
-    Isolate,
-    Latency,
-    Loss,
-    OneWay,
-    Partition,
-    RingPartition,
-)
-from hubless_sim.faults.process import (
-    ClockDrift,
-    ClockJump,
-    Crash,
-    Pause,
-    PowerCut,
-    Restart,
-    SlowNode,
-    Starve,
-)
+from hubless_sim.faults import agents, disk, lies, network, process
 
 MeshFault = (
-    Crash
-    | PowerCut
-    | Restart
-    | Pause
-    | Starve
-    | SlowNode
-    | ClockDrift
-    | ClockJump
-    | Partition
-    | OneWay
-    | Isolate
-    | RingPartition
-    | Flapping
-    | Loss
-    | Duplicate
-    | Latency
-    | Corrupt
-    | Bandwidth
-    | SlowDisk
-    | StalledDisk
-    | FullDisk
-    | FailedFlush
-    | TornWrite
-    | BitRot
+    process.Crash
+    | process.PowerCut
+    | process.Restart
+    | process.Pause
+    | process.Starve
+    | process.SlowNode
+    | process.ClockDrift
+    | process.ClockJump
+    | network.Partition
+    | network.OneWay
+    | network.Isolate
+    | network.RingPartition
+    | network.Flapping
+    | network.Loss
+    | network.Duplicate
+    | network.Latency
+    | network.Corrupt
+    | network.Bandwidth
+    | disk.SlowDisk
+    | disk.StalledDisk
+    | disk.FullDisk
+    | disk.FailedFlush
+    | disk.TornWrite
+    | disk.BitRot
 )
 """What can happen to processes, networks, disks and clocks: what any mesh must live with."""
 
 WorkFault = (
-    AgentSlow
-    | AgentHangs
-    | AgentAnswers
-    | AgentLeaks
-    | StoreSevered
-    | StoreSlow
-    | StoreToken
-    | StaleOrders
-    | Misconfigured
+    agents.AgentSlow
+    | agents.AgentHangs
+    | agents.AgentAnswers
+    | agents.AgentLeaks
+    | agents.StoreSevered
+    | agents.StoreSlow
+    | agents.StoreToken
+    | agents.StaleOrders
+    | agents.Misconfigured
 )
 """What can happen to agents, to what they lean on and to the orders that reach them: of whole nodes alone."""
 
-Lie = ForgedIncarnations | ForgedAccusations | ForgedResults | ForgedVotes
+Lie = lies.ForgedIncarnations | lies.ForgedAccusations | lies.ForgedResults | lies.ForgedVotes
 """What a node can say that is not true."""
 
 Fault = MeshFault | WorkFault | Lie
@@ -98,13 +64,20 @@ FAULT_KINDS = (*MESH_KINDS, *WORK_KINDS, *LIE_KINDS)
 def named(fault: Fault) -> list[tuple[str, tuple[str, ...]]]:
     """Every field of the fault that names nodes, as (field, names)."""
     match fault:
-        case Partition(sides=(left, right)) | Flapping(sides=(left, right)):
+        case network.Partition(sides=(left, right)) | network.Flapping(sides=(left, right)):
             return [("sides[0]", left), ("sides[1]", right)]
-        case OneWay() | Loss() | Duplicate() | Latency() | Corrupt() | Bandwidth():
+        case (
+            network.OneWay()
+            | network.Loss()
+            | network.Duplicate()
+            | network.Latency()
+            | network.Corrupt()
+            | network.Bandwidth()
+        ):
             return [("sources", fault.sources), ("targets", fault.targets)]
-        case ForgedIncarnations():
+        case lies.ForgedIncarnations():
             return [("nodes", fault.nodes), ("victims", fault.victims)]
-        case ForgedAccusations():
+        case lies.ForgedAccusations():
             return [("nodes", fault.nodes), ("victims", fault.victims), ("accusers", fault.accusers)]
         case _:
             return [("nodes", fault.nodes)]
