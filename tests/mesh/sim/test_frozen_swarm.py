@@ -22,11 +22,13 @@ from hubless_sim.faults.concern import named_in
 from hubless_sim.faults.freeze import frozen
 from hubless_sim.mesh.frozen_swarm import HEAL_MS, OWNED_MS, drawn_tape
 from hubless_sim.mesh.run import MeshRun
+from hubless_sim.play import play
 from hubless_sim.search.renumbering import without
 from hubless_sim.search.sweep import swept
 from hubless_sim.tapes.operations import Call
 from hubless_sim.tapes.systems import MeshSystem
 from hubless_sim.tapes.tape import Tape
+from hubless_sim.zoo import planted
 
 STANDING = range(6)
 LONG = 2_000
@@ -39,6 +41,19 @@ def test_the_core_lives_and_ends_what_was_begun(seed: int) -> None:
     run = MeshRun(drawn_tape(seed))
     assert run.judge().violations == ()
     assert run.found()["lost_shards"] == []
+
+
+@pytest.mark.parametrize(
+    ("plant", "rule"),
+    [
+        ("hears-an-owner-that-it-doubts-for-ever", "calm calls succeed"),
+        ("lets-the-outcome-go-with-the-owner", "nothing left behind"),
+    ],
+)
+def test_a_core_that_does_not_live_is_found(plant: str, rule: str) -> None:
+    with planted(plant):
+        found = {violation.checker for violation in play(drawn_tape(2)).violations}
+    assert rule in found
 
 
 @pytest.mark.long
