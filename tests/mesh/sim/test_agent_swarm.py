@@ -30,7 +30,7 @@ def test_the_seeds_have_agents_set_aside_tasks_tried_again_and_answers_that_are_
     codes: set[str] = set()
     texts: list[str] = []
     misled = attempts = calls = 0
-    for seed in range(8):
+    for seed in (0, 8):
         run = MeshRun(drawn_tape(seed))
         result = run.finish()
         codes.update(result.found["answers"])
