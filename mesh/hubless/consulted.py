@@ -35,7 +35,7 @@ class _TaskShape(msgspec.Struct):
 class _TasksShape(msgspec.Struct):
     tasks: list[_TaskShape]
     counts: dict[str, int]
-    owned: list[int]
+    owned: list[int] = []
 
 
 def body_of(what: str, raw: bytes) -> dict[str, Any] | None:
@@ -100,7 +100,7 @@ def merged(
         for state, count in body["counts"].items():
             counts[state] = counts.get(state, 0) + count
     tasks = sorted((row for body in bodies for row in body["tasks"]), key=lambda row: row["submitted"])
-    owned = {shard for body in bodies for shard in body["owned"]}
+    owned = {shard for body in bodies for shard in body.get("owned", ())}
     return {
         "tasks": tasks[-limit:],
         "counts": counts,

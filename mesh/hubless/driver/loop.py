@@ -40,7 +40,7 @@ from hubless_agents import GiveTask, KillWorker, MeasureMemory, Pool, RecallTask
 from hubless_gossip import Address, PacketReceived, Persist, SendPacket, WatchLinks
 
 _MOST_PER_TURN = 512
-_MOST_TURNS_IN_A_ROW = 8
+_LONGEST_WITHOUT_TRIO_NS = 20_000_000
 _LONGEST_WAIT_S = 1.0
 _NS_PER_S = 1_000_000_000
 _SMALL_RING = 64
@@ -111,7 +111,7 @@ class Driver:
         self._is_building = False
         self._halt: Halt | None = None
         self._commits: list[Commit] = []
-        self._turns_in_a_row = 0
+        self._trio_ran_ns = 0
         self._due_ns: int | None = 0
         self._writer = Writer(journal, nursery, self._told_by_journal)
         self._directory = directory
@@ -139,6 +139,7 @@ class Driver:
                 self._turn()
                 if not self._goes_on():
                     await self._poller.wait(0 if self._has_more() else self._patience_s())
+                    self._trio_ran_ns = time.monotonic_ns()
             self._flush()
             return self._halt
         finally:
@@ -212,12 +213,11 @@ class Driver:
         """Whether the next turn comes at once, or after what the answer to the last one made readable.
 
         A durable task waits six times for another process, each time for less than a flush, and a wait through trio is
-        a good part of that. So short waits are the kernel's, a bounded number of them in a row: trio has other tasks.
+        a good part of that. So short waits are the kernel's, for a bounded time in a row: trio has other tasks.
         """
-        may_go_on = self._turns_in_a_row < _MOST_TURNS_IN_A_ROW and not self._writer.is_busy
-        goes_on = may_go_on and (self._has_more() or self._lingers())
-        self._turns_in_a_row = self._turns_in_a_row + 1 if goes_on else 0
-        return goes_on
+        if self._writer.is_busy or time.monotonic_ns() - self._trio_ran_ns >= _LONGEST_WITHOUT_TRIO_NS:
+            return False
+        return self._has_more() or self._lingers()
 
     def _lingers(self) -> bool:
         return self._halt is None and self._patience_s() > LINGER_S and self._poller.linger()
