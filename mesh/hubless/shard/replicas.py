@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 
 from hubless.deadlines import earliest
 from hubless.effects import NodeEffect, ToPeer
@@ -302,7 +303,8 @@ class Replicas(Holdings):
 
     def wants_compaction(self) -> tuple[int, ...]:
         """Shards whose logs have grown large: their machines' states are wanted. At most a few at a time."""
-        return tuple(list(self._roster.large)[: self._settings.most_compactions])
+        large = self._roster.large
+        return tuple(islice(large, self._settings.most_compactions)) if large else ()
 
     def compact(self, shard: int, state: bytes) -> None:
         """The state of a shard's machine, which has been given everything that was `Committed` so far."""

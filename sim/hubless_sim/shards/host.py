@@ -112,12 +112,14 @@ class ShardHost:
             self.replicas.start(now_ns, effects)
             self._tell_opinion(now_ns)
         self._take(now_ns, event, effects)
-        self._perform(effects)
+        if effects:
+            self._perform(effects)
         for shard in self.replicas.wants_compaction():
             self.replicas.compact(shard, self._machine(shard).to_bytes())
         ended: list[NodeEffect] = []
         self.replicas.tick_ended(now_ns, ended)
-        self._perform(ended)
+        if ended:
+            self._perform(ended)
         for target, frame in self._outbox.frames():
             self._out.append(Send(target, seal(to_packet(RAFT, frame))))
         return self._out
