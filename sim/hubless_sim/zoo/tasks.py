@@ -203,14 +203,16 @@ def lets_the_outcome_go_with_the_owner(swaps: Swaps) -> None:
     swaps.put(Gateway, "_place_again", trusting)
 
 
-@BED.plant("mesh", first=229)
-def runs_what_an_earlier_process_was_given(swaps: Swaps) -> None:
-    """A node runs the attempt that it is ordered to, even one that was given to its last process."""
+@BED.plant("mesh", first=0)
+def lets_an_attempt_outlive_its_process(swaps: Swaps) -> None:
+    """An attempt whose node is gone is still waited for, and ordered again of the next process there, which runs it."""
 
     def unasked(self: Executor, now_ns: int, owner: str, assign: Assign, out: list[NodeEffect]) -> None:
         run(self, now_ns, owner, replace(assign, boot=0), out)
 
     run = swaps.put(Executor, "assign", unasked)
+    swaps.put(Owner, "peer_gone", lambda _self, _now_ns, _node, _out: None)
+    swaps.put(Course, "_is_there", lambda _self, _process: True)
 
 
 @BED.plant("mesh", first=7)
