@@ -161,6 +161,8 @@ class Row(Struct, array_like=True, gc=False):
     def cancel(self, now_ms: int) -> bool:
         if self.state in TERMINAL:
             return False
+        if self.state is State.RUNNING:  # nobody hears how that attempt ends; a retry must not forget it
+            self._may_have_had(Effect.MAYBE)
         self._finish(State.CANCELLED, now_ms)
         return True
 
@@ -230,8 +232,11 @@ class Row(Struct, array_like=True, gc=False):
         self.state, self.ended_ms = state, now_ms
 
     def _add_failure(self, why: Failure) -> None:
-        self.effect = max(self.effect, why.effect, key=_STRENGTH.index)
+        self._may_have_had(why.effect)
         self.failures = _bounded((*self.failures, _clipped(why))[-MOST_FAILURES:])
+
+    def _may_have_had(self, effect: Effect) -> None:
+        self.effect = max(self.effect, effect, key=_STRENGTH.index)
 
     def has(self, entered: Entered) -> bool:
         """Whether this very outcome was entered before: a node repeats itself until it hears that it was heard."""

@@ -16,6 +16,7 @@ FOUND = (
     3097,  # two nodes each took the other for the owner, and a task went to and fro between them ever more often
     229,  # a new owner ordered an attempt again of a process that was gone, and the next one of that node ran it
     538,  # the same, of an agent that must start once at most
+    5675,  # a task was cancelled while it ran and tried again, and then said to have had no effect
 )
 """What 252 and 316 showed were wrong expectations, drawn more mildly since; the others were faults."""
 

@@ -110,6 +110,23 @@ def test_what_follows_a_failed_attempt(follows: Follows, executor: str, state: S
     assert (row.state, row.attempt, row.failures, row.payload) == (state, attempt, (DIED,), b"payload")
 
 
+@pytest.mark.parametrize(("executor", "effect"), [("n1", Effect.MAYBE), ("", Effect.NONE)])
+def test_an_attempt_that_ran_when_its_task_was_cancelled_may_have_had_its_effect(
+    executor: str, effect: Effect
+) -> None:
+    attempt = 2 if executor else 1
+    late = Failure(code="expired", message="never began")
+    row = row_after(
+        submitted(executor=executor),
+        Cancelled(A, 5),
+        Retried(A, 6, 9_000),
+        AttemptStarted(A, attempt, "n2", 7),
+        failed(attempt, Follows.DONE, late),
+    )
+    assert row.failure is not None
+    assert (row.failure.code, row.failure.effect) == ("expired", effect)
+
+
 def test_the_failure_of_a_task_is_the_last_with_the_strongest_effect_of_all() -> None:
     row = row_after(
         submitted(executor="n1"),

@@ -105,6 +105,7 @@ class Known:
     superseded: tuple[tuple[str, bytes | None, Failure | None], ...] = ()
     to_merge: frozenset[int] = frozenset()
     first: bytes | None = None
+    ran_when_cancelled: bool = False
 
 
 @dataclass
@@ -154,7 +155,8 @@ class Model:
         if one.state in FINISHED:
             return None
         if isinstance(entry, Cancelled):
-            return self.over(one, "cancelled")
+            ran = one.state == "running"
+            return self.over(replace(one, ran_when_cancelled=one.ran_when_cancelled or ran), "cancelled")
         if isinstance(entry, Expired):
             return self.over(replace(one, failures=(*one.failures, entry.failure)), "expired")
         if isinstance(entry, AttemptStarted):
@@ -306,7 +308,10 @@ class Replicas(RuleBasedStateMachine):
 
     @invariant()
     def the_machine_is_the_model(self) -> None:
-        known = {task: replace(one, turn=0, first=None) for task, one in self.model.known.items()}
+        known = {
+            task: replace(one, turn=0, first=None, ran_when_cancelled=False)
+            for task, one in self.model.known.items()
+        }
         for task, one in known.items():
             if one.state == "succeeded":
                 known[task] = replace(one, submission=(*one.submission[:2], b""))
@@ -320,7 +325,8 @@ class Replicas(RuleBasedStateMachine):
         for task, one in self.model.known.items():
             row = self.first.rows[task]
             assert row.is_same(*one.submission)
-            strongest = max((told.effect for told in one.failures), key=STRONGER.__getitem__, default="none")
+            effects = [told.effect for told in one.failures] + [Effect.MAYBE] * one.ran_when_cancelled
+            strongest = max(effects, key=STRONGER.__getitem__, default="none")
             assert row.effect == strongest
 
     @invariant()
