@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import msgpack
 import msgspec
@@ -35,6 +35,11 @@ class _Messages(msgspec.Struct, array_like=True):
     """What a frame holds. The union is made ready once since it is a field; by itself it would be for every frame."""
 
     messages: list[Message]
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(tuple[bytes, str, int, list[Message]])
+"""Of small frames in which everything is as it should be: straight into messages."""
 
 
 _SMALLEST_FRAME_BYTES = 1024 * 1024
@@ -88,8 +93,7 @@ class Envelope:
 
 def encode(mesh: bytes, sender: str, boot: int, messages: Sequence[Message]) -> list[bytes]:
     """Encodes one frame: its two parts."""
-    body = msgspec.to_builtins((mesh, sender, boot, messages), builtin_types=(bytes,))
-    return [_HEADER, cast("bytes", msgpack.packb(body))]
+    return [_HEADER, _encoder.encode((mesh, sender, boot, messages))]
 
 
 def encode_refusal(text: str) -> list[bytes]:
@@ -105,6 +109,19 @@ def decode(parts: Sequence[bytes], limits: Limits) -> Envelope:
             peer refused us; the error's text is its reason).
     """
     body = _checked_body(parts, limits)
+    if len(body) <= limits.messages:  # no list in it can be longer than that either
+        try:
+            mesh, sender, boot, messages = _decoder.decode(body)
+        except (msgspec.DecodeError, RecursionError):
+            pass
+        else:
+            if _is_envelope(mesh, sender, boot):
+                return Envelope(mesh, sender, boot, messages)
+    return _decoded_slowly(body, limits)
+
+
+def _decoded_slowly(body: bytes, limits: Limits) -> Envelope:
+    """Of frames that are large, or have something in them that is not as it should be."""
     try:
         mesh, sender, boot, raw_messages = msgpack.unpackb(
             body,
