@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from hubless.shard.losses import Losses
 from hubless.shard.output import Role
 from hubless.shard.quorum import members
 from hubless.shard.raft import Raft
@@ -26,6 +27,7 @@ class Group:
         target, spares: as an owner, where the ring wants the replicas, and who comes next on it.
         config_since_ns: as an owner, when the configuration was last found to be committed.
         unreached: as an owner, the nodes that it does without, as they do not answer.
+        losses: who lost the shard.
         peers: as an owner, all who replicated the shard since its configuration was last at rest.
     """
 
@@ -48,6 +50,7 @@ class Group:
     config_since_ns: int = 0
     unreached: frozenset[str] = frozenset()
     owned_since_ns: int = 0
+    losses: Losses = field(default_factory=Losses)
     _config: Config | None = None
     _others: tuple[str, ...] = ()
 

@@ -5,7 +5,7 @@ one another by term, and do not fight. There are as many seats (voters) as the t
 that a shard should have, or all members if they are fewer. The rules in order; the first that applies is the step:
 
 1. One change at a time: nothing while a configuration is not committed, or joint.
-2. An owner that is draining, or has no room, hands over.
+2. An owner that is draining, or has no room, or whose links to a quorum come and go, hands over.
 3. Seats change in one joint step (dissertation, 4.3): learners that have caught up come in, and the seats that they
    replace go out. Which:
    a. Fewer seats than there should be are filled all at once, one to three without two between; who is ready waits for
@@ -19,7 +19,8 @@ that a shard should have, or all members if they are fewer. The rules in order; 
 5. With nobody in sight who could have it, a seat is given up without a replacement in two cases: a broken one of a node
    that is well, which may then start anew as a learner; and one of a node that drains and is off the ring, if those who
    stay can do without it now, and could not once it has left.
-6. The first node of the target that can own the shard is given it.
+6. The first node of the target that can own the shard is given it; not one that has just lost it, or that answers now
+   and then only.
 
 No change is begun that would leave less than a majority of healthy seats, before it or after it. *Wanted* is the target
 without those who cannot serve, each of them replaced: by one who has a healthy seat, by a learner, by the ring's next
@@ -148,8 +149,11 @@ def _handover(owned: Owned, around: Surroundings) -> Transfer | None:
     """
     config, me = owned.config, around.me
     others = (node for node in config.voters if node not in owned.target)
-    is_unfit = me in around.draining or me in around.full
-    for node in (*owned.target, *others):
+    is_unfit = me in around.draining or me in around.full or owned.is_strained
+    order = (*owned.target, *others)
+    if is_unfit:
+        order = tuple(sorted(order, key=lambda node: node in owned.unfit))
+    for node in order:
         if node == me and not is_unfit:
             return None
         if (
@@ -157,6 +161,7 @@ def _handover(owned: Owned, around: Surroundings) -> Transfer | None:
             and node in config.voters
             and node in owned.caught_up
             and node not in owned.broken
+            and (is_unfit or node not in owned.unfit)
             and around.may_own(node)
         ):
             return Transfer(owned.shard, node, is_urgent=is_unfit)

@@ -156,11 +156,12 @@ def _is_parked(owned: Owned) -> bool:
 
 
 def _is_waiting(owned: Owned, around: Surroundings) -> bool:
-    """Whether there would be something to do if all replicas had caught up: nobody tells when they have."""
+    """Whether there would be something to do if all replicas had caught up, and might own it: nobody tells when."""
     caught_up = frozenset(members(owned.config))
-    return caught_up != owned.caught_up and (
-        next_step(dataclasses.replace(owned, caught_up=caught_up), around, is_hurried=True) is not None
-    )
+    if caught_up == owned.caught_up and not owned.unfit:
+        return False
+    hopeful = dataclasses.replace(owned, caught_up=caught_up, unfit=frozenset())
+    return next_step(hopeful, around, is_hurried=True) is not None
 
 
 def _rank(step: Step) -> tuple[int, int]:

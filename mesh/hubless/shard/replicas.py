@@ -94,7 +94,7 @@ class Replicas(Holdings):
         self._orphans = Orphans(
             me, enquire_ns=settings.enquire_ns, first_number=rng.getrandbits(60), now_ns=now_ns
         )
-        self._steering = Steering(settings.moves)
+        self._steering = Steering(settings.moves, beat_ns=settings.beat_ns)
         self._states = self._roster.recover(now_ns, recovered, is_founder=is_founder)
 
     # -- inputs -----------------------------------------------------------------------------------------
@@ -201,8 +201,7 @@ class Replicas(Holdings):
         )
         if self._beat_at_ns is not None and now_ns >= self._beat_at_ns:
             self._beat_all(now_ns, out)
-            silent = self._beats.silent(1 + self._settings.moves.patience_ns // self._settings.beat_ns)
-            for group in self._steering.review(now_ns, self._led, self._opinion.around, silent):
+            for group in self._steering.review(now_ns, self._led, self._opinion.around, self._beats):
                 self._touch(group)
 
     def tick_ended(self, now_ns: int, out: list[NodeEffect]) -> None:
@@ -496,5 +495,6 @@ class Replicas(Holdings):
             if not self._led:
                 self._beat_at_ns = None
         group.role, group.owner, group.term = raft.role, raft.owner, raft.term
+        self._steering.office_changed(now_ns, group, self._opinion.preferences(shard))
         if self._opinion.consider(now_ns, group):
             self._touch(group)

@@ -34,7 +34,9 @@ class Owned:
 
     `spares` come after the target on the ring: they stand in for nodes of it that cannot serve. `caught_up` are the
     replicas that could take over at once, `broken` those that cannot be trusted. `unreached` nodes have not answered
-    their owner lately, whatever membership says. `is_changing` while a configuration is not committed yet.
+    their owner lately, whatever membership says; `unfit` ones take part, but should not be owners. `is_strained`: the
+    owner cannot rely on a quorum to answer it, and the others could be one without it. `is_changing` while a
+    configuration is not committed yet.
     """
 
     shard: int
@@ -44,6 +46,8 @@ class Owned:
     spares: tuple[str, ...] = ()
     broken: frozenset[str] = _NOBODY
     unreached: frozenset[str] = _NOBODY
+    unfit: frozenset[str] = _NOBODY
+    is_strained: bool = False
     is_changing: bool = False
     owned_since_ns: int = 0
     target_since_ns: int = 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from hubless.shard import quorum
+from hubless.shard.beats import Beats
 from hubless.shard.group import Group
 from hubless.shard.moves import Change, Step
 from hubless.shard.pace import Moves, MoveSettings
@@ -12,13 +14,19 @@ from hubless_gossip.marks import sometimes
 
 
 class Steering:
-    """The owned shards whose replicas are not where they should be, or may not be."""
+    """The owned shards whose replicas are not where they should be, or may not be.
 
-    def __init__(self, settings: MoveSettings) -> None:
+    Args:
+        beat_ns: between two beats.
+    """
+
+    def __init__(self, settings: MoveSettings, *, beat_ns: int) -> None:
         self._settings = settings
+        self._silent_after = 1 + settings.patience_ns // beat_ns
         self._moves = Moves(settings)
         self._unsettled: dict[int, None] = {}
         self._given_up: dict[str, int] = {}
+        self._shaky: frozenset[str] = frozenset()
 
     @property
     def counters(self) -> object:
@@ -36,20 +44,31 @@ class Steering:
         if target != group.target:
             group.target, group.target_since_ns = target, now_ns
 
+    def office_changed(self, now_ns: int, group: Group, preference: Sequence[str]) -> None:
+        """The replica has come to know another owner, or of none."""
+        owner = group.raft.owner
+        if owner is not None:
+            group.losses.owned_by(now_ns, owner, preference, self._settings.return_ns)
+
     def disowned(self, shard: int) -> None:
         """The shard is somebody else's to move."""
         self._unsettled.pop(shard, None)
         self._moves.disowned(shard)
 
     def review(
-        self, now_ns: int, led: Mapping[int, Group], around: Surroundings, silent: Iterable[str] = ()
+        self, now_ns: int, led: Mapping[int, Group], around: Surroundings, beats: Beats
     ) -> list[Group]:
-        """Takes the next steps, and returns the replicas that were asked for one. `silent` nodes do not answer."""
+        """Takes the next steps, and returns the replicas that were asked for one. `beats` tell who answers."""
+        silent = beats.silent(self._silent_after)
         self._give_up(now_ns, led, silent)
+        shaky = beats.shaky()
+        if shaky or self._shaky:
+            self._shaky = shaky
+            self.unsettle(led)
         if not self._unsettled:
             return []
         ready = [led[shard] for shard in sorted(self._unsettled) if led[shard].raft.is_ready]
-        owned = [_owned(group, self._without(group)) for group in ready]
+        owned = [self._owned(now_ns, group, silent) for group in ready]
         steps, at_rest = self._moves.plan(now_ns, owned, around)
         for shard in at_rest:
             del self._unsettled[shard]
@@ -73,23 +92,35 @@ class Steering:
         group.unreached = before.union(self._given_up)
         return group.unreached
 
+    def _owned(self, now_ns: int, group: Group, silent: frozenset[str]) -> Owned:
+        raft = group.raft
+        caught_up = [node for node in group.others if raft.progress(node).is_caught_up]
+        return Owned(
+            shard=raft.shard,
+            config=raft.config,
+            target=group.target,
+            spares=group.spares,
+            caught_up=frozenset((*caught_up, raft.me)),
+            broken=frozenset(group.broken),
+            unreached=self._without(group),
+            unfit=self._shaky | group.losses.recent(now_ns, self._settings.return_ns),
+            is_strained=self._is_strained(now_ns, group, silent),
+            is_changing=not raft.is_config_committed,
+            owned_since_ns=group.owned_since_ns,
+            target_since_ns=group.target_since_ns,
+            config_since_ns=group.config_since_ns,
+        )
 
-def _owned(group: Group, unreached: frozenset[str]) -> Owned:
-    raft = group.raft
-    caught_up = [node for node in group.others if raft.progress(node).is_caught_up]
-    return Owned(
-        shard=raft.shard,
-        config=raft.config,
-        target=group.target,
-        spares=group.spares,
-        caught_up=frozenset((*caught_up, raft.me)),
-        broken=frozenset(group.broken),
-        unreached=unreached,
-        is_changing=not raft.is_config_committed,
-        owned_since_ns=group.owned_since_ns,
-        target_since_ns=group.target_since_ns,
-        config_since_ns=group.config_since_ns,
-    )
+    def _is_strained(self, now_ns: int, group: Group, silent: frozenset[str]) -> bool:
+        """Whether the shard had better have another owner. If all links are bad, each keeps it longer each time."""
+        if not self._shaky:
+            return False
+        config, me = group.raft.config, group.raft.me
+        heard = [node for node in group.others if node not in silent]
+        steady = [me, *(node for node in heard if node not in self._shaky)]
+        if quorum.has_quorum(config, steady) or not quorum.has_quorum(config, heard):
+            return False
+        return now_ns - group.owned_since_ns >= group.losses.pause_ns(me, self._settings.return_ns)
 
 
 def _take(now_ns: int, group: Group, step: Step) -> bool:

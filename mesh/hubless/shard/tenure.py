@@ -199,6 +199,10 @@ class Tenure:
             return
         follower.heard_at_ns = max(follower.heard_at_ns, sent_at_ns)
         follower.beat_at_ns = max(follower.beat_at_ns, sent_at_ns)
+        if node == self._heir:  # its link is up just now: what it was told may have been lost
+            self._is_heir_told = False
+            self._tell_heir()
+            self._state.is_dirty = True
         if self._reads.is_asking:
             self._now_ns = now_ns
             self._answer_reads()

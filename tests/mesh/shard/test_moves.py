@@ -320,6 +320,30 @@ def test_how_urgent_a_change_is(shard, opinion, urgency):
         ),
         ("full disks everywhere move nothing", owned(voters("abc"), "abc"), around(full="abc"), None),
         ("one that the ring does not want", owned(voters("abcd"), "bcd"), around(), Transfer(1, "b")),
+        (
+            "not to one that has just lost it, or hardly answers",
+            owned(voters("abc"), "bac", unfit=frozenset("b")),
+            around(),
+            None,
+        ),
+        (
+            "an owner whose links come and go gives up at once",
+            owned(voters("abc"), "abc", is_strained=True),
+            around(),
+            "urgent",
+        ),
+        (
+            "best to one that answers it",
+            owned(voters("abc"), "acb", is_strained=True, unfit=frozenset("c")),
+            around(),
+            "urgent",
+        ),
+        (
+            "else to one that answers now and then",
+            owned(voters("abc"), "abc", is_strained=True, unfit=frozenset("bc")),
+            around(),
+            "urgent",
+        ),
     ],
     ids=slugged,
 )

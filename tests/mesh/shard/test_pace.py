@@ -101,6 +101,13 @@ def test_handovers_are_bounded_and_one_that_came_to_nothing_is_tried_again_later
     assert moves.plan(later_ns + FAST.return_ns, wanting[1:], around())[0] == [Transfer(1, "b")]
 
 
+def test_a_shard_that_has_to_wait_for_its_preferred_owner_is_not_at_rest():
+    moves = Moves(FAST)
+    waits = shards(1, voters("abc"), "bac", unfit=frozenset("b"))
+    rests = shards(2, voters("abc"), "abc", unfit=frozenset("b"))[1:]
+    assert moves.plan(10 * SECOND, waits + rests, around()) == ([], [1])
+
+
 def test_a_draining_owner_waits_for_nothing():
     moves = Moves(FAST)
     fresh = shards(1, voters("abc"), "bc", owned_since_ns=10 * SECOND, target_since_ns=10 * SECOND)

@@ -146,6 +146,18 @@ def test_who_has_all_entries_takes_over_in_one_round_3_10() -> None:
     assert owner.role is Role.FOLLOWER
 
 
+def test_an_heir_that_answers_a_beat_is_told_again_3_10() -> None:
+    bench = Bench()
+    owner = bench.elect("a")
+    bench.propose("a", b"x")
+    assert owner.transfer(0, "b")
+    flushed(owner)
+    owner.heard_follower(1, "c", 0)
+    assert flushed(owner) == []
+    owner.heard_follower(1, "b", 0)
+    assert flushed(owner) == [("b", TimeoutNow(SHARD, 2))]
+
+
 def test_a_vote_for_whom_the_owner_gave_way_is_given_though_it_is_heard_3_10_4_2_3() -> None:
     bench = Bench()
     bench.elect("a")

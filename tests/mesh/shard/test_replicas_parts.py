@@ -15,6 +15,7 @@ from hubless.shard.beats import Beats
 from hubless.shard.configs import NOBODY
 from hubless.shard.flushes import Flushes
 from hubless.shard.group import Group
+from hubless.shard.losses import Losses
 from hubless.shard.output import Output, RaftSettings
 from hubless.shard.raft import Raft
 from hubless.shard.records import HardState, Recovered
@@ -96,10 +97,72 @@ def test_beats_of_long_ago_are_forgotten():
     beats = Beats(first_number=0)
     for now_ns in range(40):
         beats.beat(now_ns, {"b": (Led(1, 2, 3),)})
-    assert beats.answered("b", 10) is None
+    assert beats.answered("b", 8) is None
     assert beats.answered("b", 39) is not None
     beats.beat(41, {"c": (Led(1, 2, 3),)})
     assert beats.answered("b", 40) is None
+
+
+def shaky_after(pattern: str, beats_sent: int) -> bool:
+    """`pattern` of beats that are answered (x) or not (.), over and over."""
+    beats = Beats(first_number=0)
+    for turn in range(beats_sent):
+        ((_, beat),) = beats.beat(turn, {"b": (Led(1, 2, 3),)})
+        if pattern[turn % len(pattern)] == "x":
+            assert beats.answered("b", beat.number) is not None
+    return beats.shaky() == {"b"}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "is_shaky"),
+    [
+        ("x", False),
+        ("xx.", False),
+        ("x.", True),
+        ("xx...", True),
+        ("xxx......", True),
+        (".", False),
+        ("x" * 16 + "." * 20, False),
+    ],
+    ids=["all", "most", "half", "flapping", "slowly", "dead", "a-pause"],
+)
+def test_who_answers_now_and_then_is_shaky_but_not_who_was_away(pattern: str, is_shaky: bool):
+    assert shaky_after(pattern, 36) is is_shaky
+
+
+def test_who_answers_again_is_shaky_no_more():
+    assert shaky_after("." + "x.." * 12 + "x" * 12, 37)
+    assert not shaky_after("." + "x.." * 12 + "x" * 40, 70)
+
+
+# -- losses -----------------------------------------------------------------------------------------------
+
+
+def lost_by_a(losses: Losses, times: list[int]) -> None:
+    for at_ns in times:
+        losses.owned_by(at_ns - 5, "a", "ab", 100)
+        losses.owned_by(at_ns, "b", "ab", 100)
+
+
+def test_who_loses_a_shard_again_and_again_waits_longer_each_time():
+    losses = Losses()
+    lost_by_a(losses, [1_000])
+    assert losses.recent(1_099, 100) == {"a"}
+    assert losses.recent(1_100, 100) == frozenset()
+    lost_by_a(losses, [1_200, 1_500])
+    assert losses.recent(1_899, 100) == {"a"}
+    assert losses.recent(1_900, 100) == frozenset()
+    lost_by_a(losses, [2_000 + turn * 1_000 for turn in range(40)])
+    assert losses.pause_ns("a", 100) == 6_400
+
+
+def test_what_was_long_ago_is_forgotten_and_giving_a_shard_back_is_no_loss():
+    losses = Losses()
+    lost_by_a(losses, [1_000, 1_200])
+    assert losses.pause_ns("a", 100) == 200
+    lost_by_a(losses, [2_700])
+    assert losses.pause_ns("a", 100) == 100
+    assert losses.recent(2_700, 100) == {"a"}, "b gave it back twice"
 
 
 # -- flushes ----------------------------------------------------------------------------------------------
