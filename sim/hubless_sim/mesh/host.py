@@ -63,6 +63,7 @@ from hubless_gossip import (
 )
 from hubless_sim.addresses import FIRST_PORT, FIRST_WORK_PORT, address_of, work_address_of
 from hubless_sim.checkers.bounds import Bound, Load, Overfull
+from hubless_sim.checkers.deadlines import Overrun
 from hubless_sim.journal_shell import JournalShell
 from hubless_sim.mesh.scripted_pool import PoolProfile
 from hubless_sim.names import name_of, place_of
@@ -124,6 +125,10 @@ class WorkerPool(Protocol):
 
     def next_due_ns(self) -> int | None:
         """When ``due`` next has something."""
+        ...
+
+    def overdue(self, now_ns: int) -> Sequence[Overrun]:
+        """The attempts that should have been ended by now, and are not."""
         ...
 
     def take_notes(self) -> Sequence[Any]:
@@ -238,6 +243,8 @@ class MeshHost:
             self._perform(now_ns, self.node.handle(now_ns, TickEnded()))
         if self._supervisor is not None:
             self._look_at_queues(self._supervisor)
+        if self._pool is not None and isinstance(event, Due):
+            self._out.extend(Note(overrun) for overrun in self._pool.overdue(now_ns))
         self._flush()
         return self._out
 

@@ -15,6 +15,7 @@ from hubless.wire import Ask, Told
 from hubless_agents import Contract, SupervisorConfig
 from hubless_gossip import Condition, JoinRequested
 from hubless_sim.checkers.bounds import Overfull, overfull
+from hubless_sim.checkers.deadlines import Overrun, overrun
 from hubless_sim.faults import MS, Misconfigured, index_of
 from hubless_sim.gossip.host import configured
 from hubless_sim.mesh import checks as mesh_checks
@@ -86,6 +87,7 @@ class MeshRun(Run, Heard):
         """What agents write to that have a ``store``."""
         self.halted: dict[str, str] = {}
         self.overfull: list[tuple[int, str, Overfull]] = []
+        self.overrun: list[tuple[int, str, Overrun]] = []
         self.serving: dict[str, int] = {}
         self.condition_told: list[tuple[int, str, str, str]] = []
         self.log: list[tuple[int, str, str]] = []
@@ -153,6 +155,7 @@ class MeshRun(Run, Heard):
             *wrong_beliefs(self._core(), self.system),
             *told_dead(self.condition_told, self._core(), self._health),
             *overfull(self.overfull),
+            *overrun(self.overrun),
         ]
 
     def _unfenced(self) -> Iterator[str]:
@@ -264,6 +267,8 @@ class MeshRun(Run, Heard):
                 self.serving[name] = now_ns
             case Overfull():
                 self.overfull.append((now_ns, name, value))
+            case Overrun():
+                self.overrun.append((now_ns, name, value))
             case Log(text=text, member=member, condition=condition):
                 self.log.append((now_ns, name, text))
                 if self.world.host(node) is not None:

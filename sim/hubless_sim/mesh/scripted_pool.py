@@ -28,6 +28,7 @@ from hubless_agents import (
 )
 from hubless_agents.events import PoolEffect
 from hubless_agents.lane import Lane
+from hubless_sim.checkers.deadlines import Overrun
 from hubless_sim.mesh.ailing import WELL, Ailment, ailment_of, misshapen
 from hubless_sim.mesh.notes import Misled, Started
 from hubless_sim.mesh.store import Store, token_of
@@ -65,12 +66,13 @@ def _work_of(assignment: Assignment) -> tuple[Script, int]:
 
 
 class _Given:
-    """One task in a worker; shaped for ``Lane``."""
+    """One task in a worker; shaped for ``Lane``. ``began_ns`` is when its turn came, None before."""
 
-    __slots__ = ("assignment", "give", "lane_agent", "lane_limit")
+    __slots__ = ("assignment", "began_ns", "give", "lane_agent", "lane_limit")
 
     def __init__(self, give: int, assignment: Assignment, limit: int) -> None:
         self.give = give
+        self.began_ns: int | None = None
         self.assignment = assignment
         self.lane_agent = assignment.agent
         self.lane_limit = limit
@@ -128,6 +130,7 @@ class ScriptedPool:
         self._seed = seed
         self._contracts = contracts
         self._limits = {contract.name: contract.concurrency for contract in contracts}
+        self._deadlines_ns = {contract.name: contract.deadline_ms * MS for contract in contracts}
         self._profile = profile or PoolProfile()
         self._slowness = slowness
         self._ills = ills
@@ -192,6 +195,17 @@ class ScriptedPool:
         """When ``due`` next has something."""
         return self._heap[0][0] if self._heap else None
 
+    def overdue(self, now_ns: int) -> list[Overrun]:
+        """The attempts that run in a process which is not being killed although their contract's time is over."""
+        return [
+            Overrun(
+                given.assignment.task, given.assignment.attempt, given.lane_agent, now_ns - given.began_ns
+            )
+            for lane in self._lanes.values()
+            for given in lane.running.values()
+            if given.began_ns is not None and now_ns >= given.began_ns + self._deadlines_ns[given.lane_agent]
+        ]
+
     def take_notes(self) -> list[Started | Misled]:
         """The attempts that began since the last call, and what those say that are misled."""
         notes, self._notes = self._notes, []
@@ -204,6 +218,7 @@ class ScriptedPool:
 
     def _begin(self, now_ns: int, worker: int, given: _Given) -> None:
         assignment = given.assignment
+        given.began_ns = now_ns
         self._notes.append(Started(assignment.task, assignment.attempt, assignment.agent))
         script, out = _work_of(assignment)
         deed: Deed | Literal["sever"] = "answer"

@@ -23,6 +23,7 @@ from hubless_agents import (
 from hubless_agents.events import PoolEffect
 from hubless_agents.server import Job, describe
 from hubless_agents.signature import Bound
+from hubless_sim.checkers.deadlines import Overrun
 from hubless_sim.mesh.ailing import WELL, Ailment, ailment_of, misshapen
 from hubless_sim.mesh.notes import Started
 from hubless_sim.mesh.scripted_pool import PoolProfile
@@ -148,6 +149,10 @@ class AgentPool:
         if self._heap:
             times.append(self._heap[0][0])
         return min(times, default=None)
+
+    def overdue(self, now_ns: int) -> Sequence[Overrun]:  # noqa: ARG002 as the protocol has it
+        """Nothing: users' agents take the time that they take, and nobody else measures it."""
+        return ()
 
     def take_notes(self) -> list[Started | Logged]:
         """The attempts that began since the last call, and what agents logged."""

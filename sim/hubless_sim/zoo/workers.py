@@ -6,6 +6,7 @@ from hubless_agents import Failure
 from hubless_agents.admission import Admission
 from hubless_agents.catalogue import Agent, Held
 from hubless_agents.crew import Crew, Worker
+from hubless_agents.desk import Desk
 from hubless_agents.events import SupervisorEffect
 from hubless_agents.lane import Lane, T
 from hubless_agents.schema import Checker
@@ -90,3 +91,26 @@ def takes_tasks_however_many_wait(swaps: Swaps) -> None:
         return None if told is not None and told.code == "overloaded" else told
 
     refusal = swaps.put(Admission, "_refusal_of_state", roomy)
+
+
+@BED.plant("mesh", first=2)
+def leaves_a_hung_worker_alone(swaps: Swaps) -> None:
+    """A process that runs a task for longer than its contract allows is not killed, and the task is waited for."""
+
+    def patient(self: Supervisor, now_ns: int, held: Held) -> None:
+        if held.worker is None or held.run_due_ns is None or now_ns < held.run_due_ns:
+            overdue(self, now_ns, held)
+
+    overdue = swaps.put(Supervisor, "_overdue", patient)
+
+
+@BED.plant("mesh", first=35)
+def lets_what_was_withdrawn_run_for_ever(swaps: Swaps) -> None:
+    """A task that nobody waits for any more runs on for as long as it likes, whatever its contract says."""
+
+    def untimed(self: Desk, held: Held) -> bool:
+        has_to_be_killed = abandon(self, held)
+        self._timers.disarm(held)
+        return has_to_be_killed
+
+    abandon = swaps.put(Desk, "abandon", untimed)
