@@ -68,6 +68,27 @@ async def test_frames_arrive_whole_and_can_be_answered(context: zmq.Context, pol
     inbound.close()
 
 
+async def test_a_frame_is_told_of_though_an_answer_used_up_its_edge(
+    context: zmq.Context, poller: Poller
+) -> None:
+    inbound = Inbound(context, zmq.ROUTER, ANY, frame_bytes=FRAME_BYTES)
+    outbound = Outbound(context, zmq.DEALER, queue=10, connections=4)
+    poller.add(inbound.descriptor)
+    assert outbound.send(inbound.address, [b"first"])
+    route, _ = await _next_frame(inbound, poller)
+    assert list(inbound.receive(10)) == []
+    assert not inbound.has_untold()
+    assert outbound.send(inbound.address, [b"second"])
+    with trio.fail_after(PATIENCE_S):
+        while inbound.descriptor not in poller.poll():
+            await trio.sleep(0.001)
+    assert inbound.answer(route, [b"to the first"])
+    assert inbound.descriptor in poller.poll() or inbound.has_untold()
+    assert list(inbound.receive(10)) == [[route, b"second"]]
+    outbound.close()
+    inbound.close()
+
+
 async def test_every_frame_of_a_burst_arrives_in_order(context: zmq.Context, poller: Poller) -> None:
     inbound = Inbound(context, zmq.PULL, ANY, frame_bytes=FRAME_BYTES)
     outbound = Outbound(context, zmq.PUSH, queue=2_000, connections=4)

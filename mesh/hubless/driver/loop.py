@@ -135,11 +135,14 @@ class Driver:
         """Drives the node until it halts, and returns why."""
         self._perform(self._node.start(time.monotonic_ns()))
         try:
+            readable: list[int] | None = self._poller.poll()
             while self._halt is None:
-                self._turn()
-                if not self._goes_on():
+                self._turn(readable)
+                readable = self._lingered()
+                if readable is None:
                     await self._poller.wait(0 if self._has_more() else self._patience_s())
                     self._trio_ran_ns = time.monotonic_ns()
+                    readable = self._poller.poll()
             self._flush()
             return self._halt
         finally:
@@ -148,8 +151,8 @@ class Driver:
 
     # -- one turn ---------------------------------------------------------------------------------------
 
-    def _turn(self) -> None:
-        self._take_in()
+    def _turn(self, readable: list[int]) -> None:
+        self._take_in(readable)
         self._end_tick()
         if self._commits:
             commits, self._commits = self._commits, []
@@ -164,17 +167,16 @@ class Driver:
         while self._inbox:
             self._perform(self._node.handle(time.monotonic_ns(), self._inbox.popleft()))
 
-    def _take_in(self) -> None:
+    def _take_in(self, readable: list[int]) -> None:
         """Hands the node what has arrived, and its deadline if that has come."""
-        node, perform = self._node, self._perform
-        readable = self._poller.poll()
+        node, perform, gossip, work = self._node, self._perform, self._sockets.gossip, self._sockets.work
         self._links.read(readable)
         self._empty_inbox()
-        if self._sockets.gossip.ready():
-            for frames in self._sockets.gossip.receive(_MOST_PER_TURN):
+        if gossip.descriptor in readable or gossip.has_untold():
+            for frames in gossip.receive(_MOST_PER_TURN):
                 perform(node.handle(time.monotonic_ns(), PacketReceived(frames[0])))
-        if self._sockets.work.ready():
-            for frames in self._sockets.work.receive(_MOST_PER_TURN):
+        if work.descriptor in readable or work.has_untold():
+            for frames in work.receive(_MOST_PER_TURN):
                 perform(node.handle(time.monotonic_ns(), WorkFrame(frames[0], frames[1:])))
         if self._pool is not None and self._pool.fileno() in readable:
             for event in self._pool.collect():
@@ -205,22 +207,21 @@ class Driver:
             self._pool.flush()
 
     def _has_more(self) -> bool:
-        return (
-            bool(self._inbox or self._commits) or self._sockets.work.ready() or self._sockets.gossip.ready()
-        )
+        waits = bool(self._inbox or self._commits)
+        return waits or self._sockets.work.has_untold() or self._sockets.gossip.has_untold()
 
-    def _goes_on(self) -> bool:
-        """Whether the next turn comes at once, or after what the answer to the last one made readable.
+    def _lingered(self) -> list[int] | None:
+        """What is readable for a turn that comes at once, or that an answer to the last one brings; None: trio's turn.
 
         A durable task waits six times for another process, each time for less than a flush, and a wait through trio is
         a good part of that. So short waits are the kernel's, for a bounded time in a row: trio has other tasks.
         """
-        if self._writer.is_busy or time.monotonic_ns() - self._trio_ran_ns >= _LONGEST_WITHOUT_TRIO_NS:
-            return False
-        return self._has_more() or self._lingers()
-
-    def _lingers(self) -> bool:
-        return self._halt is None and self._patience_s() > LINGER_S and self._poller.linger()
+        is_late = time.monotonic_ns() - self._trio_ran_ns >= _LONGEST_WITHOUT_TRIO_NS
+        if is_late or self._writer.is_busy or self._halt is not None:
+            return None
+        if self._has_more():
+            return self._poller.poll()
+        return (self._poller.linger() or None) if self._patience_s() > LINGER_S else None
 
     def _patience_s(self) -> float:
         if self._due_ns is None:

@@ -12,6 +12,7 @@ import sqlite3
 import weakref
 from collections import deque
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 from hubless.journal.batch import Batch
@@ -110,8 +111,7 @@ class Journal:
             raise JournalFailedError(self._problem)
         ledger = self._ledger
         cleaning = ledger.cleaning(self._body_bytes)
-        healed = {record.shard for record in records if type(record) is Forget} & self._damage.keys()
-        damage = {shard: why for shard, why in self._damage.items() if shard not in healed}
+        healed, damage = _healed(records, self._damage)
         batch = Batch(ledger, chunk=self._next_chunk, refused=damage)
         if cleaning.runs or cleaning.shards:
             batch.move(cleaning.runs, self._moving(cleaning), cleaning.shards)
@@ -135,7 +135,7 @@ class Journal:
         self._checksum = mine
         self._next_chunk = batch.next_chunk
         self._body_bytes = len(body)
-        self._shards |= shards
+        self._shards.update(shards)
         gone = ledger.add(head, len(raw) + len(body), cleaning.runs)
         ledger.dropped(cleaning.drop)
         self._doom(gone)
@@ -170,7 +170,7 @@ class Journal:
             write_fact(self._database, "shards", sorted(self._shards | shards))
         if damage is not None:
             write_fact(self._database, "damage", damage)
-        dropped = [(self._doomed[place],) for place in range(min(len(self._doomed), _MOST_CHUNKS_DROPPED))]
+        dropped = [(number,) for number in islice(self._doomed, _MOST_CHUNKS_DROPPED)]
         if dropped:
             self._database.executemany("DELETE FROM chunks WHERE number = ?", dropped)
         execute("COMMIT")
@@ -223,6 +223,14 @@ class Journal:
         name = getattr(problem, "sqlite_errorname", type(problem).__name__)
         self._problem = f"the journal {self._path} cannot be trusted any more: {problem} ({name})"
         raise JournalFailedError(self._problem) from problem
+
+
+def _healed(records: Sequence[Record], damage: dict[int, str]) -> tuple[set[int], dict[int, str]]:
+    """The damaged shards that the records forget, and the damage that is left then."""
+    if not damage:
+        return set(), damage
+    healed = {record.shard for record in records if type(record) is Forget} & damage.keys()
+    return healed, {shard: why for shard, why in damage.items() if shard not in healed}
 
 
 def _known_damage(database: sqlite3.Connection, heads: Heads) -> dict[int, str]:

@@ -80,6 +80,9 @@ class Cleaning:
     shards: Sequence[int] = ()
 
 
+_NO_CLEANING = Cleaning(0)
+
+
 class Ledger:
     """Which parts of which rows count, after the rows that it was told of, in order.
 
@@ -144,14 +147,19 @@ class Ledger:
 
     def cleaning(self, fresh_bytes: int) -> Cleaning:
         """What to clean along with a commit of that size: a bounded amount, and enough to keep up."""
+        is_crowded = self.stored_bytes > 2 * self.wanted_bytes + self._slack_bytes
+        if not is_crowded and (not self.rows or self.rows[0].wanted):
+            return _NO_CLEANING
         budget = max(_LEAST_MOVED_BYTES, 2 * fresh_bytes)
         spare = 4 * budget
-        drop, runs, shards = 0, list[Run](), list[int]()
+        drop = 0
+        runs: list[Run] = []
+        shards: list[int] = []
         for row in self.rows:
             if row.number == self.number or spare <= 0:
                 break
             if row.wanted:
-                if self.stored_bytes <= 2 * self.wanted_bytes + self._slack_bytes or budget <= 0:
+                if not is_crowded or budget <= 0:
                     break
                 kept = [run for run in row.runs if run.row is row]
                 runs += kept
@@ -193,7 +201,10 @@ class Ledger:
             runs[-1].last = first - 1
 
     def _drop_prefix(self, held: Held) -> None:
-        start, runs = held.start, held.runs
+        runs = held.runs
+        if not runs:
+            return
+        start = held.start
         while runs and runs[0].last <= start:
             self._uncount(runs.popleft())
 

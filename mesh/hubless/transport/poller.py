@@ -73,9 +73,9 @@ class Poller:
         """The descriptors that are readable now; does not wait."""
         return self._ready.poll()
 
-    def linger(self) -> bool:
-        """Waits for up to ``LINGER_S`` without trio: its other tasks stand still. Whether a descriptor is readable."""
-        return not self._kicked and bool(self._ready.poll(LINGER_S))
+    def linger(self) -> list[int]:
+        """Waits for up to ``LINGER_S`` without trio: its other tasks stand still. The descriptors that are readable."""
+        return [] if self._kicked else self._ready.poll(LINGER_S)
 
     def kick(self) -> None:
         """Ends the current wait, or the next one if nobody waits."""
