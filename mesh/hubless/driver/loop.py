@@ -135,14 +135,11 @@ class Driver:
         """Drives the node until it halts, and returns why."""
         self._perform(self._node.start(time.monotonic_ns()))
         try:
-            readable: list[int] | None = self._poller.poll()
+            readable = self._poller.poll()
             while self._halt is None:
                 self._turn(readable)
-                readable = self._lingered()
-                if readable is None:
-                    await self._poller.wait(0 if self._has_more() else self._patience_s())
-                    self._trio_ran_ns = time.monotonic_ns()
-                    readable = self._poller.poll()
+                lingered = self._lingered()
+                readable = await self._waited() if lingered is None else lingered
             self._flush()
             return self._halt
         finally:
@@ -209,6 +206,12 @@ class Driver:
     def _has_more(self) -> bool:
         waits = bool(self._inbox or self._commits)
         return waits or self._sockets.work.has_untold() or self._sockets.gossip.has_untold()
+
+    async def _waited(self) -> list[int]:
+        """What is readable after a wait in which trio's other tasks could run."""
+        await self._poller.wait(0 if self._has_more() else self._patience_s())
+        self._trio_ran_ns = time.monotonic_ns()
+        return self._poller.poll()
 
     def _lingered(self) -> list[int] | None:
         """What is readable for a turn that comes at once, or that an answer to the last one brings; None: trio's turn.
