@@ -3,18 +3,23 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hubless_sim.faults import FAULT_KINDS, AgentHangs, Crash, Isolate, Partition, Starve
+from hubless_sim.play import open_run, play
+from hubless_sim.tapes.bounds import MAX_BYTES
 from hubless_sim.tapes.operations import Call, Leave
 from hubless_sim.tapes.script import Script
 from hubless_sim.tapes.systems import GossipSystem, MeshSystem, Offering
-from hubless_sim.tapes.tape import MAX_BYTES, Conditions, Tape, TapeError, check, parse, replace
+from hubless_sim.tapes.tape import Conditions, Tape, TapeError, check, parse, replace
 
 SMALL = {"seed": 1, "nodes": 3, "duration_ms": 1000}
+MESH: dict[str, Any] = {"clients": 1, "system": {"kind": "mesh", "agents": [{"name": "square"}]}}
+CALL: dict[str, Any] = {"kind": "call", "at_ms": 5, "agent": "square", "gateway": "n0", "script": {"n": 1}}
 
 
 def test_a_tape_comes_back_equal_from_its_json() -> None:
@@ -98,12 +103,45 @@ def test_a_small_tape_has_defaults_for_the_rest() -> None:
             },
             "load at .* cannot be asked of this system; it knows leave, call",
         ),
+        ({"system": {"kind": "shards", "shards": 10**30}}, r"at `\$.system.shards`; allowed is 1 to 4096"),
+        ({"system": {"kind": "shards", "ring": ["n3"]}}, r"unknown node 'n3' at `\$.system.ring`"),
+        ({"system": {"kind": "shards", "workload": {"keys": 0}}}, r"0 at `\$.system.workload.keys`"),
+        (
+            {"system": {"kind": "gossip", "knobs": {"probe_interval_ms": 1e308}}},
+            r"system.knobs.probe_interval",
+        ),
+        ({"clients": 1}, r"1 at `\$.clients`; membership alone has none"),
+        (
+            MESH | {"system": {"kind": "mesh", "agents": [{"name": ""}]}},
+            r"agent name ''.*`\$.system.agents\[0\]`",
+        ),
+        (
+            {"system": {"kind": "mesh", "agents": [{"name": "a", "nodes": ["n9"]}]}},
+            r"unknown node 'n9' at `\$.system.agents\[0\].nodes`",
+        ),
+        (MESH | {"operations": [CALL | {"gateway": "n3"}]}, "unknown node 'n3' .* this tape has n0 to n2"),
+        (MESH | {"operations": [CALL | {"script": {"n": 2**40}}]}, r"`\$.operations\[0\].script.n`"),
+        (MESH | {"operations": [CALL | {"script": {"n": 1, "did": []}}]}, "unknown field `did`"),
         ({"system": {"kind": "moon"}}, r"Invalid value 'moon' - at `\$.system.kind`"),
     ],
 )
 def test_a_wrong_tape_is_refused_with_the_place_and_the_remedy(change: dict[str, object], text: str) -> None:
     with pytest.raises(TapeError, match=text):
         parse(json.dumps(SMALL | change))
+
+
+@pytest.mark.parametrize("field", ["workers", "queue", "max_kills"])
+def test_what_supervisors_refuse_is_the_tapes_mistake_too(field: str) -> None:
+    tape = parse(json.dumps(SMALL | {"system": {"kind": "mesh", "agents": [], field: 0}}))
+    with pytest.raises(TapeError, match=rf"{field}.*=0: choose a value .* at `\$.system`"):
+        open_run(tape)
+
+
+def test_a_call_of_an_agent_that_nobody_has_is_judged_like_any_other() -> None:
+    system = MESH["system"] | {"owned_ms": 3_000, "shards": 2}
+    tape = SMALL | MESH | {"duration_ms": 6_000, "system": system}
+    result = play(parse(json.dumps(tape | {"operations": [CALL | {"at_ms": 1_500, "agent": "cube"}]})))
+    assert (result.verdict, result.found["answers"]) == ("held", {"unknown_agent": 1})
 
 
 def test_what_is_not_json_or_too_long_is_refused() -> None:

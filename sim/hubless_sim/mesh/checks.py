@@ -82,7 +82,7 @@ def figures(run: Observed) -> dict[str, Any]:
 
 def is_kept(run: Observed, call: Call) -> bool:
     """Whether a shard keeps the task of a call."""
-    return next(agent for agent in run.system.agents if agent.name == call.agent).durability == "replicated"
+    return any(agent.name == call.agent and agent.durability == "replicated" for agent in run.system.agents)
 
 
 def in_core(run: Observed, names: Iterable[str]) -> list[str]:

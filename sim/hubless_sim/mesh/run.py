@@ -93,6 +93,9 @@ class MeshRun(Run, Heard):
         self.log: list[tuple[int, str, str]] = []
         try:
             gossip = configured(system.preset, system.knobs)
+            supervisor = SupervisorConfig(
+                workers=system.workers, queue_per_agent=system.queue, max_kills=system.max_kills
+            )
         except (ValueError, TypeError) as error:
             raise TapeError(f"tape: {error} at `$.system`.") from error
         try:
@@ -102,9 +105,7 @@ class MeshRun(Run, Heard):
         self._setting = MeshSetting(
             mesh=tape.seed.to_bytes(8, "big"),
             gossip=gossip,
-            supervisor=SupervisorConfig(
-                workers=system.workers, queue_per_agent=system.queue, max_kills=system.max_kills
-            ),
+            supervisor=supervisor,
             shards=system.shards,
             ring_ms=system.ring_ms,
             replicas=replicas,

@@ -9,7 +9,7 @@ Deed = Literal["answer", "raise", "garble", "crash", "hang", "babble"]
 writes something that is not of the protocol."""
 
 
-class Script(msgspec.Struct, frozen=True):
+class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The payload of a scripted task: attempt ``k`` does ``does[k - 1]``, later ones answer.
 
     ``ms`` null draws the service time: the profile's shortest plus an exponential share.

@@ -169,7 +169,7 @@ class ShardSystem(
 
 System = GossipSystem | MeshSystem | ShardSystem
 
-OPERATIONS: dict[type, tuple[type, ...]] = {
+ASKED: dict[type, tuple[type, ...]] = {
     GossipSystem: (Leave, Meta, Load),
     MeshSystem: (Leave, Call, Query),
     ShardSystem: (Ring, Opinion),

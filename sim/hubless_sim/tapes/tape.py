@@ -23,8 +23,9 @@ from hubless_sim.faults import (
     index_of,
     named,
 )
+from hubless_sim.tapes.bounds import FAULTS, MAX_BYTES, MAX_US, OPERATIONS, SYSTEMS, Bounds, beyond
 from hubless_sim.tapes.operations import Operation, named_in
-from hubless_sim.tapes.systems import OPERATIONS, GossipSystem, MeshSystem, ShardSystem, System
+from hubless_sim.tapes.systems import ASKED, GossipSystem, MeshSystem, Offering, ShardSystem, System
 from hubless_sim.world.disk import DiskProfile
 from hubless_sim.world.links import LinkProfile
 from hubless_sim.world.network import Layer
@@ -33,30 +34,6 @@ VERSION = 2
 MAX_NODES = 2_000
 MAX_FAULTS = 10_000
 MAX_OPERATIONS = 10_000
-MAX_BYTES = 8 * 1024 * 1024
-MAX_US = 60_000_000
-_MAX_PPM = 100_000
-
-_BOUNDS: dict[str, tuple[float, float]] = {
-    "awake_ms": (0, MAX_MS),
-    "base_us": (0, MAX_US),
-    "blocked_ms": (0, MAX_MS),
-    "by_ms": (-MAX_MS, MAX_MS),
-    "by": (1, 2**31),
-    "bytes_per_s": (1, 10**12),
-    "down_ms": (1, MAX_MS),
-    "factor": (2, 100_000),
-    "jitter_us": (0, MAX_US),
-    "late_ms": (1, MAX_MS),
-    "mb": (1, 1_000_000),
-    "ppm": (-_MAX_PPM, _MAX_PPM),
-    "rate": (0, 1),
-    "room_bytes": (0, MAX_BYTES),
-    "shard": (0, 4095),
-    "up_ms": (1, MAX_MS),
-}
-"""What the fields of faults may be, by name."""
-
 
 _SUFFERED_BY: dict[str, tuple[type, ...]] = dict.fromkeys((*WORK_KINDS, "forged_results"), (MeshSystem,)) | {
     "forged_incarnations": (MeshSystem, GossipSystem),
@@ -178,8 +155,7 @@ def check(tape: Tape) -> None:
     _bounded("$.operations (how many)", len(tape.operations), 0, MAX_OPERATIONS)
     _known("$.start.join", tape.start.join, tape)
     _known("$.start.absent", tape.start.absent, tape)
-    if isinstance(tape.system, MeshSystem):
-        _known("$.system.core", tape.system.core, tape)
+    _check_system(tape)
     _check_links(tape.links)
     _bounded("$.disks.base_us", tape.disks.base_us, 0, MAX_US)
     _bounded("$.disks.jitter_us", tape.disks.jitter_us, 0, MAX_US)
@@ -189,14 +165,38 @@ def check(tape: Tape) -> None:
         _check_fault(f"$.faults[{place}]", fault, tape)
 
 
+def _check_system(tape: Tape) -> None:
+    _within("$.system", tape.system, SYSTEMS)
+    match tape.system:
+        case GossipSystem():
+            if tape.clients:
+                raise TapeError(
+                    f"tape: {tape.clients} at `$.clients`; membership alone has none. Leave it out."
+                )
+        case ShardSystem(ring=ring):
+            _known("$.system.ring", ring, tape, clients=False)
+        case MeshSystem(core=core, agents=agents):
+            _known("$.system.core", core, tape, clients=False)
+            for place, agent in enumerate(agents):
+                _known(f"$.system.agents[{place}].nodes", agent.nodes, tape, clients=False)
+                _check_agent(f"$.system.agents[{place}]", agent)
+
+
+def _check_agent(where: str, agent: Offering) -> None:
+    try:
+        agent.to_contract()
+    except ValueError as error:
+        raise TapeError(f"tape: {error}, at `{where}`.") from error
+
+
 def _check_operation(where: str, operation: Operation, tape: Tape) -> None:
-    allowed = OPERATIONS[type(tape.system)]
+    allowed = ASKED[type(tape.system)]
     if not isinstance(operation, allowed):
         kinds = ", ".join(kind.__struct_config__.tag for kind in allowed)  # type: ignore[attr-defined]
         kind = operation.__struct_config__.tag
         raise TapeError(f"tape: {kind} at `{where}` cannot be asked of this system; it knows {kinds}.")
-    _bounded(f"{where}.at_ms", operation.at_ms, 0, MAX_MS)
-    _known(f"{where} (nodes)", named_in(operation), tape)
+    _within(where, operation, OPERATIONS)
+    _known(f"{where} (nodes)", named_in(operation), tape, clients=False)
 
 
 def _check_links(links: Conditions) -> None:
@@ -223,10 +223,7 @@ def _check_fault(where: str, fault: Fault, tape: Tape) -> None:
         _known(f"{where}.{field}", names, tape)
     if isinstance(fault, Lasting) and fault.until_ms is not None:
         _bounded(f"{where}.until_ms", fault.until_ms, fault.at_ms + 1, MAX_MS)
-    for field, (least, most) in _BOUNDS.items():
-        value = getattr(fault, field, None)
-        if value is not None:
-            _bounded(f"{where}.{field}", value, least, most)
+    _within(where, fault, FAULTS)
     match fault:
         case Partition(sides=(left, right)) | Flapping(sides=(left, right)):
             if not left and not right:
@@ -252,9 +249,14 @@ def _bounded(where: str, value: float, least: float, most: float) -> None:
         raise TapeError(f"tape: {value} at `{where}`; allowed is {least} to {most}.")
 
 
-def _known(where: str, names: tuple[str, ...], tape: Tape) -> None:
+def _within(where: str, part: msgspec.Struct, bounds: Bounds) -> None:
+    for each in beyond(where, part, bounds):
+        _bounded(*each)
+
+
+def _known(where: str, names: tuple[str, ...], tape: Tape, *, clients: bool = True) -> None:
+    last = tape.nodes + (tape.clients if clients else 0) - 1
     for name in names:
-        last = tape.nodes + tape.clients - 1
         if not 0 <= index_of(name) <= last:
             raise TapeError(f"tape: unknown node {name!r} at `{where}`; this tape has n0 to n{last}.")
 
