@@ -28,12 +28,22 @@ lost, like any frame may be; whoever waits for an answer sends again. To the ker
 silent as one behind a cut, so that this is longer than an interpreter may well be blocked."""
 
 
-_POLLIN, _NOBLOCK = int(zmq.POLLIN), int(zmq.NOBLOCK)  # arithmetic of enums is slow
+# Numbers, since arithmetic of enums is slow.
+_POLLIN, _NOBLOCK = int(zmq.POLLIN), int(zmq.NOBLOCK)
+_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
 
 
 def is_readable(socket: zmq.Socket[bytes]) -> bool:
     """Whether a frame can be read now."""
     return bool(int(socket.getsockopt(zmq.EVENTS)) & _POLLIN)
+
+
+def _send(socket: zmq.Socket[bytes], parts: Sequence[bytes]) -> None:
+    """All parts or none; what `send_multipart` does, without its arithmetic of enums."""
+    *heads, last = parts
+    for head in heads:
+        socket.send(head, _MORE)
+    socket.send(last, _NOBLOCK)
 
 
 def descriptor_of(socket: zmq.Socket[bytes]) -> int:
@@ -95,17 +105,24 @@ class Inbound:
         """Yields the frames that have arrived, at most `most`."""
         socket = self._socket
         self._is_untold = True
-        for _ in range(most):
-            if not is_readable(socket):  # asking costs half of what an exception does
-                self._is_untold = False
-                return
-            yield socket.recv_multipart(_NOBLOCK)
+        for count in range(most):
+            # Mostly there is one frame: to try for it, and to ask for a second, asks once and raises nothing.
+            if count and not is_readable(socket):
+                break
+            try:
+                frames = socket.recv_multipart(_NOBLOCK)
+            except zmq.Again:
+                break
+            yield frames
+        else:
+            return
+        self._is_untold = False
 
     def answer(self, route: bytes, parts: Sequence[bytes]) -> bool:
         """Sends to the connection that `route` names; False when it has gone or its queue is full."""
         self._is_untold = True
         try:
-            self._socket.send_multipart((route, *parts), _NOBLOCK)
+            _send(self._socket, (route, *parts))
         except zmq.ZMQError as problem:
             if problem.errno not in (errno.EHOSTUNREACH, errno.EAGAIN):
                 raise
@@ -155,7 +172,7 @@ class Outbound:
             if socket is None:
                 socket = self._connect(to)
             self._sockets.move_to_end(to)
-            socket.send_multipart(parts, _NOBLOCK)
+            _send(socket, parts)
         except zmq.ZMQError:
             self.refused += 1
             return False
