@@ -18,6 +18,12 @@ def counts_cancellations_as_failures(swaps: Swaps) -> None:
     swaps.put(breakers_module, "CHARGES", {**CHARGES, "cancelled": Charge.LINK})
 
 
+@BED.plant("crowds", first=0)
+def counts_want_of_room_as_failure(swaps: Swaps) -> None:
+    """A node that refuses a call because too many wait there is held to have failed at it."""
+    swaps.put(breakers_module, "CHARGES", {**CHARGES, "overloaded": Charge.AGENT})
+
+
 @BED.plant("pools", first=1)
 def opens_for_all_of_a_pool(swaps: Swaps) -> None:
     """Breakers open however many of the pool are out already: when all fail, nobody is left to ask."""
