@@ -58,7 +58,9 @@ _KNOWN = {
     "NodeFailedError": (Exit.FAILED, "node_failed"),
     "BindError": (Exit.USAGE, "port_in_use"),
 }
-"""Our own exceptions, by name: importing their modules would cost every command its quick start."""
+"""Our own exceptions and all that derive from them, by name: importing their modules would cost every command its
+quick start.
+"""
 
 
 @dataclass
@@ -128,9 +130,9 @@ def _of_other(problem: BaseException) -> CommandError:
     failure = getattr(problem, "failure", None)
     if failure is not None:
         return of_failure(failure)
-    name = type(problem).__name__
-    if name in _KNOWN:
-        code, kind = _KNOWN[name]
+    known = next((_KNOWN[kind.__name__] for kind in type(problem).__mro__ if kind.__name__ in _KNOWN), None)
+    if known is not None:
+        code, kind = known
         effect = getattr(problem, "effect", None)
         text = (isinstance(problem, OSError) and problem.strerror) or str(problem)
         return CommandError(text, code, kind, {"effect": str(effect)} if effect else {})
@@ -139,7 +141,7 @@ def _of_other(problem: BaseException) -> CommandError:
             return CommandError("the reader of the output has gone", Exit.INTERRUPTED, "interrupted")
         what = f"{problem.filename}: " if problem.filename else ""
         return CommandError(f"{what}{problem.strerror or problem}", Exit.USAGE, "file")
-    text = f"{name}: {problem} - this is a bug of hubless; set MESH_DEBUG=1 to see where"
+    text = f"{type(problem).__name__}: {problem} - this is a bug of hubless; set MESH_DEBUG=1 to see where"
     return CommandError(" ".join(text.split()), Exit.INTERNAL, "internal")
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 
 from hubless.cli import main
+from hubless.datadir import DataDirectory
 
 
 @pytest.fixture
@@ -65,6 +67,36 @@ def test_a_mistake_is_one_line_with_its_remedy(mesh, arguments, words):
     assert err.startswith("error: ") and err.count("\n") == 1
     for word in words:
         assert word in err
+
+
+_IDENTITY = '{"format":%d,"node":"n","mesh":"0101010101010101","shards":64,"boot":1,"has_journal":true}'
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{", ["node.json is damaged", "restore it"]),
+        (_IDENTITY % 9, ["format 9", "use the release that wrote it"]),
+        (_IDENTITY % 1, ["journal.db is gone", "restore it"]),
+    ],
+)
+def test_a_data_directory_that_cannot_be_used_is_the_users_to_mend(mesh, tmp_path, content, words):
+    (tmp_path / "node.json").write_text(content)
+    code, _, err = mesh("up", "--listen", "127.0.0.1:0", "--data", str(tmp_path))
+    assert code == 2
+    assert err.startswith("error: ") and err.count("\n") == 1
+    assert "bug" not in err
+    for word in words:
+        assert word in err
+
+
+def test_a_data_directory_in_use_is_named(mesh, tmp_path):
+    with closing(DataDirectory(tmp_path)):
+        code, _, err = mesh("up", "--listen", "127.0.0.1:0", "--data", str(tmp_path), "--json")
+    assert code == 2
+    told = json.loads(err)["error"]
+    assert (told["kind"], told["exit"]) == ("configuration", 2)
+    assert "in use by a running node" in told["message"]
 
 
 def test_a_file_that_is_not_python_is_named_with_its_line(mesh, tmp_path):
