@@ -342,3 +342,13 @@ def test_what_was_acknowledged_is_found_or_its_shard_is_damaged(
     for mark in promised:
         each = now[mark % 3]
         assert each.damage or each.term >= mark
+
+
+def test_a_disk_has_what_is_in_its_log_or_its_snapshot() -> None:
+    contents = Contents()
+    contents.apply([Snapshot(0, 3, 1, TRIO, b""), entries(4, 5, term=2)])
+    assert [contents.has(0, index, 2) for index in (2, 3, 4, 5, 6)] == [True, True, True, True, False]
+    assert not contents.has(0, 4, 1)
+    assert not contents.has(1, 1, 1)
+    contents.damage(0, "bit rot")
+    assert contents.has(0, 6, 2)

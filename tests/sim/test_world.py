@@ -268,3 +268,17 @@ def test_equal_worlds_have_equal_digests_and_a_lost_packet_shows() -> None:
 
     assert digest(3, 0.01) == digest(3, 0.01)
     assert len({digest(3, 0.01), digest(4, 0.01), digest(3, 0.0)}) == 3
+
+
+def test_a_world_that_forgoes_its_digest_does_all_the_same() -> None:
+    def seen(*, is_digested: bool) -> tuple[int, list[int], str]:
+        world = echo_world(5, interval_ms=10, seed=3, base=Layer(base_ns=MS, jitter_ns=MS, loss=0.01))
+        if not is_digested:
+            world.forgo_digest()
+        world.run_until(500 * MS)
+        return world.events, [world.traffic(index).bytes_in for index in range(5)], world.digest()
+
+    *with_digest, digest = seen(is_digested=True)
+    *without, nothing = seen(is_digested=False)
+    assert without == with_digest
+    assert (len(digest), nothing) == (64, "")

@@ -343,7 +343,7 @@ class Replicas(Holdings):
 
     def _receive(self, now_ns: int, sender: str, message: RaftMessage, out: list[NodeEffect]) -> None:
         group = self._groups.get(message.shard)
-        if isinstance(message, Append | Install):
+        if isinstance(message, (Append, Install)):
             if message.shard >= self._shards:
                 self.counters.foreign += 1
                 return

@@ -49,8 +49,10 @@ class Roster:
 
     def take_dirty(self) -> Sequence[Group]:
         """The replicas that something happened to since this was last asked, in that order."""
+        if not self._dirty:
+            return ()
         dirty, self._dirty = self._dirty, {}
-        return list(dirty.values())
+        return tuple(dirty.values())
 
     def is_here(self, group: Group) -> bool:
         """Whether a replica has not been removed, nor replaced by another of the same shard."""

@@ -153,7 +153,7 @@ class ReplicaState:
 
     def knows_less_than(self, term: int) -> bool:
         """Whether the log is of an earlier lineage than a term (see `fork`)."""
-        return is_outlived(self.term, term) and self.log.last_index > 0
+        return term > self.term and is_outlived(self.term, term) and self.log.last_index > 0
 
     def outlive(self, now_ns: int) -> None:
         """The shard has a later lineage: falls silent."""

@@ -15,6 +15,8 @@ from hubless.shard.state import ReplicaState
 from hubless.wire.replication import Appended, Installed, TimeoutNow
 from hubless_gossip.marks import sometimes
 
+_NEVER_NS = 1 << 62
+
 
 class Tenure:
     """One owner's term of office."""
@@ -358,10 +360,12 @@ class Tenure:
     def next_deadline_ns(self) -> int | None:
         """When `tick` has something to do; None if nobody else has a vote and nothing is unanswered."""
         settings = self._state.settings
-        due: list[int] = [] if self._is_alone else [self._check_at_ns]
-        due.extend(follower.due_ns(settings) for follower in self._followers if follower.is_waiting)
+        due_ns = _NEVER_NS if self._is_alone else self._check_at_ns
+        for follower in self._followers:
+            if follower.is_waiting:
+                due_ns = min(due_ns, follower.due_ns(settings))
         if self._heir is not None:
-            due.append(self._heir_due_ns)
+            due_ns = min(due_ns, self._heir_due_ns)
         if self._reads.is_asking:
-            due.append(self._reads.sent_at_ns + settings.resend_ns)
-        return min(due, default=None)
+            due_ns = min(due_ns, self._reads.sent_at_ns + settings.resend_ns)
+        return None if due_ns == _NEVER_NS else due_ns

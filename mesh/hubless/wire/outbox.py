@@ -44,7 +44,12 @@ class Outbox(Generic[Receiver]):
 
     def frames(self) -> Iterator[tuple[Receiver, list[bytes]]]:
         """Encodes and forgets what waits: (receiver, frame) pairs, each frame within the limits of a receiver."""
+        if not self._waiting:
+            return iter(())
         waiting, self._waiting = self._waiting, {}
+        return self._frames(waiting)
+
+    def _frames(self, waiting: dict[Receiver, list[Message]]) -> Iterator[tuple[Receiver, list[bytes]]]:
         for receiver, messages in waiting.items():
             for batch in self._batches(messages):
                 for frame in self._encoded(batch):

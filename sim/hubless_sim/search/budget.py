@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from hubless_sim.play import play
+from hubless_sim.play import judged
 from hubless_sim.search.planting import planting
 from hubless_sim.search.shrink import Shrunk, shrink
 from hubless_sim.tapes.tape import Tape
@@ -26,13 +26,13 @@ def shrunk_in_time(
 
     def fails(candidate: Tape) -> tuple[Violation, ...]:
         with planting(plant):
-            return play(candidate).violations
+            return judged(candidate)
 
     return shrink(
         tape,
         fails=fails,
         checker=checker,
-        sound=None if plant is None else lambda candidate: not play(candidate).violations,
+        sound=None if plant is None else lambda candidate: not judged(candidate),
         is_time_up=lambda: time.monotonic() > until_s,
         say=say,
     )

@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from hubless_sim.play import play
+from hubless_sim.play import judged
 from hubless_sim.search.attempts import Attempts, Fails, Sound, SpentError
 from hubless_sim.search.calm import calm_of
 from hubless_sim.search.passes import COARSE, FINE, Pass
@@ -68,15 +68,15 @@ def shrink(
 ) -> Shrunk:
     """Shrink a tape that fails.
 
-    ``fails`` runs a tape (default: ``play``).  ``checker`` names the failure that must stay (default: that of the first
-    violation).  ``sound`` may refuse tapes that fail, such as those that fail without a planted bug too; tapes that
-    leave the nodes less of a calm than this one are refused in any case.  ``say`` hears a line for each pass that took
-    something away.
+    ``fails`` runs a tape (default: ``judged``).  ``checker`` names the failure that must stay (default: that of the
+    first violation).  ``sound`` may refuse tapes that fail, such as those that fail without a planted bug too; tapes
+    that leave the nodes less of a calm than this one are refused in any case.  ``say`` hears a line for each pass that
+    took something away.
 
     Raises NothingToShrinkError if the tape does not fail in that way, TapeError if it cannot be run.
     """
     check(tape)
-    fails = fails or (lambda candidate: play(candidate).violations)
+    fails = fails or judged
     violations = fails(tape)
     names = list(dict.fromkeys(violation.checker for violation in violations))
     if not names:

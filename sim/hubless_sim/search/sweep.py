@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from hubless_sim.play import play
+from hubless_sim.play import judged
 from hubless_sim.search.budget import shrunk_in_time
 from hubless_sim.search.planting import planting
 from hubless_sim.search.shrink import NothingToShrinkError, Shrunk
@@ -35,7 +35,7 @@ class Failed(NamedTuple):
 
 def violations_of(seed: int, system: str = "shards") -> tuple[str, ...]:
     """What does not hold in the run of a seed's tape."""
-    return tuple(violation.text for violation in play(SWARMS[system](seed)).violations)
+    return tuple(violation.text for violation in judged(SWARMS[system](seed)))
 
 
 def swept(first: int, seeds: int, jobs: int, system: str = "shards") -> Iterator[Tried]:
@@ -134,7 +134,7 @@ class _Search:
 
 def _tried(seed: int, system: str, plant: str | None) -> Tried:
     with planting(plant):
-        return Tried(seed, play(SWARMS[system](seed)).violations)
+        return Tried(seed, judged(SWARMS[system](seed)))
 
 
 def _reduced(seed: int, system: str, plant: str | None) -> Shrunk | None:

@@ -257,12 +257,10 @@ class Audit:
         holders = set()
         names = set()
         for index in range(self._nodes):
-            contents = self._disk_of(index)
-            extent = contents.extent(shard)
-            names.add(self._name_of(index))
-            is_beyond = bool(extent.damage) or extent.snapshot_index >= entry.index
-            if is_beyond or contents.term_at(shard, entry.index) == entry.term:
-                holders.add(self._name_of(index))
+            name = self._name_of(index)
+            names.add(name)
+            if self._disk_of(index).has(shard, entry.index, entry.term):
+                holders.add(name)
         for config in latest:
             holders.update(each for each in (*config.voters, *config.outgoing) if each not in names)
         if not any(has_majority(config, holders) for config in latest):

@@ -7,6 +7,8 @@ registers.  One event of the world is one tick.
 import random
 import zlib
 from collections.abc import Callable
+from functools import lru_cache
+from typing import cast
 
 import msgspec
 
@@ -54,6 +56,7 @@ from hubless_sim.world.hosts import (
 )
 
 _PAYLOAD = 1  # kind of the entries that are the machine's own
+_KINDS = frozenset(ShardMessage.__args__)
 _LIMITS = Limits()
 
 
@@ -183,9 +186,9 @@ class ShardHost:
         self._boots[sender] = envelope.boot
         self._hear_of(sender)
         for message in envelope.messages:
-            if not isinstance(message, ShardMessage):
+            if type(message) not in _KINDS:
                 raise TypeError(f"{message!r} is no message between replicas")
-            self.replicas.receive(now_ns, sender, message, out)
+            self.replicas.receive(now_ns, sender, cast("ShardMessage", message), out)
 
     def _asked(self, now_ns: int, client: int, ask: Ask, out: list[NodeEffect]) -> None:
         if ask.value is None:
@@ -203,7 +206,7 @@ class ShardHost:
 
     def _hear_of(self, name: str) -> None:
         place = place_of(name)
-        if formats_of(name) > formats_of(self._names[place]):
+        if self._names[place] != name and formats_of(name) > formats_of(self._names[place]):
             self._names[place] = name
 
     def _believe(self, now_ns: int, peer: int, condition: str) -> None:
@@ -229,9 +232,7 @@ class ShardHost:
 
     def _ranked(self, shard: int) -> tuple[str, ...]:
         """The members of the ring that this node knows of, by a hash of theirs and the shard's."""
-        names = sorted(self._names[each] for each in self._ring)
-        names.sort(key=lambda name: stream(shard, zlib.crc32(name.encode())))
-        return tuple(names)
+        return _ranking(shard, tuple(sorted(self._names[each] for each in self._ring)))
 
     # What goes out
 
@@ -292,3 +293,8 @@ class ShardHost:
 
     def _answer(self, client: int, answer: Answer) -> None:
         self._out.append(Send(client, seal_answer(answer)))
+
+
+@lru_cache(maxsize=1024)
+def _ranking(shard: int, names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(names, key=lambda name: stream(shard, zlib.crc32(name.encode()))))

@@ -44,7 +44,10 @@ def stream(seed: int, *coordinates: int) -> int:
 
 def draw(key: int, number: int) -> int:
     """The n-th 64-bit draw of a stream."""
-    return mix((key + number * GOLDEN) & MASK)
+    value = (key + number * GOLDEN) & MASK  # and then as `mix`, without another call for each message
+    value = ((value ^ (value >> 30)) * _FIRST) & MASK
+    value = ((value ^ (value >> 27)) * _SECOND) & MASK
+    return value ^ (value >> 31)
 
 
 def threshold(probability: float) -> int:

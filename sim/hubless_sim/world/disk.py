@@ -145,13 +145,16 @@ class Contents:
         floor = 0 if shard.snapshot is None else shard.snapshot.index
         return Extent(shard.hard.term, shard.hard.vote, floor, floor + len(shard.entries), shard.damage)
 
-    def term_at(self, number: int, index: int) -> int | None:
-        """The term of an entry of a shard; None if it is not among those after the snapshot."""
+    def has(self, number: int, index: int, term: int) -> bool:
+        """Whether an entry of a shard is here, by itself or in the snapshot; a damaged shard may have had it."""
         shard = self._shards.get(number)
-        if shard is None or not shard.entries:
-            return None
-        place = index - shard.entries[0].index
-        return shard.entries[place].term if 0 <= place < len(shard.entries) else None
+        if shard is None:
+            return False
+        if shard.damage or (shard.snapshot is not None and shard.snapshot.index >= index):
+            return True
+        entries = shard.entries
+        place = index - entries[0].index if entries else 0
+        return 0 <= place < len(entries) and entries[place].term == term
 
     def _shard(self, number: int) -> _Shard:
         shard = self._shards.get(number)

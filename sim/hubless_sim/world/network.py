@@ -100,7 +100,9 @@ class Network:
         """The delays in ns after which copies of the link's next message arrive; () if it is lost."""
         if source == target:
             return (_SELF_NS,)
-        link = self._link(source, target)
+        link = self._links.get(source * self._nodes + target)
+        if link is None or link.epoch != self._epoch:
+            link = self._link(source, target)
         number = link.sent
         link.sent = number + 1
         now = link.conditions

@@ -13,7 +13,7 @@ from hubless_sim.world.hosts import Delivered, Due, HostEffect, HostEvent, Keep,
 from hubless_sim.world.network import Network
 from hubless_sim.world.nodes import NEVER_NS, Node
 from hubless_sim.world.recorder import Drop, Recorder
-from hubless_sim.world.trace import Trace
+from hubless_sim.world.trace import Trace, written
 
 INBOX_LIMIT = 4096
 OUTBOX_LIMIT = 4096
@@ -45,7 +45,8 @@ class Processes:
         watch: Callable[[Node, tuple[int, ...]], None],
         recorder: Recorder | None = None,
     ) -> None:
-        self.trace = Trace()
+        self.trace: Trace | None = Trace()
+        """None: nobody wants a digest."""
         self._nodes = nodes
         self._calendar = calendar
         self._network = network
@@ -137,30 +138,33 @@ class Processes:
         host = node.host
         if host is None:
             return
-        now_ns = self._calendar.now_ns
-        self.trace.event(now_ns, node.index, event)
+        now_ns, trace = self._calendar.now_ns, self.trace
+        if trace is not None:
+            trace.event(now_ns, node.index, event)
         if self._recorder is not None:
             self._recorder.handles(now_ns, node.index, event)
         clock = node.clock
         effects = host.handle(now_ns if clock.is_true else clock.local_ns(now_ns), event)
         for effect in effects:
-            self._carry_out(node, effect)
+            if trace is not None:
+                trace.effect(now_ns, node.index, effect)
+            if type(effect) is Send and not node.held:
+                self._transmit(node, effect.target, effect.packet)
+            else:
+                self._carry_out(node, effect)
         due_ns = host.next_deadline_ns()
         if due_ns is not None and due_ns < node.alarm_ns:
             self._alarm(node, due_ns)
 
     def _carry_out(self, node: Node, effect: HostEffect) -> None:
+        """Anything but a packet that leaves at once."""
         now_ns = self._calendar.now_ns
-        self.trace.effect(now_ns, node.index, effect)
         if type(effect) is Send:
-            if node.held:
-                if len(node.outbox) >= OUTBOX_LIMIT:
-                    node.traffic.outbox_refused += 1
-                    self._drop(node, effect.target, effect.packet, "outbox full")
-                else:
-                    node.outbox.append((effect.target, effect.packet))
+            if len(node.outbox) >= OUTBOX_LIMIT:
+                node.traffic.outbox_refused += 1
+                self._drop(node, effect.target, effect.packet, "outbox full")
             else:
-                self._transmit(node, effect.target, effect.packet)
+                node.outbox.append((effect.target, effect.packet))
         elif type(effect) is Note:
             if self._recorder is not None:
                 self._recorder.noted(now_ns, node.index, effect.value)
@@ -170,7 +174,10 @@ class Processes:
         elif type(effect) is Write:
             if self._recorder is not None:
                 self._recorder.wrote(now_ns, node.index, effect)
-            node.disk.write(effect, self.trace.write(now_ns, node.index, effect))
+            raw = written(effect)
+            if self.trace is not None:
+                self.trace.write(now_ns, node.index, effect.mark, raw)
+            node.disk.write(effect, len(raw))
         elif type(effect) is Watch:
             self._watch(node, effect.peers)
         else:
@@ -211,7 +218,8 @@ class Processes:
         for place, delay_ns in enumerate(delays):
             event = Delivered(packet, node.index)
             calendar.push(now_ns + delay_ns, self._arrive, receiver, event, copies[place])
-        traffic.duplicated += len(delays) - 1
+        if len(delays) > 1:
+            traffic.duplicated += len(delays) - 1
 
     def _drop(self, node: Node, target: int, packet: bytes, why: Drop) -> None:
         if self._recorder is not None:

@@ -36,6 +36,14 @@ _SEND, _WATCH, _KEEP, _NOTE, _WRITE, _BORN, _GONE = 17, 18, 19, 20, 21, 32, 33
 _LINKS: dict[type, int] = {LinkUp: _UP, LinkDown: _DOWN, LinkRefused: _REFUSED}
 
 
+_encoder = msgspec.msgpack.Encoder()
+
+
+def written(write: Write) -> bytes:
+    """A write to the journal as bytes; so many it takes on the disk."""
+    return _encoder.encode([(type(record).__name__, record) for record in write.records])
+
+
 class Trace:
     """Collects the records of a run and digests them in batches."""
 
@@ -80,12 +88,10 @@ class Trace:
             parts.append(_HEAD.pack(now_ns, node, _KEEP, 0, len(effect.state)))
             parts.append(effect.state)
 
-    def write(self, now_ns: int, node: int, write: Write) -> int:
-        """Record a write to the journal; returns its size in bytes."""
-        raw = msgspec.msgpack.encode([(type(record).__name__, record) for record in write.records])
-        self._parts.append(_HEAD.pack(now_ns, node, _WRITE, write.mark, len(raw)))
+    def write(self, now_ns: int, node: int, mark: int, raw: bytes) -> None:
+        """Record a write to the journal, see ``written``."""
+        self._parts.append(_HEAD.pack(now_ns, node, _WRITE, mark, len(raw)))
         self._parts.append(raw)
-        return len(raw)
 
     def born(self, now_ns: int, node: int, boot: int) -> None:
         """Record the start of a process."""

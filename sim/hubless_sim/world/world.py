@@ -108,8 +108,13 @@ class World:
         self._calendar.run_until(end_ns)
 
     def digest(self) -> str:
-        """SHA-256 over every event delivered and every effect so far."""
-        return self._processes.trace.digest()
+        """SHA-256 over every event delivered and every effect so far; "" if it is forgone."""
+        trace = self._processes.trace
+        return "" if trace is None else trace.digest()
+
+    def forgo_digest(self) -> None:
+        """There will be no digest of what happens: that takes time, and not everybody compares runs."""
+        self._processes.trace = None
 
     # Processes
 
@@ -120,7 +125,8 @@ class World:
             return
         node.boot += 1
         node.powered_off = False
-        self._processes.trace.born(self.now_ns, index, node.boot)
+        if self._processes.trace is not None:
+            self._processes.trace.born(self.now_ns, index, node.boot)
         if self._recorder is not None:
             self._recorder.born(self.now_ns, index, node.boot)
             self._tell_how(node, starting=True)
@@ -147,7 +153,8 @@ class World:
         node.powered_off = node.powered_off or silent
         if node.host is None:
             return
-        self._processes.trace.gone(self.now_ns, index, node.boot)
+        if self._processes.trace is not None:
+            self._processes.trace.gone(self.now_ns, index, node.boot)
         if self._recorder is not None:
             self._recorder.gone(self.now_ns, index, node.boot)
         node.host = None
