@@ -403,9 +403,13 @@ class Node:
                 sometimes("a node looked at all members, as it had missed news")
                 for member in self._gossip.members():
                     self._member_changed(now_ns, member, out)
+                self._view.learn_links(self._gossip.degraded_links())
             case LinkDegraded(reporter=reporter, target=target, degraded=degraded):
                 if degraded and reporter == self._me:
                     self._breakers.hint(target, _WEIGHT_OF_THE_DEGRADED, now_ns)
+                self._view.learn_link(reporter, target, degraded=degraded)
+                if self._me in (reporter, target):
+                    self._roles.view_changed(now_ns, out)
                 out.append(notices.of_link(self._view, reporter, target, degraded=degraded))
 
     def _member_changed(self, now_ns: int, member: Member, out: list[NodeEffect]) -> None:

@@ -46,6 +46,7 @@ class View:
         self._shards = shards
         self._known: dict[str, Known] = {}
         self._takers: set[str] = set()
+        self._cut_off: dict[str, set[str]] = {}
         self._ring = Ring.built(())
         self._preferences = Preferences(self._ring, shards=shards, replicas=REPLICAS)
         self._owners: dict[int, tuple[int, str]] = {}
@@ -71,6 +72,8 @@ class View:
             before is not None and before.is_replaced and member.condition is before.member.condition
         )
         self._known[member.node] = Known(member, meta, is_replaced)
+        if member.condition not in PRESENT or (before is not None and before.member.boot != member.boot):
+            self._cut_off.pop(member.node, None)
         if meta is not None:
             self._least_payload_bytes = min(self._least_payload_bytes, meta.payload_bytes)
         if member.condition is Condition.ALIVE:
@@ -83,6 +86,25 @@ class View:
             self._index_offers()
         if before is None or (before.member.condition in PRESENT) != (member.condition in PRESENT):
             self.pools_are_stale = True
+
+    def learn_link(self, reporter: str, target: str, *, degraded: bool) -> None:
+        """One node reaches another no more but through others, or does so again; only links of this node matter."""
+        if self._me not in (reporter, target):
+            return
+        other = target if reporter == self._me else reporter
+        reporters = self._cut_off.setdefault(other, set())
+        if degraded and self.is_present(other):
+            reporters.add(reporter)
+        else:
+            reporters.discard(reporter)
+        if not reporters:
+            del self._cut_off[other]
+
+    def learn_links(self, degraded: Iterable[tuple[str, str]]) -> None:
+        """All links, of a reporter to a target, that are degraded just now."""
+        self._cut_off.clear()
+        for reporter, target in degraded:
+            self.learn_link(reporter, target, degraded=True)
 
     def replace_dead(self, now_ns: int, after_ns: int) -> None:
         """Gives up the seats of the members that have been dead for so long."""
@@ -190,6 +212,15 @@ class View:
         """Whether a node is suspected: it answers nobody."""
         known = self._known.get(node)
         return known is not None and known.member.condition is Condition.SUSPECT
+
+    @property
+    def cut_off(self) -> Container[str]:
+        """The nodes that are there, and that this node does not reach, or not be reached by; a live view."""
+        return self._cut_off
+
+    def is_out_of_reach(self, node: str) -> bool:
+        """Whether no answer is to be expected from a node: it is suspected, or cut off from this one."""
+        return node in self._cut_off or self.is_silent(node)
 
     def has_others(self) -> bool:
         """Whether any other member is present."""

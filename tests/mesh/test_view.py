@@ -214,3 +214,22 @@ def test_a_view_without_anybody_owns_nothing() -> None:
     assert view.owner_of_shard(0) is None
     assert view.owned("n0") == ()
     assert not view.has_others()
+
+
+def test_a_node_is_cut_off_while_it_or_this_one_says_so_and_is_there(view: View, member: Describe) -> None:
+    view.learn_link("n0", "n1", degraded=True)
+    view.learn_link("n1", "n0", degraded=True)
+    view.learn_link("n2", "n3", degraded=True)
+    assert [node for node in ("n1", "n2", "n3") if node in view.cut_off] == ["n1"]
+    view.learn_link("n0", "n1", degraded=False)
+    assert view.is_out_of_reach("n1")
+    view.learn_link("n1", "n0", degraded=False)
+    assert not view.is_out_of_reach("n1")
+    view.learn_link("n0", "n1", degraded=True)
+    view.learn(member("n1", boot=2))
+    assert "n1" not in view.cut_off, "another process"
+    view.learn_links([("n0", "n3"), ("n1", "n2")])
+    assert [node for node in ("n1", "n2", "n3") if node in view.cut_off] == ["n3"]
+    view.learn(member("n2", condition=Condition.DEAD))
+    view.learn_link("n0", "n2", degraded=True)
+    assert "n2" not in view.cut_off

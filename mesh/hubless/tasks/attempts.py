@@ -28,6 +28,8 @@ POISON = 2
 """Workers that one task may kill before it is held to be the cause."""
 
 NODE_GONE: Code = "unreachable"
+_SILENT = "the node that runs the attempt answers nobody; its effect may have happened"
+_CUT_OFF = "the node that runs the attempt does not reach the task's owner; its effect may have happened"
 
 
 class Verdict(Enum):
@@ -51,10 +53,20 @@ def node_silent(node: str) -> Failure:
     """The failure of an attempt whose node answers nobody."""
     return Failure(
         code=NODE_GONE,
-        message="the node that runs the attempt answers nobody; its effect may have happened",
+        message=_SILENT,
         where=node,
         effect=Effect.MAYBE,
     )
+
+
+def node_cut_off(node: str) -> Failure:
+    """The failure of an attempt whose node only the owner of the task does not reach, or not be reached by."""
+    return Failure(code=NODE_GONE, message=_CUT_OFF, where=node, effect=Effect.MAYBE)
+
+
+def is_out_of_reach(failure: Failure) -> bool:
+    """Whether an attempt was given up for what says nothing about its task: its node was there, and not heard."""
+    return failure.code == NODE_GONE and failure.message in (_SILENT, _CUT_OFF)
 
 
 def judge(failure: Failure, *, attempt: int, earlier: Sequence[Failure], retries: int) -> Verdict:
@@ -63,7 +75,8 @@ def judge(failure: Failure, *, attempt: int, earlier: Sequence[Failure], retries
     An agent with no retries is never run a second time once its effect may have happened. With retries, a
     node's death is the mesh's doing and costs none; a broken attempt costs one.
     """
-    if attempt >= MAX_ATTEMPTS:
+    lost = sum(map(is_out_of_reach, (*earlier, failure)))
+    if attempt - lost >= MAX_ATTEMPTS and not (lost and len(earlier) + 1 - lost < MAX_ATTEMPTS):
         return Verdict.FINAL
     if failure.code in _FREE:
         may_have_run = failure.effect is not Effect.NONE
@@ -77,7 +90,8 @@ def judge(failure: Failure, *, attempt: int, earlier: Sequence[Failure], retries
 def is_poison(failures: Sequence[Failure]) -> bool:
     """Whether a task that ends with these failures belongs on the dead letter list: it keeps killing workers."""
     return (
-        sum(1 for failure in failures if failure.code in _KILLING) >= POISON or len(failures) >= MAX_ATTEMPTS
+        sum(1 for failure in failures if failure.code in _KILLING) >= POISON
+        or sum(1 for failure in failures if not is_out_of_reach(failure)) >= MAX_ATTEMPTS
     )
 
 

@@ -16,6 +16,7 @@ from hubless.tasks.attempts import (
     is_poison,
     is_said_by_all,
     judge,
+    node_cut_off,
     node_gone,
     node_silent,
     nodes_left_out,
@@ -79,9 +80,13 @@ class Course:
         """The tasks whose current attempt runs on a node."""
         return [live for live in self._by_executor.get(node, {}).values() if live.phase is Phase.RUNNING]
 
-    def silent(self) -> list[str]:
-        """The nodes that are suspected, and run something."""
-        return [node for node in self._by_executor if self._view.is_silent(node)]
+    def out_of_reach(self) -> list[str]:
+        """The nodes that run something, and are suspected or cut off from this one."""
+        return [node for node in self._by_executor if self._view.is_out_of_reach(node)]
+
+    def unheard(self, node: str) -> Failure:
+        """The failure of an attempt on a node that is out of reach."""
+        return node_silent(node) if self._view.is_silent(node) else node_cut_off(node)
 
     def retries_of(self, live: Live) -> int:
         """What the agent allows now; nobody may have offered it when the task came."""
@@ -89,7 +94,7 @@ class Course:
         return live.retries if offer is None else offer.retries
 
     def may_move(self, live: Live) -> bool:
-        """Whether a task that runs on a silent node may be started elsewhere, and somebody is there for it."""
+        """Whether a task that runs out of reach may be started elsewhere, and somebody is there for it."""
         row, chosen = self._log.row(live.task), live.chosen
         if row is None or chosen is None or not self.retries_of(live):
             return False
@@ -277,8 +282,8 @@ class Course:
             lost = node_gone(node) if was_ordered else never_ordered(node)
             self.conclude(now_ns, live, None, lost, out)
             return
-        if was_ordered and self._view.is_silent(node) and self.may_move(live):
-            self.conclude(now_ns, live, None, node_silent(node), out)
+        if was_ordered and self._view.is_out_of_reach(node) and self.may_move(live):
+            self.conclude(now_ns, live, None, self.unheard(node), out)
             return
         live.resend_after_ns = FIRST_RESEND_NS
         self._time(live, now_ns + FIRST_RESEND_NS)
@@ -295,6 +300,10 @@ class Course:
         if not self._is_there(row.executor):
             sometimes("found out at a repetition that the node of an attempt is gone")
             self.conclude(now_ns, live, None, node_gone(live.chosen.node), out)
+            return
+        if self._view.is_out_of_reach(live.chosen.node) and self.may_move(live):
+            sometimes("found out at a repetition that the node of an attempt is out of reach")
+            self.conclude(now_ns, live, None, self.unheard(live.chosen.node), out)
             return
         live.resend_after_ns = min(2 * live.resend_after_ns, LONGEST_RESEND_NS)
         self._time(live, now_ns + live.resend_after_ns)

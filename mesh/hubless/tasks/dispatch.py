@@ -52,17 +52,22 @@ class Dispatch:
         if is_free and not avoid and self._me in ring.nodes and self._me in self._view.takers:
             return self._here  # what `choose_executor` would say, at a fraction of its price
         avoid |= self._view.too_small_for(payload)
+        far = [node for node in ring.nodes if node in self._view.cut_off]
+        if far and self.can_go_elsewhere(agent, payload):
+            avoid = avoid.union(far)
         if own_room == 0 and len(ring.nodes) > 1 and self._me in ring.nodes:
             choice = self._choose_but(now_ns, ring, key, avoid | {self._me}, own_room)
             if isinstance(choice, Chosen):
                 return choice
         return self._choose_but(now_ns, ring, key, avoid, own_room)
 
-    def can_go_elsewhere(self, agent: str, payload: bytes, node: str) -> bool:
-        """Whether anybody but `node` takes work of that agent and size; breakers are not asked."""
-        too_small, takers = self._view.too_small_for(payload), self._view.takers
-        ring = self._view.agent_ring(agent)
-        return any(other != node and other in takers and other not in too_small for other in ring.nodes)
+    def can_go_elsewhere(self, agent: str, payload: bytes, node: str = "") -> bool:
+        """Whether anybody but `node` takes work of that agent and size, within reach; breakers are not asked."""
+        too_small, view = self._view.too_small_for(payload), self._view
+        return any(
+            other != node and other in view.takers and other not in view.cut_off and other not in too_small
+            for other in view.agent_ring(agent).nodes
+        )
 
     def started(self, now_ns: int, agent: str, chosen: Chosen, deadline_ns: int) -> None:
         """The attempt is on its way to the chosen node."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from hubless.deadlines import earliest
 from hubless.effects import NodeEffect, ToPeer
-from hubless.tasks.attempts import LONGEST_DEADLINE_MS, NODE_GONE, node_gone, node_silent
+from hubless.tasks.attempts import LONGEST_DEADLINE_MS, NODE_GONE, node_gone
 from hubless.tasks.counters import OwnerCounters
 from hubless.tasks.course import DISMISSED, Course
 from hubless.tasks.dispatch import Dispatch
@@ -157,20 +157,22 @@ class Owner:
             self._course.conclude(now_ns, live, None, node_gone(node), out)
 
     def peer_silent(self, now_ns: int, node: str, out: list[NodeEffect]) -> None:
-        """Gives the attempts on a node that is suspected to others, if they may be started twice and others are there.
+        """Gives the attempts on a node that is suspected, or cut off from this one, to others, if they may be started
+        twice and others are there.
 
-        Silence takes seconds to become a death. Should the node live, its outcomes come too late to count.
+        Silence takes seconds to become a death, and a cut may never end. Should the node live, its outcomes come too
+        late to count.
         """
         for live in self._course.running_on(node):
             if self._course.may_move(live):
                 self.counters.redispatched += 1
                 sometimes("did not wait for a silent node, and started its attempt elsewhere")
-                self._course.conclude(now_ns, live, None, node_silent(node), out)
+                self._course.conclude(now_ns, live, None, self._course.unheard(node), out)
 
     def view_changed(self, now_ns: int, out: list[NodeEffect]) -> None:
-        """Tries again to place what found no executor, or no other one than a node that is silent."""
+        """Tries again to place what found no executor, or no other one than a node that is out of reach."""
         self._course.start_waiting(now_ns, out)
-        for node in self._course.silent():
+        for node in self._course.out_of_reach():
             self.peer_silent(now_ns, node, out)
 
     # -- time -------------------------------------------------------------------------------------------
@@ -204,7 +206,7 @@ class Owner:
                 self._course.go_on(now_ns, live, row, out)
             case AttemptEnded(follows=Follows.AGAIN) if live is not None and row.state not in TERMINAL:
                 why = entry.failure
-                if why is not None and why.code == NODE_GONE and self._view.is_silent(why.where):
+                if why is not None and why.code == NODE_GONE and self._view.is_out_of_reach(why.where):
                     # Not sooner: undecided, it is the attempt that counts, and a next owner may ask for it.
                     sometimes("recalled an attempt from a silent node, as another was decided")
                     out.append(ToPeer(why.where, Recall(row.task, entry.attempt, self._log.term(row.task))))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
+from hubless.placement import shard_of_task
 from hubless_sim.faults import Crash, Fault, OneWay, Partition, Pause, Restart
 from hubless_sim.mesh.notes import Answered
 from hubless_sim.mesh.run import MeshRun
@@ -252,3 +253,34 @@ def test_a_mesh_of_one_restarts_its_worker_and_tries_again_at_once() -> None:
     at_ns, answer = run.answers[0]
     assert (answer.code, answer.attempt) == ("", 2)
     assert at_ns < 2_050 * MS
+
+
+def far_calls(*faults: Fault) -> MeshRun:
+    calls = [
+        Call(at_ms=2_000, agent="square", script=Script(n, ms=1_000.0), gateway="n0", own_shard=False)
+        for n in range(12)
+    ]
+    agents = (Offering(name="square", deadline_ms=30_000, nodes=("n2", "n3", "n4")),)
+    return ran(calls, *faults, agents=agents)
+
+
+@pytest.mark.parametrize(("is_order_lost", "cut_at_ms"), [(True, 1_990), (False, 2_100)])
+def test_an_executor_that_only_the_owner_of_its_task_does_not_reach_is_not_waited_for(
+    is_order_lost: bool, cut_at_ms: int
+) -> None:
+    """A cut for ever, in one direction: of orders, or of outcomes."""
+    quiet = far_calls()
+    pairs = {
+        number: (
+            str(quiet.node("n0").view.owner_of_shard(shard_of_task(answer.task))),
+            starts_of_call(quiet, number)[0][1],
+        )
+        for number, (_, answer) in quiet.answers.items()
+    }
+    number, owner, executor = next((n, o, e) for n, (o, e) in sorted(pairs.items()) if o not in ("n0", e))
+    source, target = (owner, executor) if is_order_lost else (executor, owner)
+    run = far_calls(OneWay(at_ms=cut_at_ms, sources=(source,), targets=(target,)))
+    assert len(run.answers) == len(quiet.answers)
+    assert codes(run) == {""}
+    assert starts_of_call(run, number)[-1][1] != executor
+    assert set(unfinished(run).values()) == {(0, 0, 0, 0, 0, 0)}

@@ -9,7 +9,9 @@ from hubless.tasks.attempts import (
     is_poison,
     is_said_by_all,
     judge,
+    node_cut_off,
     node_gone,
+    node_silent,
     nodes_left_out,
 )
 from hubless_agents import Effect, Failure
@@ -48,6 +50,25 @@ def test_an_agent_without_retries_never_runs_twice() -> None:
 
 def test_nothing_is_tried_for_ever() -> None:
     assert judge(node_gone("n2"), attempt=MAX_ATTEMPTS, earlier=(), retries=5) is Verdict.FINAL
+
+
+def test_a_node_that_is_there_and_not_heard_says_nothing_about_the_task() -> None:
+    """A task that is given up on far nodes again and again goes on until its deadline, and is no dead letter."""
+    unheard = [node_silent("n2"), node_cut_off("n2")] * (MAX_ATTEMPTS // 2)
+    for count in range(len(unheard)):
+        assert (
+            judge(node_cut_off("n2"), attempt=count + 1, earlier=unheard[:count], retries=1)
+            is Verdict.ELSEWHERE
+        )
+    assert judge(node_cut_off("n2"), attempt=90, earlier=unheard, retries=1) is Verdict.ELSEWHERE, (
+        "only these are kept"
+    )
+    assert not is_poison([*unheard, node_gone("n1")])
+    deaths = [node_gone("n1")] * (MAX_ATTEMPTS - 1)
+    assert (
+        judge(node_gone("n1"), attempt=MAX_ATTEMPTS + 4, earlier=[*unheard[:4], *deaths], retries=1)
+        is Verdict.FINAL
+    )
 
 
 def test_a_refusal_that_may_have_had_an_effect_is_final_for_an_agent_without_retries() -> None:

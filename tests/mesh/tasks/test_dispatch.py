@@ -106,3 +106,16 @@ def test_who_is_in_doubt_is_not_chosen(room: Room, member: Callable[..., Member]
     for node in ("n1", "n2"):
         room.view.learn(member(node, condition=Condition.SUSPECT))
     assert room.choose().node == "n3"
+
+
+def test_a_node_that_is_cut_off_gets_nothing_while_anybody_else_takes_work(
+    room: Room, member: Callable[..., Member]
+) -> None:
+    far = room.choose().node
+    room.view.learn_link(far, "n0", degraded=True)
+    assert room.choose().node != far
+    others = frozenset({"n1", "n2", "n3"} - {far})
+    assert isinstance(room.dispatch.choose(0, "echo", b"k", b"1", others), NoExecutor)
+    for node in others:
+        room.view.learn(member(node, condition=Condition.BUSY))
+    assert room.choose().node == far, "better than nobody"

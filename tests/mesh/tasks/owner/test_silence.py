@@ -33,6 +33,30 @@ def test_its_attempt_goes_elsewhere_when_that_is_decided(room: Desk, member: Mak
     assert room.owner.counters.fenced == 1
 
 
+@pytest.mark.parametrize("pair", [("n0", "far"), ("far", "n0")])
+def test_so_does_that_of_a_node_which_only_its_owner_does_not_reach(
+    room: Desk, pair: tuple[str, str]
+) -> None:
+    executor = running(room)
+    reporter, target = (executor if node == "far" else node for node in pair)
+    room.view.learn_link(reporter, target, degraded=True)
+    assert room.view_changed() == []
+    recalled, ordered = room.decide()
+    assert recalled == ToPeer(executor, Recall(TASK, 1, 1))
+    assert (ordered.node != executor, ordered.message.attempt) == (True, 2)
+    assert "does not reach the task's owner" in ordered.message.failures[0].message
+
+
+def test_what_was_cut_off_and_is_within_reach_again_goes_on(room: Desk) -> None:
+    executor = running(room, agent="once")
+    room.view.learn_link("n0", executor, degraded=True)
+    assert room.view_changed() == []
+    room.view.learn_link("n0", executor, degraded=False)
+    assert room.view_changed() == []
+    room.ended(executor)
+    assert [effect.message.payload for effect in room.decide()] == [b"2"]
+
+
 def test_what_runs_once_waits_for_it(room: Desk, member: Make) -> None:
     executor = running(room, agent="once")
     assert fall_silent(room, member, executor) == []
