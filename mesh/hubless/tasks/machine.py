@@ -231,7 +231,8 @@ class Machine:
         self.rows[row.task] = row
         self.counts[row.state] += 1
         self._shelves[row.state].put(row)
-        self._index(row)
+        if row.superseded:
+            self._index(row)
 
     def _account(self, row: Row, before: State) -> None:
         """Keeps the books of a changed row: it stays in its place unless its state belongs on another shelf."""
@@ -244,11 +245,10 @@ class Machine:
             old.take(row)
             row.size_bytes = row.measure()
             new.put(row)
-        self._index(row)
+        if row.superseded:
+            self._index(row)
 
     def _index(self, row: Row) -> None:
-        if not row.superseded:
-            return
         if row.is_unmerged:
             self._unmerged[row.task] = row
         else:

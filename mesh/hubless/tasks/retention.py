@@ -42,13 +42,15 @@ DEFAULT_RETENTION: Final = Retention()
 class Shelf:
     """Rows in the order in which they came, and their bytes, within bounds that `take_overdue` applies."""
 
-    __slots__ = ("_kept_ms", "_most_bytes", "_most_rows", "_rows", "size_bytes")
+    __slots__ = ("_kept_ms", "_kept_until_ms", "_most_bytes", "_most_rows", "_rows", "size_bytes")
 
     def __init__(self, kept_ms: int = _NO_BOUND, rows: int = _NO_BOUND, size_bytes: int = _NO_BOUND) -> None:
         self._kept_ms = kept_ms
         self._most_rows = rows
         self._most_bytes = size_bytes
         self._rows: OrderedDict[bytes, Row] = OrderedDict()
+        self._kept_until_ms = -1
+        """Before this time, or at it, no row is too old; it may be too early, since rows are taken."""
         self.size_bytes = 0
 
     def __len__(self) -> int:
@@ -72,11 +74,12 @@ class Shelf:
     def take_overdue(self, clock_ms: int) -> Row | None:
         """Takes the oldest row off, if it ended too long ago or there is more than there may be."""
         rows = self._rows
-        if not rows:
+        is_too_much = len(rows) > self._most_rows or self.size_bytes > self._most_bytes
+        if not rows or (clock_ms <= self._kept_until_ms and not is_too_much):
             return None
         oldest = next(iter(rows.values()))
-        is_too_much = len(rows) > self._most_rows or self.size_bytes > self._most_bytes
         if clock_ms - oldest.ended_ms <= self._kept_ms and not (is_too_much and len(rows) > 1):
+            self._kept_until_ms = oldest.ended_ms + self._kept_ms
             return None
         self.take(oldest)
         return oldest
