@@ -22,7 +22,7 @@ from hubless.deadlines import earliest
 from hubless.placement import mint_task_id, shard_of_key, shard_of_task
 from hubless.tasks.attempts import LONGEST_DEADLINE_MS
 from hubless.tasks.wheel import Wheel
-from hubless.wire import Answer, Cancel, Durability, Limits, Submit
+from hubless.wire import Answer, Cancel, Durability, Limits, ShardChoice, Submit
 from hubless_agents import Effect, Failure
 
 _MS = 1_000_000
@@ -103,14 +103,17 @@ class Calls:
         deadline_ms = min(deadline_ms or 0, LONGEST_DEADLINE_MS) if wants_receipt else timeout_ms or 0
         gateway = self._gateways.choose()
         task = self._task_id(gateway, key, idempotency_key)
-        submit = Submit(task, agent, key, payload, deadline_ms, False, durability, wants_receipt)
+        shard = _choice(is_fixed=is_named or bool(key), waits_for_quorum=waits_for_quorum)
+        submit = Submit(
+            task, agent, key, payload, deadline_ms, durability=durability, receipt=wants_receipt, shard=shard
+        )
         call = Call(
             submit,
             settle,
             None if timeout_ms is None else now_ns + timeout_ms * _MS,
             accepted,
             now_ns + deadline_ms * _MS if deadline_ms else None,
-            not (is_named or key),
+            shard is ShardChoice.FREE,
             is_named,
             waits_for_quorum,
             begun_ns=now_ns,
@@ -352,6 +355,12 @@ class Calls:
 
 def _effect(call: Call) -> Effect:
     return Effect.MAYBE if call.sent else Effect.NONE
+
+
+def _choice(*, is_fixed: bool, waits_for_quorum: bool) -> ShardChoice:
+    if not is_fixed:
+        return ShardChoice.FREE
+    return ShardChoice.FIXED if waits_for_quorum else ShardChoice.AT_ONCE
 
 
 def _kept(durability: Durability, reason: str) -> Durability:

@@ -33,6 +33,7 @@ from hubless.wire import (
     Place,
     Refused,
     Settled,
+    ShardChoice,
     Submit,
     Taken,
     Withdraw,
@@ -101,7 +102,8 @@ class Gateway:
                 refusal = _doubted(refusal)
             out.append(ToClient(route, Answer(submit.task, None, refusal, self._me, 0)))
             return
-        if is_kept and not submit.again and self._is_better_elsewhere(submit.task, submit):
+        may_go_back = not submit.again or submit.shard is ShardChoice.AT_ONCE
+        if is_kept and may_go_back and self._is_better_elsewhere(submit.task, submit):
             self.counters.steered += 1
             sometimes("asked a client for an id of another shard")
             self._admission.finished(submit.agent)
@@ -125,6 +127,7 @@ class Gateway:
             is_kept=is_kept,
             wants_receipt=submit.receipt,
             begun_ns=now_ns - max(0, submit.age_ms) * _MS,
+            shard=submit.shard,
             runs_apart=is_kept and self._runs_apart(submit.agent),
             is_apart=is_kept and self._apart is not None and self._apart.knows(submit.task),
         )
@@ -283,13 +286,18 @@ class Gateway:
         return self._apart is not None and offer is not None and offer.runs_apart
 
     def _is_better_elsewhere(self, task: bytes, call: Submit | Pending) -> bool:
-        """Whether a task that nobody has begun had better have the id of another shard."""
-        if call.key:
+        """Whether a task that nobody has begun had better go back to its client: for the id of another shard, to go to
+        another gateway, or for good. One with a key waits here; any whose shard is fixed may be run apart here.
+        """
+        runs_apart = self._runs_apart(call.agent)
+        is_hasty = call.shard is ShardChoice.AT_ONCE and not runs_apart
+        is_fixed = bool(call.key) or call.shard is not ShardChoice.FREE
+        if (is_fixed and runs_apart) or (call.key and not is_hasty):
             return False
         owner = self._view.owner_of_shard(shard_of_task(task))
         if owner is not None and not self._view.is_silent(owner):
             return False
-        return bool(self._view.reachable()) or (owner is None and not self._runs_apart(call.agent))
+        return is_hasty or bool(self._view.reachable()) or (owner is None and not runs_apart)
 
     def _place(self, now_ns: int, task: bytes, pending: Pending, out: list[NodeEffect]) -> None:
         """Gives the task to its owner; if nobody is known to be that, the shard's replicas are asked."""
@@ -390,9 +398,11 @@ class Gateway:
         else:
             self.cancel(task, out)
         effect = Effect.MAYBE if pending.may_be_known or pending.is_apart else Effect.NONE
-        expired = self._screening.failure(
-            "expired", "no outcome before the deadline of the call", effect=effect
-        )
+        text = "no outcome before the deadline of the call"
+        if pending.is_kept and not pending.is_apart and not pending.owner:
+            shard = shard_of_task(task)
+            text = f"no owner of shard {shard} could be reached before the deadline of the call: see `mesh shards`"
+        expired = self._screening.failure("expired", text, effect=effect)
         out += (ToClient(route, Answer(task, None, expired, "", 0)) for route in pending.routes)
 
     def _forget(self, task: bytes) -> Pending | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hubless.wire import ShardChoice
+
 FIRST_RESEND_NS = 1_000_000_000
 
 
@@ -14,9 +16,9 @@ class Pending:
 
     `again`: another gateway may have taken it before. `is_repeatable`: its agent allows a second start. `is_kept`: by
     its shard. `placed` counts how often it was given to a node that may own its shard, `placed_with` names the last
-    one. `wants_receipt` until it has been given. `runs_apart`: its agent goes on without an owner; `is_apart`: and this
-    node has taken it on by itself. `is_unwanted`: nobody waits for it any more, which its next owner is to be told;
-    `is_given_up`: nobody anywhere does.
+    one. `wants_receipt` until it has been given. `shard` is one of `ShardChoice`. `runs_apart`: its agent goes
+    on without an owner; `is_apart`: and this node has taken it on by itself. `is_unwanted`: nobody waits for it any
+    more, which its next owner is to be told; `is_given_up`: nobody anywhere does.
     """
 
     routes: tuple[bytes, ...]
@@ -31,6 +33,7 @@ class Pending:
     is_kept: bool
     wants_receipt: bool
     begun_ns: int = 0
+    shard: ShardChoice = ShardChoice.FREE
     runs_apart: bool = False
     is_apart: bool = False
     is_taken: bool = False

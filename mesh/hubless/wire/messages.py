@@ -95,13 +95,24 @@ class Durability(IntEnum):
     REPLICATED = 2
 
 
+class ShardChoice(IntEnum):
+    """What a task has to do with the shard of its id.
+
+    Another would do as well; or its key or name decides it; and with `AT_ONCE` its caller does not wait for that shard.
+    """
+
+    FREE = 0
+    FIXED = 1
+    AT_ONCE = 2
+
+
 class Submit(Struct, frozen=True, array_like=True, gc=False, tag=10):
     """A task from a client. Submitting the same id again never makes a second task while it is kept.
 
     `deadline_ms` is what remains of the caller's patience; 0 asks for the agent's own deadline.
     `key` is "" for a task without one; a key decides the shard that `task` must carry. `again` says that another
     gateway may have taken the same id before, `age_ms` ago at most. `durability` is one of `Durability`; `receipt` asks
-    for an `Accepted`.
+    for an `Accepted`. `shard` is one of `ShardChoice`.
     """
 
     task: bytes
@@ -113,6 +124,7 @@ class Submit(Struct, frozen=True, array_like=True, gc=False, tag=10):
     durability: Durability = Durability.OF_AGENT
     receipt: bool = False
     age_ms: int = 0
+    shard: ShardChoice = ShardChoice.FREE
 
 
 def _check_outcome(payload: bytes | None, failure: Failure | None) -> None:

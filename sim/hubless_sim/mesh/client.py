@@ -22,6 +22,7 @@ from hubless.wire import (
     Message,
     Outbox,
     Refused,
+    ShardChoice,
     Submit,
     Told,
     Welcome,
@@ -267,7 +268,10 @@ class MeshClient:
             self._tasks[number], self._call_of[task] = task, number
             self._out.append(Note(Handed(number, task)))
         payload = call.script.to_payload()
-        submit = Submit(task, call.agent, call.key, payload, remaining_ms, again=again, receipt=call.receipt)
+        shard = ShardChoice.FIXED if call.key or call.idempotency else ShardChoice.FREE
+        submit = Submit(
+            task, call.agent, call.key, payload, remaining_ms, again=again, receipt=call.receipt, shard=shard
+        )
         self._outbox.add(gateway, submit)
 
     def _repeat(self, now_ns: int, number: int) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from hubless.client.gateways import Dial, HangUp, Trouble, TroubleKind
 from hubless.placement import shard_of_key, shard_of_task
-from hubless.wire import Hello, Refused, Submit
+from hubless.wire import Hello, Refused, ShardChoice, Submit
 from hubless_agents import Effect
 
 A, B = "127.0.0.1:1", "127.0.0.1:2"
@@ -137,6 +137,25 @@ def test_a_quorum_that_comes_back_takes_the_waiting_task(Desk):
     assert (again.task, again.again) == (submit.task, False)
     desk.answer(A, again.task, now_ns=100 * MS)
     assert desk.replies["task"][0].ok
+
+
+@pytest.mark.parametrize(
+    ("named", "waits", "choice"),
+    [
+        ({}, True, ShardChoice.FREE),
+        ({}, False, ShardChoice.FREE),
+        ({"key": KEY}, True, ShardChoice.FIXED),
+        ({"idempotency_key": "order-17"}, True, ShardChoice.FIXED),
+        ({"key": KEY}, False, ShardChoice.AT_ONCE),
+        ({"idempotency_key": "order-17"}, False, ShardChoice.AT_ONCE),
+    ],
+)
+def test_a_gateway_hears_whether_the_shard_is_fixed_and_worth_waiting_for(Desk, named, waits, choice):
+    desk = Desk(A)
+    desk.up(A)
+    desk.submit("task", waits_for_quorum=waits, **named)
+    (submit,) = desk.submits()[A]
+    assert submit.shard is choice
 
 
 def test_who_does_not_want_to_wait_is_told_at_once(Desk):

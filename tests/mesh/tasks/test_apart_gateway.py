@@ -13,7 +13,19 @@ from hubless.meta import Offer
 from hubless.placement import mint_task_id, shard_of_key
 from hubless.tasks import Gateway
 from hubless.view import View
-from hubless.wire import Accepted, Answer, Moved, Place, Refused, Settled, Submit, Taken, Whose, Withdraw
+from hubless.wire import (
+    Accepted,
+    Answer,
+    Moved,
+    Place,
+    Refused,
+    Settled,
+    ShardChoice,
+    Submit,
+    Taken,
+    Whose,
+    Withdraw,
+)
 from hubless_gossip import Condition, Member
 
 MS = 1_000_000
@@ -132,6 +144,7 @@ def test_an_agent_that_waits_is_never_run_apart(alone: Room) -> None:
     (answer,) = [message for _, message in said if isinstance(message, Answer)]
     assert answer.failure is not None
     assert (answer.failure.code, answer.failure.effect.value) == ("expired", "none")
+    assert f"no owner of shard {KEYED[1]}" in answer.failure.message
 
 
 def test_an_owner_that_answers_nobody_is_as_good_as_none(room: Room) -> None:
@@ -165,6 +178,16 @@ def test_what_came_from_another_gateway_may_have_begun(alone: Room) -> None:
 def test_without_any_shard_tasks_without_key_are_taken_on_too(alone: Room) -> None:
     assert alone.apart(alone.submit(key="")) == []
     assert len(alone.apart(alone.until(2_300 * MS))) >= 1
+
+
+@pytest.mark.parametrize("choice", [ShardChoice.FIXED, ShardChoice.AT_ONCE])
+def test_what_a_name_ties_to_its_shard_is_taken_on_whatever_other_shards_there_are(
+    alone: Room, choice: ShardChoice
+) -> None:
+    alone.view.learn_owner(7, 3, "n0")
+    said = alone.submit(key="", shard=choice) + alone.until(2_300 * MS)
+    assert not [message for _, message in said if isinstance(message, Refused)]
+    assert len(alone.apart(said)) == 1
 
 
 def test_with_another_shard_they_are_sent_there(alone: Room) -> None:

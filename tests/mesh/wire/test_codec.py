@@ -28,6 +28,7 @@ from hubless.wire import (
     Recall,
     Refused,
     Settled,
+    ShardChoice,
     Submit,
     Taken,
     Welcome,
@@ -70,6 +71,7 @@ messages = st.one_of(
         flags,
         durability=st.sampled_from(Durability),
         receipt=flags,
+        shard=st.sampled_from(ShardChoice),
     ),
     st.builds(
         Place, ids, texts, texts, blobs, counts, texts, st.lists(texts, max_size=3).map(tuple), flags, flags

@@ -6,6 +6,7 @@ import random
 import pytest
 
 from hubless import Context, TaskFailed, UnreachableError, agent
+from hubless.placement import shard_of_key
 from hubless_sim import SimulatedMesh
 from hubless_sim.faults import Duplicate, StalledDisk
 
@@ -75,6 +76,22 @@ def test_the_side_without_a_majority_does_not_accept_and_the_other_one_does() ->
             assert mesh.owners()[0] in (*others, "")
         mesh.settle()
         assert cut_off.call("works", 7) == 8
+
+
+def test_a_name_whose_shard_is_lost_stops_no_agent_that_may_go_on_alone() -> None:
+    with SimulatedMesh([counts, works], nodes=5, shards=16) as mesh:
+        mesh.kill("n3", "n4")
+        mesh.advance(5)
+        lost = {shard for shard, owner in mesh.owners().items() if not owner}
+        assert 0 < len(lost) < 16
+        keys = [f"order-{n}" for n in range(100) if shard_of_key(f"order-{n}", 16) in lost]
+        assert mesh.call("counts", 1, idempotency_key=keys[0], timeout=10) == 2
+        assert mesh.call("counts", 1, key=keys[1], timeout=10) == 2
+        for named in ({"key": keys[2]}, {"idempotency_key": keys[3]}):
+            before = mesh.now
+            with pytest.raises(TaskFailed, match="no majority of shard"):
+                mesh.call("works", 1, timeout=10, wait_for_quorum=False, **named)
+            assert mesh.now - before < 1
 
 
 def test_agents_that_may_go_on_alone_do() -> None:

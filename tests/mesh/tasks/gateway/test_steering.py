@@ -7,12 +7,17 @@ from collections.abc import Callable
 import pytest
 from gateway_room import Room, task_of
 
-from hubless.effects import ToClient
+from hubless.effects import ToClient, ToPeer
 from hubless.guard import Admission
 from hubless.guard.admission import AdmissionConfig
+from hubless.placement import shard_of_key
 from hubless.view import View
-from hubless.wire import Durability, Refused
+from hubless.wire import Durability, Refused, ShardChoice
 from hubless_gossip import Condition, Member
+
+KEY = next(key for key in map(str, range(100)) if shard_of_key(key, 16) % 3 == 1)
+KEYED = task_of(shard_of_key(KEY, 16))
+"""Its shard is owned by n1."""
 
 
 def test_a_task_without_a_key_is_steered_to_a_shard_that_can_be_reached(
@@ -25,6 +30,24 @@ def test_a_task_without_a_key_is_steered_to_a_shard_that_can_be_reached(
     assert isinstance(effect.message, Refused)
     assert (effect.message.code, effect.message.task) == ("no_quorum", task)
     assert (len(room.gateway), room.gateway.counters.steered) == (0, 1)
+
+
+def test_who_does_not_want_to_wait_for_the_shard_of_a_key_is_told_at_once(
+    room: Room, member: Callable[..., Member]
+) -> None:
+    room.view.learn(member("n1", condition=Condition.DEAD))
+    assert room.submit(KEYED, key=KEY, shard=ShardChoice.FIXED) != []
+    assert len(room.gateway) == 1
+    (effect,) = room.submit(task_of(shard_of_key(KEY, 16), 7), key=KEY, shard=ShardChoice.AT_ONCE, again=True)
+    assert isinstance(effect, ToClient)
+    assert isinstance(effect.message, Refused)
+    assert effect.message.code == "no_quorum"
+
+
+def test_who_waits_for_no_shard_gets_one_that_is_there(room: Room) -> None:
+    (effect,) = room.submit(KEYED, key=KEY, shard=ShardChoice.AT_ONCE)
+    assert isinstance(effect, ToPeer)
+    assert effect.node == "n1"
 
 
 def test_steered_tasks_take_no_room(view_of: Callable[..., View], member: Callable[..., Member]) -> None:
