@@ -4,14 +4,17 @@ Cores have tests of this kind of their own. These are about whole runs, of each 
 """
 
 import os
+import shutil
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from hubless_sim.play import play
 from hubless_sim.search.coverage import tape_of
+from hubless_sim.search.interpreters import InterpreterError, check_code, environment
 
 HASH_SEEDS = ("0", "1", "77", "4242", "123456")
 TAPES = (
@@ -37,15 +40,16 @@ PLANTS = {
 """Modules of cores that send something to each of a set of names, and tapes in which they do."""
 
 
-def digests(script: str, *names: str) -> dict[str, set[str]]:
-    """The digests of each tape, played once in a process for each of the hash seeds."""
+def digests(script: str, *names: str, pythons: Sequence[str] = (sys.executable,)) -> dict[str, set[str]]:
+    """The digests of each tape, played once in a process for each of the interpreters and hash seeds."""
     running = [
         subprocess.Popen(
-            [sys.executable, "-c", script, *names],
-            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            [python, "-c", script, *names],
+            env=environment(PYTHONHASHSEED=hash_seed),
             stdout=subprocess.PIPE,
             text=True,
         )
+        for python in pythons
         for hash_seed in HASH_SEEDS
     ]
     found: defaultdict[str, set[str]] = defaultdict(set)
@@ -60,6 +64,30 @@ def digests(script: str, *names: str) -> dict[str, set[str]]:
 
 def test_a_tape_is_the_same_run_whatever_the_hash_seed() -> None:
     found = digests(PLAY, *TAPES)
+    assert found == {name: {play(tape_of(name)).digest} for name in TAPES}
+
+
+def interpreters() -> Iterator[str]:
+    """This one, and the others on PATH that have what the code needs."""
+    yield sys.executable
+    for minor in range(11, 20):
+        for folder in os.get_exec_path():
+            python = shutil.which(f"python3.{minor}", path=folder)
+            if python is None or minor == sys.version_info.minor:
+                continue
+            try:
+                check_code(python)
+            except InterpreterError:
+                continue
+            yield python
+            break
+
+
+@pytest.mark.long
+def test_a_tape_is_the_same_run_in_every_python_on_the_path() -> None:
+    pythons = [*interpreters()]
+    assert len(pythons) > 1, "put one more Python that has hubless, or what it needs, on PATH"
+    found = digests(PLAY, *TAPES, pythons=pythons)
     assert found == {name: {play(tape_of(name)).digest} for name in TAPES}
 
 

@@ -77,6 +77,10 @@ def test_the_module_of_the_package_is_the_command_for_programs(failing):
         (["run", "/dev/null"], ["/dev/null: not JSON", "A tape is one JSON document"]),
         (["run", "crash", "--plant", "elects-whoever"], ["'elects-whoever'", "elects-whoever-asks"]),
         (["replay", "crash", "--times", "1"], ["--times", "2<=x"]),
+        (
+            ["replay", "crash", "--python", "/nowhere"],
+            ["/nowhere: No such file", "name a Python interpreter"],
+        ),
         (["draw", "x"], ["SEED", "'x'"]),
         (["draw", "1", "--system", "mash"], ["'mash'", "'mesh'"]),
         (["swep"], ["no command 'swep'", "did you mean 'sweep'?"]),
@@ -122,6 +126,38 @@ def test_a_replay_is_the_same_run_in_every_process(sim, failing):
     assert code == 0
     assert (told["identical"], told["digests"]) == (True, [play(parse(failing.read_bytes())).digest])
     assert told["verdict"] == "violated"
+
+
+def test_other_interpreters_play_the_same_code(sim, holding, tmp_path):
+    """One that tells another digest stands for another version of Python."""
+    code, out, _ = sim("replay", str(holding), "--times", "2", "--python", sys.executable)
+    assert (code, out.count(sys.executable), out.count(play(parse(holding.read_bytes())).digest)) == (0, 1, 3)
+    sly = tmp_path / "sly"
+    sly.write_text(
+        f'#!/bin/sh\ncase $1 in -c) exec {sys.executable} "$@";; esac\n'
+        f'{sys.executable} "$@" | sed \'s/"digest": "/&0/\'\n'
+    )
+    sly.chmod(0o755)
+    code, out, _ = sim("replay", str(holding), "--times", "2", "--python", str(sly), "--json")
+    assert (code, json.loads(out)["times"], len(json.loads(out)["digests"])) == (1, 3, 2)
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("echo 'No module named msgspec' >&2; exit 1", "cannot play tapes: No module named msgspec. Install"),
+        ("echo 0123456789abcdef", "has another version of hubless; install this one"),
+    ],
+)
+def test_an_interpreter_with_other_code_is_refused_before_anything_runs(
+    sim, holding, tmp_path, script, words
+):
+    other = tmp_path / "other"
+    other.write_text(f"#!/bin/sh\n{script}\n")
+    other.chmod(0o755)
+    code, out, err = sim("replay", str(holding), "--python", str(other))
+    assert (code, out) == (2, "")
+    assert words in err
 
 
 def test_a_run_that_depends_on_the_order_of_a_set_is_found_out(sim, holding, tmp_path, monkeypatch):
