@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from hubless.shard.learning import Learning
 from hubless.shard.losses import Losses
 from hubless.shard.output import Role
 from hubless.shard.quorum import members
@@ -28,6 +29,7 @@ class Group:
         config_since_ns: as an owner, when the configuration was last found to be committed.
         unreached: as an owner, the nodes that it does without, as they do not answer.
         losses: who lost the shard.
+        learning: as an owner, which learners get on.
         peers: as an owner, all who replicated the shard since its configuration was last at rest.
     """
 
@@ -51,6 +53,7 @@ class Group:
     unreached: frozenset[str] = frozenset()
     owned_since_ns: int = 0
     losses: Losses = field(default_factory=Losses)
+    learning: Learning = field(default_factory=Learning)
     _config: Config | None = None
     _others: tuple[str, ...] = ()
 

@@ -92,6 +92,8 @@ class Standing(NamedTuple):
     """Its log is known to match up to here, on its disk."""
     is_caught_up: bool
     """It takes entries as they come, and lacks no more than one Append can carry."""
+    received: int = 0
+    """Bytes that it has of a snapshot on its way."""
 
 
 NOWHERE = Standing(0, is_caught_up=False)

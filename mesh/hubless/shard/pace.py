@@ -156,11 +156,13 @@ def _is_parked(owned: Owned) -> bool:
 
 
 def _is_waiting(owned: Owned, around: Surroundings) -> bool:
-    """Whether there would be something to do if all replicas had caught up, and might own it: nobody tells when."""
+    """Whether there would be something to do if all replicas had caught up, might own it, and answered: nobody tells
+    when they do.
+    """
     caught_up = frozenset(members(owned.config))
-    if caught_up == owned.caught_up and not owned.unfit:
+    if caught_up == owned.caught_up and not owned.unfit and not owned.unreached:
         return False
-    hopeful = dataclasses.replace(owned, caught_up=caught_up, unfit=frozenset())
+    hopeful = dataclasses.replace(owned, caught_up=caught_up, unfit=frozenset(), unreached=frozenset())
     return next_step(hopeful, around, is_hurried=True) is not None
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from hubless.shard import quorum
 from hubless.shard.beats import Beats
 from hubless.shard.group import Group
+from hubless.shard.learning import Learning
 from hubless.shard.moves import Change, Step
 from hubless.shard.pace import Moves, MoveSettings
 from hubless.shard.seats import Owned, Surroundings
@@ -49,6 +50,8 @@ class Steering:
         owner = group.raft.owner
         if owner is not None:
             group.losses.owned_by(now_ns, owner, preference, self._settings.return_ns)
+        if owner != group.raft.me:
+            group.learning = Learning()
 
     def disowned(self, shard: int) -> None:
         """The shard is somebody else's to move."""
@@ -86,10 +89,13 @@ class Steering:
         if over:
             self.unsettle(led)
 
-    def _without(self, group: Group) -> frozenset[str]:
+    def _without(self, now_ns: int, group: Group) -> frozenset[str]:
         """Whom a shard does without, until its learners have seats: lest each is dropped for the one before it."""
-        before = group.unreached if group.raft.config.learners else frozenset()
-        group.unreached = before.union(self._given_up)
+        raft = group.raft
+        before = group.unreached if raft.config.learners else frozenset()
+        learners = {node: raft.progress(node) for node in raft.config.learners}
+        stuck = group.learning.stuck(now_ns, learners, self._settings.patience_ns)
+        group.unreached = before.union(self._given_up, stuck)
         return group.unreached
 
     def _owned(self, now_ns: int, group: Group, silent: frozenset[str]) -> Owned:
@@ -102,7 +108,7 @@ class Steering:
             spares=group.spares,
             caught_up=frozenset((*caught_up, raft.me)),
             broken=frozenset(group.broken),
-            unreached=self._without(group),
+            unreached=self._without(now_ns, group),
             unfit=self._shaky | group.losses.recent(now_ns, self._settings.return_ns),
             is_strained=self._is_strained(now_ns, group, silent),
             is_changing=not raft.is_config_committed,

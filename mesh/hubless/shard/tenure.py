@@ -138,6 +138,7 @@ class Tenure:
         return Standing(
             follower.matched,
             follower.mode is Mode.STREAM and lacking <= self._state.settings.most_append_entries,
+            follower.offset,
         )
 
     # -- what comes back ----------------------------------------------------------------------------------

@@ -108,6 +108,12 @@ def test_a_shard_that_has_to_wait_for_its_preferred_owner_is_not_at_rest():
     assert moves.plan(10 * SECOND, waits + rests, around()) == ([], [1])
 
 
+def test_nor_is_one_that_does_without_a_node_that_it_should_have():
+    moves = Moves(FAST)
+    waits = shards(1, voters("abc"), "abd", unreached=frozenset("d"))
+    assert moves.plan(10 * SECOND, waits, around()) == ([], [])
+
+
 def test_a_draining_owner_waits_for_nothing():
     moves = Moves(FAST)
     fresh = shards(1, voters("abc"), "bc", owned_since_ns=10 * SECOND, target_since_ns=10 * SECOND)

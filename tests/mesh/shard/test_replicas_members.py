@@ -115,6 +115,18 @@ def test_a_learner_that_its_owner_does_not_reach_is_not_waited_for():
     assert_nothing_lost(mesh)
 
 
+def test_a_learner_that_answers_and_never_gets_on_is_not_waited_for():
+    """Its disk takes nothing: it says so to nobody, and acknowledges nothing."""
+    mesh = settled(5, shards=24)
+    mesh.kill("n1")
+    mesh.join("n5")
+    mesh.hosts["n5"].flush_free_ns = mesh.now_ns + 10_000 * SECOND
+    mesh.unseat("n1")
+    load(mesh, 30 * SECOND)
+    assert [shard for shard in range(24) if "n1" in mesh.row(shard).config.voters] == []
+    assert any("n5" in mesh.preference(shard) for shard in range(24))
+
+
 def test_a_join_moves_no_more_than_the_ring_asks_for():
     mesh = settled(4, shards=32)
     before = {shard: mesh.row(shard).config.voters for shard in range(32)}

@@ -15,8 +15,9 @@ from hubless.shard.beats import Beats
 from hubless.shard.configs import NOBODY
 from hubless.shard.flushes import Flushes
 from hubless.shard.group import Group
+from hubless.shard.learning import Learning
 from hubless.shard.losses import Losses
-from hubless.shard.output import Output, RaftSettings
+from hubless.shard.output import Output, RaftSettings, Standing
 from hubless.shard.raft import Raft
 from hubless.shard.records import HardState, Recovered
 from hubless.wire.replication import Beat, Led, Vote
@@ -163,6 +164,28 @@ def test_what_was_long_ago_is_forgotten_and_giving_a_shard_back_is_no_loss():
     lost_by_a(losses, [2_700])
     assert losses.pause_ns("a", 100) == 100
     assert losses.recent(2_700, 100) == {"a"}, "b gave it back twice"
+
+
+# -- learning ---------------------------------------------------------------------------------------------
+
+
+def test_a_learner_with_nothing_new_is_done_without_for_a_while():
+    learning = Learning()
+    stands = {"b": Standing(3, is_caught_up=False, received=10)}
+    assert learning.stuck(0, stands, 100) == frozenset()
+    assert learning.stuck(799, stands, 100) == frozenset()
+    assert learning.stuck(800, stands, 100) == {"b"}
+    assert learning.stuck(2_399, {}, 100) == {"b"}
+    assert learning.stuck(2_400, stands, 100) == frozenset()
+    assert learning.stuck(3_199, stands, 100) == frozenset(), "it has its time again"
+
+
+def test_a_learner_that_gets_on_or_has_all_is_waited_for():
+    learning = Learning()
+    for turn in range(40):
+        slow = Standing(3, is_caught_up=False, received=turn // 7)
+        done = Standing(9, is_caught_up=True)
+        assert learning.stuck(100 * turn, {"b": slow, "c": done}, 100) == frozenset()
 
 
 # -- flushes ----------------------------------------------------------------------------------------------

@@ -225,7 +225,7 @@ def test_a_refusal_that_was_overtaken_changes_nothing() -> None:
     owner = bench.elect("a")
     bench.propose("a", b"x")
     owner.receive(0, "b", Appended(SHARD, 2, 1, True, 1))
-    assert owner.progress("b") == (3, True)
+    assert owner.progress("b")[:2] == (3, True)
 
 
 def test_silence_is_asked_ever_more_rarely_and_without_entries() -> None:
@@ -302,7 +302,7 @@ def test_what_overtook_its_predecessor_is_asked_for_again() -> None:
     bench.settle()
     bench["a"].receive(0, "b", Appended(SHARD, 2, 2, True, 2))
     bench.settle()
-    assert bench["a"].progress("b") == (3, True)
+    assert bench["a"].progress("b")[:2] == (3, True)
 
 
 def test_entries_are_handed_out_once_and_again_only_after_a_restart() -> None:
