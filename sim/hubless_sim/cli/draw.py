@@ -5,12 +5,12 @@ from __future__ import annotations
 import click
 
 from hubless.cli.exits import Exit
-from hubless_sim.cli.options import DEFAULT_SYSTEM, system_option
+from hubless_sim.cli.options import DEFAULT_SYSTEM, MOST_SEED, system_option
 from hubless_sim.search.swarms import SWARMS
 
 
 @click.command(name="draw")
-@click.argument("seed", type=click.IntRange(0))
+@click.argument("seed", type=click.IntRange(0, MOST_SEED))
 @system_option
 def command(*, seed: int, system: str | None) -> Exit:
     """Print the tape of SEED, as a sweep runs it."""

@@ -13,6 +13,9 @@ Decorated = TypeVar("Decorated", bound=Any)
 
 DEFAULT_SYSTEM = "shards"
 
+MOST_SEED = 2**63 - 1
+"""The last seed that a tape can have."""
+
 
 class PlantName(click.ParamType[str]):
     """The name of a bug in the zoo."""
@@ -47,7 +50,9 @@ def system_option(command: Decorated) -> Decorated:
     return click.option(
         "--system",
         type=click.Choice(list(SWARMS)),
-        help="What runs: the replicas of shards alone (if left out), whole nodes with clients, or membership alone.",
+        help="What runs. shards, if left out: the replicas of shards alone. gossip: membership alone. mesh: whole "
+        "nodes with clients, under faults of all kinds; frozen: one of them never gets well; pools: executors that "
+        "fail; crowds: one that never has room; apart: agents that go on in a partition; agents: those that misbehave.",
     )(command)
 
 

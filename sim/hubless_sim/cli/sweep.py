@@ -16,7 +16,7 @@ import msgspec
 from hubless.cli.exits import CommandError, Exit
 from hubless.cli.options import json_option
 from hubless.cli.screen import print_json
-from hubless_sim.cli.options import DEFAULT_SYSTEM, plant_option, system_of, system_option
+from hubless_sim.cli.options import DEFAULT_SYSTEM, MOST_SEED, plant_option, system_of, system_option
 from hubless_sim.cli.sweeping import Screen, screen_of
 from hubless_sim.search.state import Recorded, State, StateError, Swept
 from hubless_sim.search.swarms import SWARMS
@@ -43,7 +43,13 @@ class _Asked(NamedTuple):
 @click.option(
     "--seeds", default=1_000, show_default=True, type=click.IntRange(1, _MOST_SEEDS), help="How many."
 )
-@click.option("--first", default=0, show_default=True, type=click.IntRange(0), help="The first of them.")
+@click.option(
+    "--first",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, MOST_SEED - _MOST_SEEDS),
+    help="The first of them.",
+)
 @click.option("--jobs", type=click.IntRange(1, _MOST_JOBS), help="Processes; one for each core if left out.")
 @system_option
 @plant_option

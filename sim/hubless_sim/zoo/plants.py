@@ -25,7 +25,7 @@ def plant_of(name: str) -> Plant:
     plant = PLANTS.get(name)
     if plant is None:
         near = difflib.get_close_matches(name, PLANTS, n=3, cutoff=0.4)
-        hint = f"did you mean {' or '.join(near)}?" if near else "see hubless_sim.zoo.PLANTS for all names"
+        hint = f"did you mean {' or '.join(near)}?" if near else "`mesh sim zoo --list` has all names"
         raise LookupError(f"no plant is called {name!r}; {hint}")
     return plant
 

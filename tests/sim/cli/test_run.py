@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -82,6 +83,11 @@ def test_the_module_of_the_package_is_the_command_for_programs(failing):
             ["/nowhere: No such file", "name a Python interpreter"],
         ),
         (["draw", "x"], ["SEED", "'x'"]),
+        (["draw", str(2**63)], ["SEED", f"0<=x<={2**63 - 1}"]),
+        (
+            ["run", "crash", "--plant", "zzz"],
+            ["no plant is called 'zzz'; `mesh sim zoo --list` has all names"],
+        ),
         (["draw", "1", "--system", "mash"], ["'mash'", "'mesh'"]),
         (["swep"], ["no command 'swep'", "did you mean 'sweep'?"]),
         (["shrink", "crash", "--seconds", "0"], ["--seconds"]),
@@ -118,6 +124,11 @@ def test_a_drawn_tape_is_the_one_that_a_sweep_runs(sim, system):
     code, out, _ = sim("draw", "3", "--system", system)
     assert code == 0
     assert parse(out) == SWARMS[system](3)
+
+
+def test_help_says_what_each_system_is(sim):
+    _, out, _ = sim("sweep", "--help")
+    assert [system for system in SWARMS if not re.search(rf"\b{system}(:|,)", out)] == []
 
 
 def test_a_replay_is_the_same_run_in_every_process(sim, failing):
