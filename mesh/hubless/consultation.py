@@ -34,6 +34,8 @@ CONSULTED = OF_ALL | OF_ONE_TASK
 """Questions and orders that other nodes may have to answer."""
 
 
+_UNKNOWN = "no task with this id is known, or it ended so long ago that its result is no longer kept"
+
 _FOUNDING = "founding"
 """The second half of "fork": the best replica that is left has been told to found the new lineage."""
 
@@ -167,15 +169,13 @@ class Consultation:
         else:
             if consult.what == "cancel":
                 is_done = self._keeping.owner.cancel(now_ns, task, out)
-                text = "there is no unfinished task with this id: see `mesh tasks`"
             else:
                 is_done = self._keeping.owner.retry(now_ns, task)
-                text = "no task with this id has ended without a result, and is still kept: see `mesh dead-letters`"
             if is_done:
                 self._orders.setdefault(task, []).append((node, consult))
                 self._keeping.on_changed = self._changed
             else:
-                self._refuse(node, consult, "refused", text, out)
+                self._refuse(node, consult, *_why_not(consult.what, self._keeping.row(task)), out)
 
     def _read_ready(self, ticket: int, is_owner: bool, out: list[NodeEffect]) -> None:
         """The rows of the shard that a read was asked for are not stale, or this node can no longer tell."""
@@ -191,8 +191,7 @@ class Consultation:
                 node, consult, "unreachable", "the shard of this task moves just now: try again", out
             )
         elif row is None:
-            text = "no task with this id is known, or it ended so long ago that its result is no longer kept"
-            self._refuse(node, consult, "refused", text, out)
+            self._refuse(node, consult, "refused", _UNKNOWN, out)
         else:
             self._tell(
                 node, consult.request, task_details(row, self._me, is_cut=consult.what == "status"), out
@@ -376,6 +375,21 @@ class Consultation:
 
     def _failure(self, code: Code, text: str, *, effect: Effect = Effect.NONE) -> Failure:
         return failure(code, text, where=self._me, effect=effect)
+
+
+def _why_not(order: str, row: Row | None) -> tuple[Code, str]:
+    """Why an order about a task was not taken."""
+    if row is None:
+        return "refused", _UNKNOWN
+    has_ended = row.state in TERMINAL
+    if order == "cancel" and has_ended:
+        return "refused", f"this task has ended, its state is {row.state}: see `mesh status {row.task.hex()}`"
+    if order == "retry" and (not has_ended or row.state is State.SUCCEEDED):
+        return (
+            "refused",
+            f"the state of this task is {row.state}: only one that ended without a result is tried again",
+        )
+    return "unreachable", "the shard of this task takes no orders just now: try again"
 
 
 def _fits(row: Row, wish: _Wish) -> bool:

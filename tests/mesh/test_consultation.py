@@ -358,6 +358,42 @@ def test_an_order_that_fits_no_task_is_refused(room: Room, what: str) -> None:
     room.keeping.takes_orders = False
     failure = refused(room.consult(what, TASK.hex()))
     assert (failure.code, failure.effect) == ("refused", Effect.NONE)
+    assert "no task with this id is known" in failure.message
+
+
+@pytest.mark.parametrize(
+    ("what", "entries", "words"),
+    [
+        (
+            "cancel",
+            [Cancelled(TASK, 2_000)],
+            f"has ended, its state is cancelled: see `mesh status {TASK.hex()}`",
+        ),
+        ("retry", [], "the state of this task is running: only one that ended without a result"),
+        ("retry", [AttemptEnded(TASK, 1, b"2", None, 1_500)], "is succeeded: only one"),
+    ],
+)
+def test_an_order_that_comes_too_late_or_too_early_says_what_the_task_is(
+    room: Room, what: str, entries: list[Entry], words: str
+) -> None:
+    room.keeping.takes_orders = False
+    for entry in (submitted(), *entries):
+        room.follow(entry)
+    failure = refused(room.consult(what, TASK.hex()))
+    assert failure.code == "refused"
+    assert words in failure.message
+
+
+@pytest.mark.parametrize(("what", "entries"), [("cancel", []), ("retry", [Cancelled(TASK, 2_000)])])
+def test_an_order_that_the_log_does_not_take_may_be_given_again(
+    room: Room, what: str, entries: list[Entry]
+) -> None:
+    room.keeping.takes_orders = False
+    for entry in (submitted(), *entries):
+        room.follow(entry)
+    failure = refused(room.consult(what, TASK.hex()))
+    assert (failure.code, failure.effect) == ("unreachable", Effect.NONE)
+    assert "try again" in failure.message
 
 
 def test_an_unknown_question_of_another_release_is_refused(room: Room) -> None:

@@ -66,5 +66,5 @@ def _print_letter(screen: Console, row: dict[str, Any], names: Names) -> None:
     if earlier > 0:
         screen.print(f"  {earlier} earlier: see `mesh status {row['task']}`", style="dim")
     for failure in failures[-_LAST_FAILURES:]:
-        screen.print(failure_view(failure))
+        screen.print(failure_view(failure, names))
     screen.print()

@@ -123,7 +123,7 @@ class _Screen:
         )
         at = f" --at {addresses[0]}" if addresses[0] != "127.0.0.1:7000" else ""
         hints = [(f"mesh call {agents[0]} JSON{at}", "call an agent")] if agents else []
-        hints += [(f"mesh members{at}", "see who is there"), ("Ctrl-C", "end it; nothing is left behind")]
+        hints += [(f"mesh members{at}", "see who is there"), ("Ctrl-C", "end it; only --data DIR stays")]
         width = max(len(command) for command, _ in hints)
         for command, purpose in hints:
             click.echo(f"  {click.style(f'{command:{width}}', fg='cyan')}  {purpose}")

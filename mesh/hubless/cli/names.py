@@ -12,10 +12,15 @@ class Names:
     """Names of nodes by their ids; a node without one goes by the beginning of its id."""
 
     def __init__(self, members: Iterable[dict[str, Any]] = ()) -> None:
-        self._names = {member["node"]: member["name"] for member in members if member["name"]}
+        self._names: dict[str, str] = {member["node"]: member["name"] for member in members if member["name"]}
 
     def __getitem__(self, node: str) -> str:
         return self._names.get(node) or node[:_ID_CHARS] or "-"
+
+    def place(self, where: str) -> str:
+        """Where something failed, "node/agent/worker", with the node's name if it has one."""
+        node, slash, rest = where.partition("/")
+        return self._names.get(node, node) + slash + rest
 
     def of(self, nodes: Iterable[str]) -> str:
         """Several nodes, with commas."""

@@ -40,6 +40,8 @@ def command(*, at: tuple[str, ...], state: str | None, agent: str | None, limit:
         return Exit.OK
     screen = console()
     screen.print(counted(told["counts"]), style="bold")
+    if not told["tasks"] and any(told["counts"].values()):
+        screen.print("none of these is what was asked for", style="dim")
     if told["tasks"]:
         screen.print(tasks_table(told["tasks"], names, time.time()))
         if len(told["tasks"]) >= limit:

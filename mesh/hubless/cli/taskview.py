@@ -48,24 +48,28 @@ def task_view(row: dict[str, Any], names: Names, now_s: float) -> Group:
     if failures:
         parts += [Text("\nfailures, the oldest first" if len(failures) > 1 else "\nfailure", style="bold")]
         detailed = [failure for failure in failures if failure.get("detail")][-1:]
-        parts += [failure_view(failure, with_detail=failure in detailed) for failure in failures]
+        parts += [failure_view(failure, names, with_detail=failure in detailed) for failure in failures]
     parts += _superseded(row, names)
     if row.get("result") is not None:
         parts += [Text("\nresult", style="bold"), Text(_preview(row["result"]))]
     return Group(*parts)
 
 
-def failure_view(failure: dict[str, Any], *, with_detail: bool = False) -> Group:
+def failure_view(failure: dict[str, Any], names: Names, *, with_detail: bool = False) -> Group:
     """What a failure says, where it was, and the end of its traceback."""
     head = Text(f"{failure['code']}: ", style="red") + Text(failure["message"])
-    told = [part for part in (failure.get("where"), f"effect {failure.get('effect', 'none')}") if part]
+    told = [
+        part
+        for part in (names.place(failure.get("where") or ""), f"effect {failure.get('effect', 'none')}")
+        if part
+    ]
     parts: list[RenderableType] = [
-        Padding(head, (0, 0, 0, 2)),
-        Padding(Text(", ".join(told), "dim"), (0, 0, 0, 4)),
+        Padding(head, (0, 0, 0, 2), expand=False),
+        Padding(Text(", ".join(told), "dim"), (0, 0, 0, 4), expand=False),
     ]
     if with_detail and failure.get("detail"):
         lines = failure["detail"].rstrip().splitlines()[-_LINES_OF_DETAIL:]
-        parts.append(Padding(Text("\n".join(lines), style="dim"), (0, 0, 0, 4)))
+        parts.append(Padding(Text("\n".join(lines), style="dim"), (0, 0, 0, 4), expand=False))
     return Group(*parts)
 
 
@@ -112,7 +116,7 @@ def _superseded(row: dict[str, Any], names: Names) -> list[RenderableType]:
     for other in others:
         failure = other.get("failure")
         told = f"{failure['code']}: {failure['message']}" if failure else _preview(str(other.get("result")))
-        parts.append(Padding(Text(f"{names[other.get('node') or '']}: {told}"), (0, 0, 0, 2)))
+        parts.append(Padding(Text(f"{names[other.get('node') or '']}: {told}"), (0, 0, 0, 2), expand=False))
     return parts
 
 

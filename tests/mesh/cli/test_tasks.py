@@ -60,7 +60,7 @@ def test_tasks_are_asked_for_as_wished_and_shown_one_a_line(told):
 
 def test_tasks_of_one_state(told):
     code, out, _, asked = told("tasks", "--state", "dead", tasks=listed(succeeded=3))
-    assert (code, out) == (0, "3 succeeded\n")
+    assert (code, out) == (0, "3 succeeded\nnone of these is what was asked for\n")
     assert json.loads(asked[0][1])["state"] == "dead"
     assert told("tasks", "--state", "lost", tasks=listed())[0] == 2
 
@@ -111,13 +111,14 @@ def test_status_of_a_task_shows_what_happened_to_it(told):
         "new lineage",
         "provisional: bb ran it",
         "raised: ValueError: no",
-        "n1/a, effect maybe",
+        "aa/a, effect maybe",
         "line 2",
         "worker_died: signal 9",
         'aa: "other"',
     ):
         assert words in out
     assert out.index("raised: ") < out.index("worker_died: ")
+    assert not any(line.endswith(" ") for line in out[out.index("failures") :].splitlines())
 
 
 def test_status_shows_the_beginning_of_a_result(told):
