@@ -33,6 +33,9 @@ from hubless_sim.verdict import Violation, breaches
 _WORDS = {"dead": "failed"}
 """A client that is told a failure does not hear whether the task is on the list of dead letters."""
 
+_WORDS_APART = {**_WORDS, "expired": "failed"}
+"""Nor does who looks at a task which a node has seen to by itself hear whether its time was over there."""
+
 
 class _State(msgspec.Struct):
     state: str
@@ -83,6 +86,11 @@ def figures(run: Observed) -> dict[str, Any]:
 def is_kept(run: Observed, call: Call) -> bool:
     """Whether a shard keeps the task of a call."""
     return any(agent.name == call.agent and agent.durability == "replicated" for agent in run.system.agents)
+
+
+def _runs_apart(run: Observed, call: Call) -> bool:
+    """Whether a node may come to an outcome of its own, which then is the shard's."""
+    return any(agent.name == call.agent and agent.partition == "run" for agent in run.system.agents)
 
 
 def in_core(run: Observed, names: Iterable[str]) -> list[str]:
@@ -209,7 +217,7 @@ def _wrong_answers(run: Observed) -> Iterator[str]:
             reply = _reply(answer.payload)
             if reply is None or (reply.n, reply.out) != (call.script.n, answer_of(call.script.n)):
                 yield f"the answer {answer.payload!r} to call {answer.call} is not that of {call.script.n}"
-            elif reply.attempt != answer.attempt and is_kept(run, call):
+            elif reply.attempt != answer.attempt and is_kept(run, call) and not _runs_apart(run, call):
                 yield f"attempt {answer.attempt} of call {answer.call} has the result of attempt {reply.attempt}"
         elif answer.effect.value == "none" and answer.is_decided and is_kept(run, call):
             # A gateway that speaks for itself does not know that its client has asked another one meanwhile.
@@ -316,15 +324,19 @@ def history(run: Observed) -> list[checkers.Operation]:
     for at_ns, answer in _answers(run):
         if answer.task in first and answer.is_decided:
             outcome = checkers.Outcome(answer.task)
-            done.append(checkers.Operation(first[answer.task], at_ns, outcome, _result(answer)))
+            runs_apart = _runs_apart(run, run.calls[answer.call])
+            result = _result(answer, runs_apart=runs_apart)
+            done.append(checkers.Operation(first[answer.task], at_ns, outcome, result))
     done += _queries(run, first)
     return done
 
 
-def _result(answer: Answered) -> checkers.Result:
+def _result(answer: Answered, *, runs_apart: bool) -> checkers.Result:
+    """What came of a task; that it has expired on a node by itself is a failure for its shard."""
     if answer.code == "":
         return checkers.Result("succeeded", answer.payload)
-    is_owners_word = answer.where.startswith("owner") and answer.code in ("cancelled", "expired")
+    ends = ("cancelled",) if runs_apart else ("cancelled", "expired")
+    is_owners_word = answer.where.startswith("owner") and answer.code in ends
     return checkers.Result(answer.code if is_owners_word else "failed")
 
 
@@ -334,7 +346,8 @@ def _queries(run: Observed, first: dict[bytes, int]) -> Iterator[checkers.Operat
         if task not in first or what not in ("cancel", "status"):
             continue
         replied = run.replies.get(number)
-        told = None if replied is None else _told(what, replied[1])
+        runs_apart = _runs_apart(run, run.calls[run.queries[number].call])
+        told = None if replied is None else _told(what, replied[1], runs_apart=runs_apart)
         if replied is not None and told is not None:
             asked = checkers.Cancel(task) if what == "cancel" else checkers.Status(task)
             yield checkers.Operation(at_ns, replied[0], asked, told)
@@ -344,11 +357,12 @@ def _queries(run: Observed, first: dict[bytes, int]) -> Iterator[checkers.Operat
             yield checkers.Operation(at_ns, None, checkers.Cancel(task))
 
 
-def _told(what: str, told: Told) -> object:
+def _told(what: str, told: Told, *, runs_apart: bool) -> object:
     """The output of a query; None if it was left unanswered, or answered with doubt."""
     if told.failure is None:
         state = msgspec.json.decode(told.body, type=_State).state
-        return state == "cancelled" if what == "cancel" else _WORDS.get(state, state)
+        words = _WORDS_APART if runs_apart else _WORDS
+        return state == "cancelled" if what == "cancel" else words.get(state, state)
     if told.failure.code == "refused" and what == "status":
         return "unknown"
     return None  # a cancellation is refused for any end of the task, another cancellation too

@@ -12,7 +12,7 @@ from hubless.effects import NodeEffect, ToPeer
 from hubless.tasks import course, owner
 from hubless.tasks.attempts import NODE_GONE, Verdict
 from hubless.tasks.course import Course
-from hubless.tasks.entries import Submitted, TaskEntry
+from hubless.tasks.entries import Entered, Retried, Submitted, TaskEntry
 from hubless.tasks.executor import Executor
 from hubless.tasks.gateway import Gateway
 from hubless.tasks.live import Live, Phase
@@ -118,6 +118,42 @@ def cancels_what_has_ended(swaps: Swaps) -> None:
         return True
 
     swaps.put(Row, "cancel", late)
+
+
+@BED.plant("apart", first=2)
+def lets_the_last_outcome_win(swaps: Swaps) -> None:
+    """A result that a node came to by itself takes the place of the outcome that its shard has had before."""
+
+    def over(self: Row, entered: Entered, now_ms: int, *, is_new: bool = False) -> bool:
+        if self.state not in TERMINAL or is_new or entered.failure is not None or self.has(entered):
+            return enter(self, entered, now_ms, is_new=is_new)
+        self.executor = self.provisional_from = entered.node
+        self._succeed(entered.result, now_ms)
+        return True
+
+    enter = swaps.put(Row, "enter", over)
+
+
+@BED.plant("mesh", first=0)
+def runs_again_what_has_succeeded(swaps: Swaps) -> None:
+    """An operator may have a task tried again that has succeeded: its next outcome takes the place of the first."""
+
+    def reopen(self: Row, deadline_ms: int) -> bool:
+        if self.state is State.SUCCEEDED:
+            self.state = State.FAILED
+        return retry_row(self, deadline_ms)
+
+    def ask(self: Owner, now_ns: int, task: bytes) -> bool:
+        row = self._log.row(task)
+        if row is None or row.state is not State.SUCCEEDED or task in self._live:
+            return retry(self, now_ns, task)
+        at_ms = self._course.unix_ms(now_ns)
+        return self._log.propose(
+            now_ns, task, Retried(task, at_ms, at_ms + row.deadline_ms - row.submitted_ms)
+        )
+
+    retry_row = swaps.put(Row, "retry", reopen)
+    retry = swaps.put(Owner, "retry", ask)
 
 
 @BED.plant("mesh", first=0)

@@ -145,7 +145,10 @@ def an_earlier_attempt_after_a_later_one(run: MeshRun) -> Iterator[Changed]:
 
 
 def a_second_outcome(run: MeshRun) -> Iterator[Changed]:
+    retried = {run.queried[number][1] for number in run.queried if run.queries[number].what == "retry"}
     for _, at_ns, answer in succeeded(run):
+        if answer.task in retried:
+            continue  # it may have one
         yield Changed(run, repeats=[*run.repeats, (at_ns + 1, replace(answer, payload=b"{}"))])
         failed = replace(answer, code="raised", payload=b"")
         yield Changed(run, repeats=[*run.repeats, (at_ns + 1, failed)])
