@@ -36,7 +36,8 @@ class Offer(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Meta(msgspec.Struct, frozen=True, array_like=True):
     """A node's own description. `work` is where it takes work; `weight` its share of the keys, 0 while it leaves.
 
-    Payloads above `payload_bytes` are dropped there unread.
+    Payloads above `payload_bytes` are dropped there unread. `aside` are agents that it runs and does not offer just
+    now, as they cost too many workers.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Meta(msgspec.Struct, frozen=True, array_like=True):
     weight: Annotated[int, msgspec.Meta(ge=0, le=MAX_WEIGHT)]
     offers: tuple[Offer, ...]
     payload_bytes: Count = 1024 * 1024
+    aside: tuple[str, ...] = ()
 
 
 class MetaTooLargeError(ValueError):

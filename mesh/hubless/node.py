@@ -187,6 +187,7 @@ class Node:
         self._load_told = 0, False
         self._look_at_ns = 0
         self._watched: frozenset[str] = frozenset()
+        self._aside: set[str] = set()
 
     # -- the driver's side ------------------------------------------------------------------------------
 
@@ -315,7 +316,18 @@ class Node:
                 # Nothing was ever offered: most likely the file is wrong, and trying again will not mend it.
                 out.append(Halt(f"no worker could be started: {failure.message}"))
             case _:
+                self._set_aside(effect)
                 out.append(notices.of_workers(effect))
+
+    def _set_aside(self, effect: AgentQuarantined | AgentReleased | WorkersFailing) -> None:
+        """Keeps in mind what the node says of its agents beside its next offers, which follow."""
+        match effect:
+            case AgentQuarantined(agent=agent):
+                self._aside.add(agent)
+            case AgentReleased(agent=agent):
+                self._aside.discard(agent)
+            case _:
+                pass
 
     def _send(self, node: str, message: Message, outward: list[NodeEffect]) -> None:
         """Without an address the message is dropped: whoever needs an answer says it again, a little later."""
@@ -445,7 +457,7 @@ class Node:
         if self._departure.has_begun:
             return
         offers = offers_of(contracts, workers=self._station.workers)
-        self._meta = msgspec.structs.replace(self._meta, offers=offers)
+        self._meta = msgspec.structs.replace(self._meta, offers=offers, aside=tuple(sorted(self._aside)))
         try:
             self._publish(now_ns, out)
         except MetaTooLargeError as problem:
@@ -472,6 +484,6 @@ class Node:
         if not self._departure.begin(now_ns, is_patient=is_patient):
             return
         out.append(Log("info", "leaving: finishing what is here"))
-        self._meta = msgspec.structs.replace(self._meta, weight=0, offers=())
+        self._meta = msgspec.structs.replace(self._meta, weight=0, offers=(), aside=())
         self._publish(now_ns, out)
         self._roles.drain(now_ns, out)

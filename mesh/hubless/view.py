@@ -319,6 +319,14 @@ class View:
     def is_offered(self, agent: str) -> bool:
         return agent in self._agents
 
+    def set_aside_by(self, agent: str) -> list[str]:
+        """The present nodes that run an agent, and do not offer it just now, as it cost too many workers."""
+        return [
+            node
+            for node, known in sorted(self._known.items())
+            if known.meta is not None and agent in known.meta.aside and known.member.condition in PRESENT
+        ]
+
     def offer(self, agent: str) -> Offer | None:
         """Any present member's offer of an agent: deadline and retries are the same wherever the code is."""
         return next(iter(self._agents.get(agent, {}).values()), None)

@@ -16,6 +16,13 @@ def test_a_description_is_read_back() -> None:
     assert unpack_meta(pack_meta(PLAIN)) == PLAIN
 
 
+def test_a_description_of_an_earlier_release_sets_nothing_aside() -> None:
+    raw = msgpack.packb(["n1", ["h", 1], "", 1, [], 5])
+    read = unpack_meta(raw)
+    assert read is not None
+    assert read.aside == ()
+
+
 def test_slots_are_those_of_all_workers_and_offers_are_in_order() -> None:
     contracts = (
         Contract(name="b", concurrency=5, runtime="asyncio"),

@@ -302,7 +302,6 @@ class Course:
             self.conclude(now_ns, live, None, node_gone(live.chosen.node), out)
             return
         if self._view.is_out_of_reach(live.chosen.node) and self.may_move(live):
-            sometimes("found out at a repetition that the node of an attempt is out of reach")
             self.conclude(now_ns, live, None, self.unheard(live.chosen.node), out)
             return
         live.resend_after_ns = min(2 * live.resend_after_ns, LONGEST_RESEND_NS)

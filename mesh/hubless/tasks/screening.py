@@ -12,6 +12,9 @@ from hubless_agents.failure import Code
 
 _NAME_CHARS = 200
 _MOST_UNKNOWN = 256
+_MOST_NAMED = 5
+_ASIDE_RETRY_MS = 5_000
+"""What the first pause of an agent lasts that is set aside, if its node was not told otherwise."""
 
 
 class Screening:
@@ -44,8 +47,20 @@ class Screening:
                 "payload_too_large", f"the payload has {size}: send a reference instead of the content"
             )
         if not submit.again and not self._view.is_offered(submit.agent):
-            return self.failure("unknown_agent", self._unknown_agent_text(submit.agent))
+            return self._not_offered(submit.agent)
         return None
+
+    def _not_offered(self, agent: str) -> Failure:
+        nodes = self._view.set_aside_by(agent)
+        if not nodes:
+            return self.failure("unknown_agent", self._unknown_agent_text(agent))
+        named = ", ".join(self._view.label(node) for node in nodes[:_MOST_NAMED])
+        return self.failure(
+            "quarantined",
+            f"agent {agent!r} is set aside on every node that runs it ({named}), as too many of its workers had to be "
+            "killed: it is tried again there after a pause, and the logs of these nodes say what it did",
+            _ASIDE_RETRY_MS,
+        )
 
     def _contradiction(self, submit: Submit, *, is_kept: bool) -> str:
         """What no client should have sent."""

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from hubless.placement import shard_of_task
+from hubless_agents.contract import OnBreach
 from hubless_sim.faults import Crash, Fault, OneWay, Partition, Pause, Restart
 from hubless_sim.mesh.notes import Answered
 from hubless_sim.mesh.run import MeshRun
@@ -284,3 +285,14 @@ def test_an_executor_that_only_the_owner_of_its_task_does_not_reach_is_not_waite
     assert codes(run) == {""}
     assert starts_of_call(run, number)[-1][1] != executor
     assert set(unfinished(run).values()) == {(0, 0, 0, 0, 0, 0)}
+
+
+def test_an_agent_that_is_set_aside_everywhere_is_not_unknown() -> None:
+    hang, fine = Script(1, ("hang",)), Script(2)
+    strict = Offering(
+        name="strict", deadline_ms=300, retries=0, on_breach=OnBreach(deadline="quarantine"), nodes=("n1",)
+    )
+    times = {2_000: hang, 3_500: fine, 11_000: fine}
+    calls = [Call(at_ms=at_ms, agent="strict", script=does, gateway="n0") for at_ms, does in times.items()]
+    run = ran(calls, agents=(Offering(name="square"), strict), duration_ms=14_000)
+    assert [run.answers[number][1].code for number in range(3)] == ["deadline", "quarantined", ""]

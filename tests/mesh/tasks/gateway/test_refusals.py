@@ -9,11 +9,12 @@ from gateway_room import Room, answer, places, task_of
 
 from hubless.guard import Admission
 from hubless.guard.admission import AdmissionConfig
+from hubless.meta import Meta, pack_meta
 from hubless.placement import shard_of_key
 from hubless.view import View
 from hubless.wire import Durability
 from hubless_agents import Effect
-from hubless_gossip import Member
+from hubless_gossip import Address, Member
 
 
 def test_similar_names_are_looked_for_once_per_unknown_agent(
@@ -63,6 +64,19 @@ def test_what_cannot_run_is_refused_at_once_and_without_effect(
     assert told.failure is not None
     assert (told.failure.code, told.failure.effect, told.attempt) == (code, Effect.NONE, 0)
     assert len(room.gateway) == 0
+
+
+def test_what_is_set_aside_wherever_it_runs_is_not_unknown(room: Room, member: Callable[..., Member]) -> None:
+    described = Meta("two", Address("127.0.0.1", 20_002), "", 1, (), aside=("fragile",))
+    room.view.learn(member("n2", meta=pack_meta(described)))
+    told = answer(room.submit(task_of(1), agent="fragile"))
+    assert told.failure is not None
+    assert (told.failure.code, told.failure.effect, told.failure.retry_after_ms) == (
+        "quarantined",
+        Effect.NONE,
+        5_000,
+    )
+    assert "two (n2)" in told.failure.message
 
 
 def test_a_key_decides_the_shard(room: Room) -> None:
