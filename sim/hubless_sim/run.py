@@ -77,6 +77,10 @@ class Run:
         """What must hold at the end of any run and does not."""
         return ()
 
+    def noticed(self) -> int:
+        """How many violations were seen so far, by what looks on while the run goes on."""
+        return 0
+
     def found(self) -> dict[str, Any]:
         """What there is to show at the end."""
         return {}

@@ -73,6 +73,10 @@ class GossipRun(Run):
             *wrong_metadata(metadata),
         )
 
+    def noticed(self) -> int:
+        """What the audit has seen."""
+        return len(self._audit.violations)
+
     def found(self) -> dict[str, Any]:
         """What each running node believes, and how much was told."""
         views = {

@@ -49,20 +49,31 @@ class Looks:
 
 
 class Onlooker:
-    """Looks at all nodes of a run when it is told to; ``due_ns`` is when it next wants to be."""
+    """Looks at all nodes of a run every now and then, and whenever something has just been broken."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
         self._pause_ns = max(_LEAST_PAUSE_NS, run.tape.duration_ms * 1_000_000 // _MOST_LOOKS)
-        self.due_ns = 0
+        self._due_ns = self._last_ns = 0
+        self._noticed = 0
         self.looks = Looks(getattr(run.tape.system, "shards", 0))
         self.looks.has_members = isinstance(run, GossipRun | MeshRun)
         self._beliefs: dict[int, dict[int, int]] = {}
         self._owners: dict[int, Owners] = {}
 
+    def before(self, now_ns: int) -> None:
+        """Something will happen now: look at what there is if it is time to, or if the last event broke something."""
+        noticed = self._run.noticed()
+        if noticed > self._noticed:
+            self._noticed = noticed
+            self.look(self._last_ns)
+        if now_ns >= self._due_ns:
+            self.look(now_ns)
+        self._last_ns = now_ns
+
     def look(self, now_ns: int) -> None:
         """Note what has changed since the last look."""
-        self.due_ns = now_ns + self._pause_ns
+        self._due_ns = now_ns + self._pause_ns
         if self.looks.has_members:
             for node in range(self._run.tape.nodes):
                 self._look_at_beliefs(now_ns, node)

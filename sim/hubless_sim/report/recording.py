@@ -161,8 +161,8 @@ class _Tracker:
             self._waiting[kept.target][id(event)] = copy
 
     def handles(self, now_ns: int, node: int, event: HostEvent) -> None:
-        if self.onlooker is not None and now_ns >= self.onlooker.due_ns:
-            self.onlooker.look(now_ns)
+        if self.onlooker is not None:
+            self.onlooker.before(now_ns)
         waiting = self._waiting[node]
         copy = waiting.pop(id(event), NEVER) if waiting else NEVER
         happened = self._event(now_ns, node, event, copy)
@@ -211,6 +211,7 @@ class _Tracker:
         recording.spells.sort(key=lambda each: (each.from_ns, each.node))
         recording.layers.sort(key=lambda each: each.from_ns)
         if self.onlooker is not None:
+            self.onlooker.before(now_ns)
             self.onlooker.look(now_ns)
             recording.looks = self.onlooker.looks
 

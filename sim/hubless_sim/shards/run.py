@@ -98,6 +98,10 @@ class ShardRun(Run):
             *breaches("shards live", self._dead()),
         ]
 
+    def noticed(self) -> int:
+        """What the audit has seen."""
+        return len(self.audit.violations)
+
     def has_lost_quorum(self, shard: int) -> bool:
         """Whether the shard cannot live any more: a majority of its voters is gone for good.
 

@@ -6,10 +6,11 @@ import pytest
 
 from hubless_sim.faults import Bandwidth, Loss, Pause, SlowNode, Starve
 from hubless_sim.play import open_run, play
-from hubless_sim.report import Recording, html, record
+from hubless_sim.report import Recording, html, looks, record
 from hubless_sim.report import recording as recording_module
 from hubless_sim.report.recording import NEVER, Spell
 from hubless_sim.search.swarms import SWARMS
+from hubless_sim.shards.run import ShardRun
 from hubless_sim.tapes.tape import Tape
 from hubless_sim.world.hosts import Delivered
 
@@ -118,6 +119,18 @@ def test_owners_of_all_shards_are_seen(mesh: Recording, dead: Recording) -> None
     assert all(len(owners) == 1 for owners in last.values())
     assert dead.looks.ownerships
     assert not dead.looks.has_members
+
+
+def test_owners_are_looked_up_when_something_has_just_been_broken(
+    monkeypatch: pytest.MonkeyPatch, dead: Recording
+) -> None:
+    """Otherwise the picture has those of a moment before, and not the two that broke it."""
+    monkeypatch.setattr(looks, "_LEAST_PAUSE_NS", 3_600_000 * MS)
+    assert [each.at_ns for each in record(dead.tape).looks.ownerships] == []
+    monkeypatch.setattr(ShardRun, "noticed", lambda run: int(run.world.now_ns >= 400 * MS))
+    (seen,) = (each for each in record(dead.tape).looks.ownerships if each.owners)
+    assert 300 * MS < seen.at_ns < 500 * MS
+    assert seen.at_ns in {event.at_ns for event in dead.events}
 
 
 def test_what_comes_after_the_bound_is_counted(monkeypatch: pytest.MonkeyPatch, gossip: Recording) -> None:
