@@ -15,6 +15,13 @@ def test_the_standing_seeds_hold(seed: int) -> None:
     assert violations_of(seed, "agents") == ()
 
 
+@pytest.mark.parametrize("seed", [12, 27])
+def test_an_agent_that_is_set_aside_by_all_is_known_all_the_same(seed: int) -> None:
+    codes = set(MeshRun(drawn_tape(seed)).finish().found["answers"])
+    assert "quarantined" in codes
+    assert "unknown_agent" not in codes
+
+
 @pytest.mark.long
 def test_two_thousand_seeds_hold() -> None:
     failed = {seed: violations for seed, violations in swept(0, LONG, 2, "agents") if violations}
