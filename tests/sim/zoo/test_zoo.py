@@ -65,7 +65,7 @@ def test_an_unknown_name_is_met_with_those_that_are_near() -> None:
         LookupError, match="no plant is called 'elects-whoever'; did you mean elects-whoever-asks"
     ):
         plant_of("elects-whoever")
-    with pytest.raises(LookupError, match="for all names"), planted("?"):
+    with pytest.raises(LookupError, match="has all names"), planted("?"):
         pass
 
 
