@@ -25,7 +25,7 @@ from hubless_sim.faults import (
 )
 from hubless_sim.faults.agents import Answering, Setting, Showing
 from hubless_sim.tapes.draw import Draw, Maker
-from hubless_sim.tapes.operations import Call
+from hubless_sim.tapes.operations import Call, Query
 from hubless_sim.tapes.script import Script
 from hubless_sim.tapes.systems import MeshSystem, Offering, ReplicaKnobs
 from hubless_sim.tapes.tape import Start, Tape
@@ -89,7 +89,10 @@ def drawn_tape(seed: int) -> Tape:
             owned_ms=OWNED_MS,
             replicas=ReplicaKnobs(beat_ms=BEAT_MS),
         ),
-        operations=tuple(calls),
+        operations=(
+            *calls,
+            *_drawn_second_thoughts(random.Random(f"agents:again:{seed}"), calls[: -len(AGENTS)]),
+        ),
         faults=tuple(faults),
     )
 
@@ -108,6 +111,19 @@ def _drawn_call(chance: random.Random, number: int) -> Call:
         cancel_after_ms=chance.choice([20, 200]) if chance.random() < 0.05 else None,
         repeat_after_ms=chance.choice([10, 500]) if chance.random() < 0.2 else None,
     )
+
+
+def _drawn_second_thoughts(chance: random.Random, calls: list[Call]) -> list[Query]:
+    """Some tasks are cancelled while they run, and tried again at once: the process that had them may run on."""
+    queries: list[Query] = []
+    for number, call in enumerate(calls):
+        if chance.random() < 0.15:
+            gateway = chance.choice(NAMES)
+            at_ms = call.at_ms + chance.choice([20, 40, 80])
+            queries.append(Query(at_ms=at_ms, what="cancel", gateway=gateway, call=number))
+            at_ms += chance.choice([5, 20, 40])
+            queries.append(Query(at_ms=at_ms, what="retry", gateway=gateway, call=number))
+    return queries
 
 
 def _whose(draw: Draw) -> dict[str, object]:

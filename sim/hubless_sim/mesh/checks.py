@@ -48,6 +48,7 @@ def violations(run: Observed) -> list[Violation]:
         "answered": () if lost else _unanswered(run),
         "calm calls succeed": () if lost else _late(run),
         "right answers": _wrong_answers(run),
+        "right results": _wrong_results(run),
     }
     return [*of_any_agents(run), *_breaches(found)]
 
@@ -224,6 +225,19 @@ def _wrong_answers(run: Observed) -> Iterator[str]:
             began = [start for start in run.starts.get(answer.task, ()) if start.at_ns < at_ns]
             if began:
                 yield f"call {answer.call}: {answer.code} is said to have had no effect, and it ran: {began}"
+
+
+def _wrong_results(run: Observed) -> Iterator[str]:
+    """A result that a shard keeps is that of its task's last attempt, whether anybody was told of it or not."""
+    for task, row in rows_of(run).items():
+        calls = [run.calls[call] for _, call in run.handed.get(task, ())]
+        if row.state is not State.SUCCEEDED or not calls or _runs_apart(run, calls[0]):
+            continue
+        reply, n = _reply(row.result or b""), calls[0].script.n
+        if (task, row.attempt, row.result) in run.misled:
+            continue
+        if reply is None or reply != Signed(n, answer_of(n), row.attempt):
+            yield f"task {task.hex()} of {n} has the result {row.result!r} of its attempt {row.attempt}"
 
 
 def _reply(payload: bytes) -> Signed | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hubless_agents import Failure
+from hubless_agents import Failure, Report, Succeeded, WorkerAnswered
 from hubless_agents.admission import Admission
 from hubless_agents.catalogue import Agent, Held
 from hubless_agents.crew import Crew, Worker
@@ -114,3 +114,19 @@ def lets_what_was_withdrawn_run_for_ever(swaps: Swaps) -> None:
         return has_to_be_killed
 
     abandon = swaps.put(Desk, "abandon", untimed)
+
+
+@BED.plant("agents", first=0)
+def takes_a_late_answer_for_that_of_the_attempt_that_runs(swaps: Swaps) -> None:
+    """What a worker answers to a withdrawn attempt is taken for the result of the next one, which runs by then."""
+
+    def lax(self: Supervisor, now_ns: int, event: WorkerAnswered) -> None:
+        worker = self._crew.workers.get(event.worker)
+        held = None if worker is None else worker.lane.running.get(event.give)
+        newer = None if held is None else self._desk.held.get(held.assignment.task)
+        answered(self, now_ns, event)
+        if held is not None and newer is not None and newer is not held and event.kind == "returned":
+            told = Succeeded(newer.assignment.task, newer.assignment.attempt, event.payload)
+            self._desk.out.append(Report(told))
+
+    answered = swaps.put(Supervisor, "_answered", lax)

@@ -159,6 +159,14 @@ def the_result_of_another_attempt(run: MeshRun) -> Iterator[Changed]:
         yield answering(run, number, attempt=answer.attempt + 1)
 
 
+def a_result_of_another_attempt_that_is_kept(run: MeshRun) -> Iterator[Changed]:
+    def change(_machine: Machine, row: Row) -> None:
+        row.attempt += 1
+
+    for _, _, answer in succeeded(run):
+        yield with_row(run, answer.task, change)
+
+
 def an_effect_denied(run: MeshRun) -> Iterator[Changed]:
     for number, _, _ in succeeded(run):
         yield answering(run, number, code="worker_died", effect=Effect.NONE, payload=b"")
@@ -200,6 +208,7 @@ LIES: list[tuple[Lie, str]] = [
     (an_earlier_attempt_after_a_later_one, "attempts"),
     (a_second_outcome, "linearizable"),
     (the_result_of_another_attempt, "right answers"),
+    (a_result_of_another_attempt_that_is_kept, "right results"),
     (an_effect_denied, "right answers"),
     (no_answer, "answered"),
     (a_failure_in_the_calm, "calm calls succeed"),
