@@ -166,18 +166,44 @@ def _marks(story: Story) -> list[list[Any]]:
 
 
 def _cuts(layers: list[Imposed]) -> list[list[Any]]:
-    """Spans in which links are cut, as [from, until, one side, other side, both ways]; None is everybody."""
+    """Spans in which links are cut, as [from, until, one side, other side, how]; None is everybody.
+
+    How is "both" ways, "one way" (from the one side to the other), or "some": each of the one side from some of it.
+    """
     cuts = [each for each in layers if each.layer.cut]
     found: list[list[Any]] = []
     while cuts:
         first = cuts.pop(0)
+        span = [_us(first.from_ns), _us(first.until_ns)]
+        ring = _ring_with(first, cuts)
+        if ring:
+            cuts = [each for each in cuts if each not in ring]
+            found.append(
+                [*span, *[sorted(node for each in ring for node in each.layer.sources or ())] * 2, "some"]
+            )
+            continue
         back = next((each for each in cuts if _is_way_back(first, each)), None)
         if back is not None:
             cuts.remove(back)
         ends = (first.layer.sources, first.layer.targets)
         sides = [None if side is None else sorted(side) for side in ends]
-        found.append([_us(first.from_ns), _us(first.until_ns), *sides, back is not None])
+        found.append([*span, *sides, "one way" if back is None else "both"])
     return found
+
+
+def _ring_with(first: Imposed, others: list[Imposed]) -> list[Imposed]:
+    """The cuts of a ring partition: at one time one for each of its nodes, from some others, which answer in kind."""
+    span = (first.from_ns, first.until_ns)
+    alike = [first, *(each for each in others if (each.from_ns, each.until_ns) == span)]
+    ring = [each for each in alike if len(each.layer.sources or ()) == 1]
+    pairs = {
+        (source, target)
+        for each in ring
+        for source in each.layer.sources or ()
+        for target in each.layer.targets or ()
+    }
+    is_ring = first in ring and len(ring) > 2 and all((target, source) in pairs for source, target in pairs)
+    return ring if is_ring else []
 
 
 def _is_way_back(there: Imposed, back: Imposed) -> bool:

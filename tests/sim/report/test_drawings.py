@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from hubless_sim.report import Recording, html, shiviz, text, window
+from hubless_sim.faults import OneWay, RingPartition
+from hubless_sim.report import Recording, html, record, shiviz, text, window
+from hubless_sim.tapes.tape import Tape
 
 
 @pytest.fixture(params=["gossip", "mesh", "dead"])
@@ -45,7 +47,21 @@ def test_a_page_says_where_it_broke(dead: Recording, gossip: Recording) -> None:
 
 
 def test_a_page_shows_cuts_with_both_sides(gossip: Recording) -> None:
-    assert story_of(html(gossip))["cuts"] == [[3_000_000, 4_000_000, [0, 1], [2, 3, 4], True]]
+    assert story_of(html(gossip))["cuts"] == [[3_000_000, 4_000_000, [0, 1], [2, 3, 4], "both"]]
+
+
+@pytest.mark.parametrize("nodes", [("n0", "n1", "n2", "n3"), ("n2", "n1", "n4", "n0", "n3")])
+def test_a_ring_partition_has_no_sides(nodes: tuple[str, ...]) -> None:
+    faults = (
+        RingPartition(at_ms=100, until_ms=200, nodes=nodes),
+        OneWay(at_ms=300, until_ms=400, sources=("n1",), targets=("n0", "n2")),
+    )
+    page = html(record(Tape(seed=1, nodes=5, duration_ms=500, faults=faults)))
+    ring = sorted(int(name[1:]) for name in nodes)
+    assert story_of(page)["cuts"] == [
+        [100_000, 200_000, ring, ring, "some"],
+        [300_000, 400_000, [1], [0, 2], "one way"],
+    ]
 
 
 def test_text_of_a_tape_cannot_end_the_data(gossip: Recording) -> None:

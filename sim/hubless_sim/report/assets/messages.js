@@ -67,7 +67,7 @@ function drawLanes(pen, width) {
 function drawCuts(pen, width) {
   const everybody = [...Array(LANES).keys()];
   const captions = [];
-  for (const [from, until, one, other, both] of S.cuts) {
+  for (const [from, until, one, other, how] of S.cuts) {
     const left = place(Math.max(from, view.from), width), right = place(Math.min(until, view.until), width);
     if (right <= GUTTER || left >= width - RIGHT || from > view.until || until < view.from) continue;
     const sides = [new Set(one ?? everybody), new Set(other ?? everybody)];
@@ -76,7 +76,7 @@ function drawCuts(pen, width) {
       const side = sides[0].has(lane) ? "sideA" : sides[1].has(lane) ? "sideB" : null;
       if (!side) continue;
       const y = laneY(lane) - laneHeight / 2;
-      if (both) { pen.fillStyle = colour(side); pen.fillRect(left, y, Math.max(1, right - left), laneHeight); }
+      if (how === "both") { pen.fillStyle = colour(side); pen.fillRect(left, y, Math.max(1, right - left), laneHeight); }
       else if (sides[0].has(lane)) { pen.globalAlpha = 0.3; hatch(pen, left, y, Math.max(1, right - left), laneHeight, colour("sideA"), 8); }
       pen.globalAlpha = Number(colour("grain"));
     }
@@ -87,7 +87,7 @@ function drawCuts(pen, width) {
     for (const x of [place(from, width), place(until, width)]) { pen.moveTo(x, 12); pen.lineTo(x, TOP + LANES * laneHeight); }
     pen.stroke();
     pen.setLineDash([]);
-    captions.push([left, right, both ? "cut" : "cut one way"]);
+    captions.push([left, right, { both: "cut", some: "each cut from some" }[how] ?? "cut one way"]);
   }
   pen.font = TINY;
   pen.fillStyle = colour("soft");
