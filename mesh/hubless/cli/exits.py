@@ -135,7 +135,7 @@ def _of_other(problem: BaseException) -> CommandError:
         code, kind = known
         effect = getattr(problem, "effect", None)
         text = (isinstance(problem, OSError) and problem.strerror) or str(problem)
-        return CommandError(text, code, kind, {"effect": str(effect)} if effect else {})
+        return CommandError(" ".join(text.split()), code, kind, {"effect": str(effect)} if effect else {})
     if isinstance(problem, OSError):
         if problem.errno == errno.EPIPE:
             return CommandError("the reader of the output has gone", Exit.INTERRUPTED, "interrupted")

@@ -10,7 +10,8 @@ from contextlib import closing
 import pytest
 
 from hubless.cli import main
-from hubless.datadir import DataDirectory
+from hubless.cli.exits import translated
+from hubless.datadir import DataDirectory, DataDirectoryError
 
 
 @pytest.fixture
@@ -88,6 +89,11 @@ def test_a_data_directory_that_cannot_be_used_is_the_users_to_mend(mesh, tmp_pat
     assert "bug" not in err
     for word in words:
         assert word in err
+
+
+def test_what_a_database_says_in_two_lines_is_told_in_one():
+    problem = DataDirectoryError("the journal is damaged (*** in database main ***\nOn tree page 14)")
+    assert str(translated(problem)) == "the journal is damaged (*** in database main *** On tree page 14)"
 
 
 def test_a_data_directory_in_use_is_named(mesh, tmp_path):
