@@ -6,7 +6,7 @@ node's: whoever acts on it must do so in a way that a second opinion does not br
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Collection, Container, Iterable
 from dataclasses import dataclass
 
 from hubless.meta import Meta, Offer, unpack_meta
@@ -214,7 +214,7 @@ class View:
         return known is not None and known.member.condition is Condition.SUSPECT
 
     @property
-    def cut_off(self) -> Container[str]:
+    def cut_off(self) -> Collection[str]:
         """The nodes that are there, and that this node does not reach, or not be reached by; a live view."""
         return self._cut_off
 

@@ -52,9 +52,8 @@ class Dispatch:
         if is_free and not avoid and self._me in ring.nodes and self._me in self._view.takers:
             return self._here  # what `choose_executor` would say, at a fraction of its price
         avoid |= self._view.too_small_for(payload)
-        far = [node for node in ring.nodes if node in self._view.cut_off]
-        if far and self.can_go_elsewhere(agent, payload):
-            avoid = avoid.union(far)
+        if self._view.cut_off and self.can_go_elsewhere(agent, payload):
+            avoid = avoid.union(self._view.cut_off)
         if own_room == 0 and len(ring.nodes) > 1 and self._me in ring.nodes:
             choice = self._choose_but(now_ns, ring, key, avoid | {self._me}, own_room)
             if isinstance(choice, Chosen):
