@@ -96,7 +96,7 @@ class ForgedIncarnations(_Lie, frozen=True, tag="forged_incarnations", tag_field
 
 
 class ForgedAccusations(_Lie, frozen=True, tag="forged_accusations", tag_field="kind"):
-    """The nodes accuse the victims of being silent, again and again.
+    """The nodes accuse the victims of being silent, again and again; with ``deaths`` they say that these are dead, too.
 
     In a mesh of four or more one accuser has nobody declared dead.  ``accusers`` are those in whose names it is done
     (none named: the liar's own).  Nothing is promised against more than one name: until accusations are signed, a liar
@@ -105,17 +105,20 @@ class ForgedAccusations(_Lie, frozen=True, tag="forged_accusations", tag_field="
 
     victims: tuple[str, ...]
     accusers: tuple[str, ...] = ()
+    deaths: bool = False
 
     def forger(self) -> Forging:
         """Each packet of gossip accuses each victim of which the node has said something itself."""
         known = _Known(self.victims)
+        ranks = (Rank.SUSPECT, Rank.DEAD) if self.deaths else (Rank.SUSPECT,)
 
         def forge(packet: Opened) -> Sequence[Any] | None:
             known.hear(packet.messages)
             accusers = tuple(sorted(self.accusers)) or (packet.sender,)
             said = [
-                gossip.Accuses(each.node, Standing(each.boot, each.incarnation, 0, Rank.SUSPECT, accusers))
+                gossip.Accuses(each.node, Standing(each.boot, each.incarnation, 0, rank, accusers))
                 for each in known.statements()
+                for rank in ranks
             ]
             return [*packet.messages, *said] if said and not packet.is_frame else None
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from hubless_sim.gossip import accused_swarm
 from hubless_sim.gossip import swarm as gossip_swarm
 from hubless_sim.mesh import agent_swarm, apart_swarm, crowd_swarm, frozen_swarm, pool_swarm
 from hubless_sim.mesh import swarm as mesh_swarm
@@ -17,5 +18,6 @@ SWARMS: dict[str, Callable[[int], Tape]] = {
     "apart": apart_swarm.drawn_tape,
     "agents": agent_swarm.drawn_tape,
     "gossip": gossip_swarm.drawn_tape,
+    "accused": accused_swarm.drawn_tape,
 }
 """By the name of a system, its drawing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from hubless.view import View
-from hubless_gossip import Member
+from hubless_gossip import Member, evidence
 from hubless_gossip import claims as claims_module
 from hubless_gossip.claims import Rank, Standing, Statement
 from hubless_gossip.core import Gossip
@@ -108,6 +108,12 @@ def starts_with_incarnation_zero(swaps: Swaps) -> None:
 def takes_silence_of_a_busy_process_for_death(swaps: Swaps) -> None:
     """A link that is up says nothing of a process that does not answer."""
     swaps.put(Links, "up", lambda _self, _node, _boot: False)
+
+
+@BED.plant("accused", first=1)
+def believes_a_single_accuser(swaps: Swaps) -> None:
+    """One node's word is enough for a death, however many others there are to ask."""
+    swaps.put(evidence, "accusers_needed", lambda _reachable: 1)
 
 
 @BED.plant("gossip", first=9)

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 Area = Literal["gossip", "raft", "journal", "tasks", "workers", "breakers"]
-Sweep = Literal["gossip", "shards", "mesh", "frozen", "pools", "crowds", "apart", "agents"]
+Sweep = Literal["gossip", "shards", "mesh", "frozen", "pools", "crowds", "apart", "agents", "accused"]
 
 _ABSENT = object()
 
