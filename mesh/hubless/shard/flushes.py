@@ -22,15 +22,11 @@ class Flushes:
     """Records on their way to the disk, and the messages that wait for them."""
 
     def __init__(self) -> None:
-        self._records: list[Record] = []
+        self.records: list[Record] = []
+        """What the end of the tick will bring a commit of."""
         self._mark = 0
         self._waiting: deque[tuple[int, list[Held]]] = deque()
         self._next: list[Held] = []
-
-    @property
-    def has_records(self) -> bool:
-        """Whether the end of the tick will bring a commit."""
-        return bool(self._records)
 
     @property
     def unflushed(self) -> int:
@@ -39,12 +35,12 @@ class Flushes:
 
     def write(self, records: Sequence[Record]) -> None:
         """Has records written with this tick's others."""
-        self._records += records
+        self.records += records
 
     def add(self, group: Group, output: Output) -> None:
         """Takes in the records and promises of one replica."""
         if output.records:
-            self._records += output.records
+            self.records += output.records
             group.mark = self._mark + 1
             self._next.append((group, output.flush, output.held))
         elif output.held:
@@ -52,10 +48,10 @@ class Flushes:
 
     def commit(self) -> Commit | None:
         """What is to be written now."""
-        if not self._records:
+        if not self.records:
             return None
         self._mark += 1
-        records, self._records = tuple(self._records), []
+        records, self.records = tuple(self.records), []
         waiting, self._next = self._next, []
         self._waiting.append((self._mark, waiting))
         return Commit(self._mark, records)

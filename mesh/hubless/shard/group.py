@@ -54,12 +54,12 @@ class Group:
     owned_since_ns: int = 0
     losses: Losses = field(default_factory=Losses)
     learning: Learning = field(default_factory=Learning)
+    shard: int = field(init=False)
     _config: Config | None = None
     _others: tuple[str, ...] = ()
 
-    @property
-    def shard(self) -> int:
-        return self.raft.shard
+    def __post_init__(self) -> None:
+        self.shard = self.raft.shard
 
     @property
     def others(self) -> tuple[str, ...]:

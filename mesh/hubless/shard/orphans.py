@@ -30,11 +30,8 @@ class Orphans:
         self._me = me
         self._enquire_ns = enquire_ns
         self._number = first_number
-        self._due_ns = now_ns + enquire_ns
-
-    def next_deadline_ns(self) -> int:
+        self.due_ns = now_ns + enquire_ns
         """When `questions` looks again."""
-        return self._due_ns
 
     def questions(
         self,
@@ -44,9 +41,9 @@ class Orphans:
         preferences: Callable[[int], Sequence[str]],
     ) -> list[tuple[str, Orphaned]]:
         """Who is to be asked about which replicas; nothing between two rounds."""
-        if now_ns < self._due_ns:
+        if now_ns < self.due_ns:
             return []
-        self._due_ns = now_ns + self._enquire_ns
+        self.due_ns = now_ns + self._enquire_ns
         lost = [group for group in groups.values() if self._is_orphan(now_ns, group)]
         if lost:
             sometimes("asked around for the owner of a replica that nobody leads")

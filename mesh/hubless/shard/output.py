@@ -4,6 +4,8 @@ import enum
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from hubless.shard.records import Record, Snapshot
 from hubless.wire.replication import Entry, RaftMessage
 
@@ -48,8 +50,7 @@ class RaftSettings:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
 
 
-@dataclass(slots=True)
-class Output:
+class Output(Struct, gc=False):
     """What leaves a replica at the end of a tick, to be handled in the order of the fields."""
 
     records: list[Record]
@@ -60,7 +61,7 @@ class Output:
     """Leave when `records` and all of earlier outputs are on disk. Empty if nothing is unwritten."""
     restored: Snapshot | None
     """The owner's snapshot was installed: it replaces the state machine, before `committed` is applied."""
-    committed: list[Entry]
+    committed: tuple[Entry, ...]
     """Newly committed, in order, each once in the life of the process."""
     reads: list[tuple[int, int | None]]
     """(ticket, index): answer once `index` is applied; None: not the owner (any more), ask elsewhere."""

@@ -92,6 +92,12 @@ class Raft:
         return self._state.owner
 
     @property
+    def office(self) -> tuple[Role, str | None, int]:
+        """Role, owner and term at once, for those who ask often."""
+        state = self._state
+        return state.role, state.owner, state.term
+
+    @property
     def commit(self) -> int:
         """Highest index that is known to be committed."""
         return self._state.commit
@@ -287,7 +293,8 @@ class Raft:
     def receive(self, now_ns: int, sender: str, message: RaftMessage) -> None:
         """A message of another replica of this shard."""
         state = self._state
-        if self._is_mute(now_ns, message.term, is_told=not isinstance(message, AskVote)):
+        may_be_mute = state.damage or state.is_outlived or message.term > state.term
+        if may_be_mute and self._is_mute(now_ns, message.term, is_told=not isinstance(message, AskVote)):
             return  # who asks for a vote may be mistaken in asking here
         match message:
             case Append():
@@ -388,16 +395,15 @@ class Raft:
     def next_deadline_ns(self) -> int | None:
         """When `tick` has something to do; None if never."""
         state = self._state
-        owned = self._owned
-        if owned is not None:
-            return owned.next_deadline_ns()
+        if state.office is not None and self._tenure is not None:
+            return self._tenure.next_deadline_ns()
         return state.due_ns if state.can_campaign else None
 
     def take(self, now_ns: int) -> Output:
         """All that came of the events since the last call, in the order in which it must be handled."""
-        owned = self._owned
-        if owned is not None:
-            owned.feed(now_ns)
+        state = self._state
+        if state.office is not None and self._tenure is not None:
+            self._tenure.feed(now_ns)
         else:
             self._following.answer()
-        return self._state.output()
+        return state.output()

@@ -11,7 +11,7 @@ owner's entries leave at once, beside its own write (dissertation, 10.2.1).
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 
 from hubless.deadlines import earliest
@@ -19,13 +19,9 @@ from hubless.effects import NodeEffect, ToPeer
 from hubless.shard import contact, orphans
 from hubless.shard.beats import Beats
 from hubless.shard.campaigns import Campaigns
-from hubless.shard.configs import CONFIG
-from hubless.shard.events import Committed, Disowned, Forgotten, Owning, ReadReady, Restored
-from hubless.shard.group import Group
-from hubless.shard.holdings import Holdings
-from hubless.shard.opinion import Opinion
+from hubless.shard.events import ReadReady, Restored
 from hubless.shard.orphans import Orphans
-from hubless.shard.output import Output, Role
+from hubless.shard.outcomes import Outcomes
 from hubless.shard.private import PRIVATE, with_own
 from hubless.shard.records import Recovered
 from hubless.shard.roster import Roster
@@ -33,6 +29,7 @@ from hubless.shard.settings import ReplicasSettings
 from hubless.shard.steering import Steering
 from hubless.wire.replication import (
     Append,
+    Appended,
     Beat,
     BeatAnswer,
     Dismissed,
@@ -50,7 +47,7 @@ _STAGGERS_FOR_ANOTHER = 5
 _BEATS_BEFORE_DOUBT = 2
 
 
-class Replicas(Holdings):
+class Replicas(Outcomes):
     """The replicas of this node, of at most `shards` shards.
 
     Every input takes the time first and appends to `out` what is to be done, in order. A sender is a node's name: the
@@ -83,18 +80,14 @@ class Replicas(Holdings):
             patience_ns=_BEATS_BEFORE_DOUBT * settings.beat_ns,
             rng=random.Random(f"{rng.getrandbits(64)}:elections"),
         )
-        super().__init__(me, settings=settings, roster=roster, opinion=Opinion(me, campaigns))
+        steering = Steering(settings.moves, beat_ns=settings.beat_ns)
+        super().__init__(me, settings=settings, roster=roster, campaigns=campaigns, steering=steering)
         self._shards = shards
         self._now_ns = now_ns
-        self._reads: dict[tuple[int, int], None] = {}
-        self._beat_at_ns: int | None = None
-        self._touch = roster.touch
-        self._campaigns = campaigns
         self._beats = Beats(first_number=rng.getrandbits(60))
         self._orphans = Orphans(
             me, enquire_ns=settings.enquire_ns, first_number=rng.getrandbits(60), now_ns=now_ns
         )
-        self._steering = Steering(settings.moves, beat_ns=settings.beat_ns)
         self._states = self._roster.recover(now_ns, recovered, is_founder=is_founder)
 
     # -- inputs -----------------------------------------------------------------------------------------
@@ -165,6 +158,8 @@ class Replicas(Holdings):
         if not isinstance(message, BeatAnswer) and self._opinion.set_failed(sender, has_failed=False):
             self._steering.unsettle(self._led)
         match message:
+            case Append() | Appended() if not self._problem:  # by far the most
+                self._receive(now_ns, sender, message, out)
             case Beat():
                 self._beat(now_ns, sender, message, out)
             case _ if self._problem:
@@ -207,7 +202,8 @@ class Replicas(Holdings):
     def tick_ended(self, now_ns: int, out: list[NodeEffect]) -> None:
         """The tick ends: hands out what came of it, with one commit for all that has to be on disk."""
         self._now_ns = max(self._now_ns, now_ns)
-        self._collect(now_ns, out)
+        if self._roster.dirty:
+            self._collect(now_ns, out)
         commit = self._flushes.commit()
         if commit is not None:
             self.counters.commits += 1
@@ -319,13 +315,13 @@ class Replicas(Holdings):
         """When `tick` is due, and `tick_ended` after it; it may turn out that nothing is."""
         if self._problem:
             return None
-        if self._roster.has_dirty or self._flushes.has_records:
+        if self._roster.dirty or self._flushes.records:
             return self._now_ns
         return earliest(
             self._roster.alarms.next_deadline_ns(),
             self._campaigns.next_deadline_ns(),
             self._beat_at_ns,
-            self._orphans.next_deadline_ns() if self._groups else None,
+            self._orphans.due_ns if self._groups else None,
         )
 
     def _campaign(self, now_ns: int) -> None:
@@ -347,7 +343,8 @@ class Replicas(Holdings):
             if message.shard >= self._shards:
                 self.counters.foreign += 1
                 return
-            self.heard_of(now_ns, message.shard, sender, message.term, out)
+            if group is not None and group.raft.knows_less_than(message.term):
+                self.heard_of(now_ns, message.shard, sender, message.term, out)
             group = self._roster.called(now_ns, message.shard)
             if message.term >= group.raft.term:
                 group.heard_ns = now_ns
@@ -404,97 +401,3 @@ class Replicas(Holdings):
             self._led[led.shard].broken.discard(sender)
         self._steering.unsettle(led.shard for led in answer.led)
         out.append(ToPeer(sender, answer))
-
-    def _say(self, messages: Iterable[tuple[str, Orphaned]], out: list[NodeEffect]) -> None:
-        out.extend(ToPeer(node, message) for node, message in messages)
-
-    def _send(self, messages: list[tuple[str, RaftMessage]], out: list[NodeEffect]) -> None:
-        self.counters.messages += len(messages)
-        for node, message in messages:
-            out.append(ToPeer(node, message))
-
-    # -- replicas ---------------------------------------------------------------------------------------
-
-    def _forget(self, group: Group, owner: str, owner_term: int, out: list[NodeEffect]) -> None:
-        """Drops a replica that does not count any more. Its term and vote are kept, here and on disk."""
-        self.counters.forgotten += 1
-        self._flushes.write(self._roster.forget(group, owner, owner_term))
-        self._campaigns.settled(group.shard)
-        out.append(Forgotten(group.shard))
-
-    # -- the end of a tick ------------------------------------------------------------------------------
-
-    def _collect(self, now_ns: int, out: list[NodeEffect]) -> None:
-        for group in self._roster.take_dirty():
-            self._look(now_ns, group, out)
-
-    def _look(self, now_ns: int, group: Group, out: list[NodeEffect]) -> None:
-        """Hands out what came of the events of one replica."""
-        raft, shard = group.raft, group.shard
-        output = raft.take(now_ns)
-        if not self._problem:
-            self._send(output.now, out)
-            self._flushes.add(group, output)
-        is_owner = raft.role is Role.OWNER
-        if group.owning_term and not (is_owner and raft.term == group.owning_term):
-            group.owning_term = 0
-            out.append(Disowned(shard))
-        self._hand_out(now_ns, group, output, out)
-        if raft.is_ready and not group.owning_term:
-            group.owning_term = raft.term
-            out.append(Owning(shard, raft.term))
-        for ticket, index in output.reads:
-            self._reads.pop((shard, ticket), None)
-            out.append(ReadReady(shard, ticket, is_owner=index is not None))
-        if raft.log_bytes > group.limit_bytes:
-            self._roster.large[shard] = None
-        if raft.role is not group.role or raft.owner != group.owner or raft.term != group.term:
-            self._office_changed(now_ns, group)
-        self._roster.alarms.set(shard, raft.next_deadline_ns())
-
-    def _hand_out(self, now_ns: int, group: Group, output: Output, out: list[NodeEffect]) -> None:
-        restored = output.restored
-        if restored is not None:
-            out.append(Restored(group.shard, restored.state))
-            group.handed = restored.index
-            group.limit_bytes = max(self._settings.compact_bytes, 2 * len(restored.state))
-        committed = output.committed
-        if committed:
-            out.append(Committed(group.shard, tuple(committed)))
-            group.handed = committed[-1].index
-            if group.role is Role.OWNER and any(entry.kind == CONFIG for entry in committed):
-                self._config_committed(now_ns, group, out)
-
-    def _config_committed(self, now_ns: int, group: Group, out: list[NodeEffect]) -> None:
-        """Those who are no longer part of it need not wait until they wonder why they hear nothing."""
-        if not group.raft.is_ready or not group.raft.is_config_committed:
-            return
-        removed = sorted(group.peers.difference(group.others))
-        out.extend(ToPeer(node, Dismissed(0, (group.led,))) for node in removed)
-        group.peers = set(group.others)
-        group.config_since_ns = now_ns
-        self._steering.unsettle((group.shard,))
-
-    def _office_changed(self, now_ns: int, group: Group) -> None:
-        raft, shard = group.raft, group.shard
-        is_owner = raft.role is Role.OWNER
-        if is_owner and (shard not in self._led or raft.term != group.term):
-            self._led[shard] = group
-            group.owned_since_ns = group.target_since_ns = group.config_since_ns = now_ns
-            group.target = tuple(self._opinion.preferences(shard))
-            group.spares = tuple(self._opinion.spares(shard))
-            group.broken.clear()
-            group.question = 0
-            group.peers = set(group.others)
-            self._steering.unsettle((shard,))
-            if self._beat_at_ns is None:
-                self._beat_at_ns = now_ns + self._settings.beat_ns
-        elif not is_owner and self._led.pop(shard, None) is not None:
-            group.heard_ns = now_ns
-            self._steering.disowned(shard)
-            if not self._led:
-                self._beat_at_ns = None
-        group.role, group.owner, group.term = raft.role, raft.owner, raft.term
-        self._steering.office_changed(now_ns, group, self._opinion.preferences(shard))
-        if self._opinion.consider(now_ns, group):
-            self._touch(group)

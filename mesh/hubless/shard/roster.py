@@ -28,7 +28,8 @@ class Roster:
         self._settings = settings
         self._seed = rng.getrandbits(64)
         self._arrivals = Arrivals(settings.raft.most_state_bytes)
-        self._dirty: dict[int, Group] = {}
+        self.dirty: dict[int, Group] = {}
+        """What `take_dirty` would give, by shard."""
         self.groups: dict[int, Group] = {}
         self.led: dict[int, Group] = {}
         """Those that own their shard."""
@@ -38,20 +39,15 @@ class Roster:
         """Shards whose logs are to be compacted."""
         self.alarms = Alarms(grain_ns=max(1, settings.beat_ns // 4))
 
-    @property
-    def has_dirty(self) -> bool:
-        """Whether `take_dirty` has something to give."""
-        return bool(self._dirty)
-
     def touch(self, group: Group) -> None:
         """Something happened to a replica: it is looked at when the tick ends."""
-        self._dirty[group.shard] = group
+        self.dirty[group.shard] = group
 
     def take_dirty(self) -> Sequence[Group]:
         """The replicas that something happened to since this was last asked, in that order."""
-        if not self._dirty:
+        if not self.dirty:
             return ()
-        dirty, self._dirty = self._dirty, {}
+        dirty, self.dirty = self.dirty, {}
         return tuple(dirty.values())
 
     def is_here(self, group: Group) -> bool:
@@ -112,7 +108,7 @@ class Roster:
             else:
                 records.append(record)
         del self.groups[shard]
-        self._dirty.pop(shard, None)
+        self.dirty.pop(shard, None)
         self.large.pop(shard, None)
         self.alarms.set(shard, None)
         return records

@@ -288,9 +288,9 @@ class ReplicaState:
         if held and self.flushed_token == self._token:
             now.extend(held)
             held = []
-        committed: list[Entry] = []
+        committed: tuple[Entry, ...] = ()
         if self.commit > self.handed_out:
-            committed.extend(self.log.slice(self.handed_out + 1, self.commit))
+            committed = self.log.slice(self.handed_out + 1, self.commit)
             self.handed_out = self.commit
         reads, self.reads = self.reads, []
         restored, self._restored = self._restored, None

@@ -12,7 +12,7 @@ Part 0 can be read by every version, so a mismatch is told in words and not by s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import msgpack
@@ -79,14 +79,13 @@ class FrameError(Exception):
         self.remedy = remedy
 
 
-@dataclass(slots=True)
-class Envelope:
+class Envelope(msgspec.Struct):
     """A decoded frame. `unknown` counts messages that were dropped for their tag, `malformed` for their fields."""
 
     mesh: bytes
     sender: str
     boot: int
-    messages: list[Message] = field(default_factory=list)
+    messages: list[Message] = []
     unknown: int = 0
     malformed: int = 0
 
@@ -108,16 +107,16 @@ def decode(parts: Sequence[bytes], limits: Limits) -> Envelope:
         FrameError: the frame as a whole is not usable: "garbage", "version", "oversized" or "refused" (the
             peer refused us; the error's text is its reason).
     """
-    body = _checked_body(parts, limits)
-    if len(body) <= limits.messages:  # no list in it can be longer than that either
+    # no list in a small frame can be longer than the frame either
+    if len(parts) == 2 and parts[0] == _HEADER and len(parts[1]) <= limits.messages:
         try:
-            mesh, sender, boot, messages = _decoder.decode(body)
+            mesh, sender, boot, messages = _decoder.decode(parts[1])
         except (msgspec.DecodeError, RecursionError):
             pass
         else:
-            if _is_envelope(mesh, sender, boot):
+            if _is_bounded(mesh, sender, boot):
                 return Envelope(mesh, sender, boot, messages)
-    return _decoded_slowly(body, limits)
+    return _decoded_slowly(_checked_body(parts, limits), limits)
 
 
 def _decoded_slowly(body: bytes, limits: Limits) -> Envelope:
@@ -171,12 +170,14 @@ def _checked_body(parts: Sequence[bytes], limits: Limits) -> bytes:
 def _is_envelope(mesh: Any, sender: Any, boot: Any) -> bool:
     return (
         isinstance(mesh, bytes)
-        and len(mesh) in (0, _MESH_BYTES)
         and isinstance(sender, str)
-        and len(sender) <= _NODE_CHARS
         and isinstance(boot, int)
-        and 0 <= boot < 2**63
+        and _is_bounded(mesh, sender, boot)
     )
+
+
+def _is_bounded(mesh: bytes, sender: str, boot: int) -> bool:
+    return len(mesh) in (0, _MESH_BYTES) and len(sender) <= _NODE_CHARS and 0 <= boot < 2**63
 
 
 def _convert_one_by_one(raw_messages: list[Any], envelope: Envelope) -> None:

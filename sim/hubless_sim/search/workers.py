@@ -4,6 +4,7 @@ A job is a function of a module and what it is called with. Processes are spawne
 them; each has the next job waiting while it does one, so that none is ever idle.
 """
 
+import gc
 import os
 import signal
 import threading
@@ -19,6 +20,8 @@ from typing import Any, NamedTuple, Protocol, Self
 
 PATIENCE_S = 600.0
 _AHEAD = 2
+_GARBAGE = 50_000
+"""How many objects may be more before cycles among them are looked for: what a job leaves behind is small."""
 _STOP_S = 5.0
 
 
@@ -200,6 +203,7 @@ class _Worker:
 
 def _work(pipe: Connection) -> None:
     """Does jobs until there is nobody any more to do them for."""
+    gc.set_threshold(_GARBAGE)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
         try:

@@ -126,10 +126,6 @@ class Audit:
         match said.message:
             case Append(shard=shard, term=term) | Install(shard=shard, term=term):
                 self._leads(node, name, shard, term)
-            case Vote(shard=shard, term=term, granted=True, trial=False):
-                self._voted(node, name, shard, term, said.node)
-            case AskVote(shard=shard, term=term, trial=False):
-                self._voted(node, name, shard, term, name)
             case Appended(shard=shard, term=term, index=index, refused=False):
                 disk = self._disk_of(node).extent(shard)
                 if disk.term <= term and disk.last_index < index:
@@ -138,6 +134,10 @@ class Audit:
                         node,
                         f"{name} acknowledged {index} of shard {shard}, its disk has {disk}",
                     )
+            case Vote(shard=shard, term=term, granted=True, trial=False):
+                self._voted(node, name, shard, term, said.node)
+            case AskVote(shard=shard, term=term, trial=False):
+                self._voted(node, name, shard, term, name)
             case _:
                 pass
 

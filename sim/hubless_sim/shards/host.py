@@ -56,6 +56,7 @@ from hubless_sim.world.hosts import (
 )
 
 _PAYLOAD = 1  # kind of the entries that are the machine's own
+_NoPacket = LinkUp | LinkDown | LinkRefused | Due | Written | WriteRefused | Command
 _KINDS = frozenset(ShardMessage.__args__)
 _LIMITS = Limits()
 
@@ -114,7 +115,10 @@ class ShardHost:
             self._out.append(Watch(tuple(range(self._setting.nodes))))
             self.replicas.start(now_ns, effects)
             self._tell_opinion(now_ns)
-        self._take(now_ns, event, effects)
+        if isinstance(event, Delivered):
+            self._packet(now_ns, event.source, event.packet, effects)
+        else:
+            self._take(now_ns, event, effects)
         if effects:
             self._perform(effects)
         for shard in self.replicas.wants_compaction():
@@ -129,14 +133,13 @@ class ShardHost:
 
     def next_deadline_ns(self) -> int | None:
         """The replicas' deadline, or the journal's."""
-        return earliest(self.replicas.next_deadline_ns(), self._journal.next_due_ns())
+        due_ns, again_ns = self.replicas.next_deadline_ns(), self._journal.next_due_ns()
+        return due_ns if again_ns is None else earliest(due_ns, again_ns)
 
     # What comes in
 
-    def _take(self, now_ns: int, event: HostEvent, out: list[NodeEffect]) -> None:
+    def _take(self, now_ns: int, event: _NoPacket, out: list[NodeEffect]) -> None:
         match event:
-            case Delivered(packet=packet, source=source):
-                self._packet(now_ns, source, packet, out)
             case Due():
                 self._journal.due(now_ns, self._out)
                 self.replicas.tick(now_ns, out)
@@ -178,7 +181,7 @@ class ShardHost:
             return
         try:
             envelope = decode(to_frame(content), _LIMITS)
-        except FrameError:
+        except FrameError:  # garbled: there is no content then
             return
         sender = envelope.sender
         if envelope.boot < self._boots.get(sender, 0):

@@ -20,6 +20,7 @@ UNIT = 1 << UNIT_BITS
 """Probabilities are compared as integers out of this many: a resolution of one in a million."""
 
 _TAIL_BITS = 12
+_TAIL_MASK = (1 << _TAIL_BITS) - 1
 _TAIL_SCALE = 16
 _TAIL = tuple(
     round(-math.log(1.0 - (step + 0.5) / (1 << _TAIL_BITS)) * (1 << _TAIL_SCALE))
@@ -61,4 +62,4 @@ def tail_ns(jitter_ns: int, bits: int) -> int:
     Taken from a table of 4,096 quantiles in fixed point: at most 9 times the mean, and the same
     integer everywhere.
     """
-    return (jitter_ns * _TAIL[bits & ((1 << _TAIL_BITS) - 1)]) >> _TAIL_SCALE
+    return (jitter_ns * _TAIL[bits & _TAIL_MASK]) >> _TAIL_SCALE

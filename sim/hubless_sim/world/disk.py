@@ -84,7 +84,9 @@ class _Shard:
             raise AssertionError(
                 f"entry {first} does not follow a log of {start} to {start + len(self.entries) - 1}"
             )
-        if [entry.index for entry in entries] != list(range(first, first + len(entries))):
+        if len(entries) > 1 and [entry.index for entry in entries] != list(
+            range(first, first + len(entries))
+        ):
             raise AssertionError(f"the entries from {first} on are not in the order of their index")
         self.entries[first - start :] = entries
 
@@ -217,9 +219,8 @@ class Disk:
 
         A shard that was found damaged takes no records before it is forgotten: anything else is the host's bug.
         """
-        self._damaged.difference_update(record.shard for record in write.records if type(record) is Forget)
-        if refused := sorted(self._damaged.intersection(record.shard for record in write.records)):
-            raise AssertionError(f"records of shard {refused[0]} are written, which was found damaged")
+        if self._damaged:
+            self._check_damaged(write.records)
         use = self.use
         use.writes += 1
         use.records += len(write.records)
@@ -231,6 +232,11 @@ class Disk:
         self._pending.append(_Pending(write, use.writes, size_bytes))
         if len(self._pending) == 1:
             self._begin()
+
+    def _check_damaged(self, records: Sequence[Record]) -> None:
+        self._damaged.difference_update(record.shard for record in records if type(record) is Forget)
+        if refused := sorted(self._damaged.intersection(record.shard for record in records)):
+            raise AssertionError(f"records of shard {refused[0]} are written, which was found damaged")
 
     # What happens to the machine
 
@@ -324,9 +330,11 @@ class Disk:
 
     def _begin(self) -> None:
         bits = draw(self._writes, self._pending[0].number) >> 52
-        profiles = [self._profile, *self._slows]
-        took_ns = sum(each.base_ns for each in profiles)
-        took_ns += tail_ns(sum(each.jitter_ns for each in profiles), bits)
+        base_ns, jitter_ns = self._profile.base_ns, self._profile.jitter_ns
+        for slow in self._slows:
+            base_ns += slow.base_ns
+            jitter_ns += slow.jitter_ns
+        took_ns = base_ns + tail_ns(jitter_ns, bits)
         self._token += 1
         self._schedule(took_ns * self._slowness, self._end, self._token, None)
 
@@ -342,7 +350,7 @@ class Disk:
             self._is_broken = True  # what was under way stays so: it may be found on the disk, or not
             self.use.refused += len(self._pending)
             self._deliver(WriteRefused(head.write.mark, full=False))
-        elif any(head.size_bytes > room.left_bytes for room in self._fills):
+        elif self._fills and any(head.size_bytes > room.left_bytes for room in self._fills):
             self.use.refused += len(self._pending)
             self._pending.clear()
             self._deliver(WriteRefused(head.write.mark, full=True))

@@ -214,7 +214,7 @@ def test_a_snapshot_takes_the_place_of_what_was_committed_in_the_same_tick() -> 
     raft.receive(0, "a", piece(0, b"abcdef"))
     output = raft.take(0)
     assert output.restored is not None
-    assert output.committed == []
+    assert output.committed == ()
 
 
 def test_a_configuration_comes_with_the_snapshot_and_over_a_restart() -> None:
