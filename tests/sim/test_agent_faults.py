@@ -113,7 +113,7 @@ def test_a_wrong_answer_reaches_its_client_as_the_agent_gave_it() -> None:
 def test_a_wrong_answer_that_no_agent_gave_is_found() -> None:
     run = run_of(AgentAnswers(**WHILE, does="wrong"))
     run.misled.clear()
-    assert {violation.checker for violation in run.violations()} == {"right answers"}
+    assert {violation.checker for violation in run.violations()} == {"right answers", "right results"}
 
 
 def test_who_answers_twice_is_replaced() -> None:

@@ -109,5 +109,7 @@ def test_results_that_an_owner_or_a_gateway_tells_otherwise_than_the_log_are_nam
 def test_votes_for_everybody_are_named_and_nothing_fails_without_them() -> None:
     tape = parse(VOTES.read_bytes())
     assert [type(fault) for fault in tape.faults] == [ForgedVotes]
-    assert "election safety" in {violation.checker for violation in play(tape).violations}
-    assert play(msgspec.structs.replace(tape, faults=())).verdict == "held"
+    tapes = [msgspec.structs.replace(tape, seed=seed) for seed in range(24)]
+    lied = [each for each in tapes if "election safety" in {told.checker for told in play(each).violations}]
+    assert lied
+    assert play(msgspec.structs.replace(lied[0], faults=())).verdict == "held"
