@@ -205,6 +205,15 @@ class Gossip:
         """No rumour waits to be spread: after LeaveRequested the process may stop now."""
         return not self._rumours
 
+    def fill(self) -> dict[str, tuple[int, int]]:
+        """How much there is of what is bounded, and how much there may be: (now, most), by what it is."""
+        config = self._config
+        return {
+            "members": (len(self._table), config.members_max),
+            "rumours": (len(self._rumours), config.rumours_max),
+            "errands": (len(self._relays), config.relays_max),
+        }
+
     @property
     def health_score(self) -> int:
         """Lifeguard's local health score: 0 is well, `health_max` distrusts itself most."""

@@ -49,6 +49,9 @@ class Relays:
         self._nacking: deque[int] = deque()
         self._expiring: deque[int] = deque()
 
+    def __len__(self) -> int:
+        return len(self._errands)
+
     def accept(self, now_ns: int, seq: int, request: IndirectPing, origin: Address) -> bool:
         """Take an errand whose ping goes out under `seq`. False if there are too many already."""
         if len(self._errands) >= self._config.relays_max:

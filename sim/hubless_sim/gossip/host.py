@@ -24,6 +24,7 @@ from hubless_gossip import LinkDown as CoreLinkDown
 from hubless_gossip import LinkRefused as CoreLinkRefused
 from hubless_gossip import LinkUp as CoreLinkUp
 from hubless_sim.addresses import FIRST_PORT, address_of
+from hubless_sim.checkers.bounds import Overfull
 from hubless_sim.faults import index_of
 from hubless_sim.world.hosts import (
     Birth,
@@ -80,9 +81,11 @@ class GossipHost:
     def handle(self, now_ns: int, event: HostEvent) -> list[HostEffect]:
         """Hand the event to the core and put its effects into the world's terms."""
         effects = self.core.handle(now_ns, _inward(event))
-        if not effects:
-            return []
-        return [_outward(effect) for effect in effects]
+        out = [_outward(effect) for effect in effects] if effects else []
+        for what, (size, most) in self.core.fill().items():
+            if size > most:
+                out.append(Note(Overfull(f"the {what}", size, most)))
+        return out
 
     def next_deadline_ns(self) -> int | None:
         """The core's own deadline."""

@@ -14,6 +14,7 @@ from hubless_gossip import (
     MembershipEvent,
     MetaChanged,
 )
+from hubless_sim.checkers.bounds import Overfull, overfull
 from hubless_sim.checkers.membership import wrong_metadata, wrong_views
 from hubless_sim.faults import index_of
 from hubless_sim.gossip.audit import Audit
@@ -46,6 +47,7 @@ class GossipRun(Run):
         except (ValueError, TypeError) as error:
             raise TapeError(f"tape: {error} at `$.system`.") from error
         self.told: list[Told] = []
+        self.overfull: list[tuple[int, str, Overfull]] = []
         self._asks_for_views = tape.system.right_views
         self._audit = Audit(tape.faults, [f"n{index}" for index in range(tape.nodes)])
         super().__init__(tape, recorder)
@@ -69,6 +71,7 @@ class GossipRun(Run):
         }
         return (
             *self._audit.violations,
+            *overfull(self.overfull),
             *wrong_views({name: self.view(name) for name in running}),
             *wrong_metadata(metadata),
         )
@@ -92,8 +95,11 @@ class GossipRun(Run):
         return host
 
     def observe(self, now_ns: int, node: int, value: Any) -> None:
-        """A node told something of its members."""
+        """A node told something of its members, or was seen to keep more than it may."""
         name = f"n{node}"
+        if isinstance(value, Overfull):
+            self.overfull.append((now_ns, name, value))
+            return
         self.told.append(Told(now_ns, name, value))
         if self._asks_for_views:
             lives = {each: self.world.boot(index_of(each)) for each in self.running()}

@@ -20,7 +20,7 @@ from hubless_sim.faults import (
 )
 from hubless_sim.tapes.operations import Meta
 from hubless_sim.tapes.systems import GossipSystem
-from hubless_sim.tapes.tape import Conditions, Tape
+from hubless_sim.tapes.tape import Conditions, Tape, replace
 
 BEGIN_MS = 1_000
 HEAL_MS = 12_000
@@ -85,3 +85,9 @@ def _drawn_fault(chance: random.Random, names: list[str]) -> list[Fault]:
             duplicates = Duplicate(at_ms=at_ms, until_ms=until_ms, rate=0.5)
             faults = [Loss(at_ms=at_ms, until_ms=until_ms, rate=chance.random()), duplicates]
     return faults
+
+
+def cramped_tape(seed: int) -> Tape:
+    """The tape of a seed for nodes that keep few rumours, and do few errands for others, at a time."""
+    knobs: dict[str, int | float | bool] = {"rumours_max": 3, "relays_max": 1}
+    return replace(drawn_tape(seed), system=GossipSystem(right_views=True, knobs=knobs))

@@ -18,6 +18,7 @@ SWARMS: dict[str, Callable[[int], Tape]] = {
     "apart": apart_swarm.drawn_tape,
     "agents": agent_swarm.drawn_tape,
     "gossip": gossip_swarm.drawn_tape,
+    "cramped": gossip_swarm.cramped_tape,
     "accused": accused_swarm.drawn_tape,
 }
 """By the name of a system, its drawing."""

@@ -14,9 +14,11 @@ from hubless_gossip.healing import Healer
 from hubless_gossip.links import Links
 from hubless_gossip.member import Address
 from hubless_gossip.memory import Memory
-from hubless_gossip.messages import Digest
+from hubless_gossip.messages import Digest, IndirectPing
 from hubless_gossip.own import Own
 from hubless_gossip.pushpull import PushPull
+from hubless_gossip.relay import Relays
+from hubless_gossip.rumours import RumourKey, Rumours
 from hubless_gossip.suspicion import Suspicions
 from hubless_sim.zoo.planting import Bed, Swaps
 
@@ -125,6 +127,32 @@ def compares_no_views(swaps: Swaps) -> None:
             hear(self, address, message)
 
     hear = swaps.put(PushPull, "hear_digest", by_number)
+
+
+@BED.plant("cramped", first=0)
+def keeps_all_rumours(swaps: Swaps) -> None:
+    """A new rumour is kept beside the others, however many there are."""
+
+    def hoard(self: Rumours, key: RumourKey, packed: bytes, factor: float = 1.0) -> None:
+        most, self._most = self._most, len(self) + 1
+        add(self, key, packed, factor)
+        self._most = most
+
+    add = swaps.put(Rumours, "add", hoard)
+
+
+@BED.plant("cramped", first=0)
+def does_all_errands(swaps: Swaps) -> None:
+    """A node pings for everybody who asks it to, however many errands it has already."""
+
+    def willing(self: Relays, now_ns: int, seq: int, request: IndirectPing, origin: Address) -> bool:
+        config = self._config
+        self._config = replace(config, relays_max=len(self) + 1)
+        is_taken = accept(self, now_ns, seq, request, origin)
+        self._config = config
+        return is_taken
+
+    accept = swaps.put(Relays, "accept", willing)
 
 
 @BED.plant("mesh", first=0)

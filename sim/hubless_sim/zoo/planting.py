@@ -9,7 +9,9 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 Area = Literal["gossip", "raft", "journal", "tasks", "workers", "breakers"]
-Sweep = Literal["gossip", "shards", "mesh", "frozen", "pools", "crowds", "apart", "agents", "accused"]
+Sweep = Literal[
+    "gossip", "shards", "mesh", "frozen", "pools", "crowds", "apart", "agents", "cramped", "accused"
+]
 
 _ABSENT = object()
 

@@ -5,6 +5,9 @@ import random
 import pytest
 
 from hubless_sim.checkers.bounds import Bound, Load, Overfull, overfull
+from hubless_sim.gossip.run import GossipRun
+from hubless_sim.gossip.swarm import cramped_tape
+from hubless_sim.search.sweep import violations_of
 
 
 def queue_run(seed: int, most: int, slots: int, *, slack: int = 0) -> list[Load]:
@@ -52,3 +55,18 @@ def test_of_each_queue_the_first_is_told() -> None:
     assert [(each.at_ns, each.nodes) for each in found] == [(1, ("n0",)), (3, ("n1",)), (4, ("n0",))]
     assert {each.checker for each in found} == {"bounded queues"}
     assert list(overfull([])) == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_nodes_with_little_room_keep_within_it(seed: int) -> None:
+    assert violations_of(seed, "cramped") == ()
+
+
+def test_what_membership_keeps_too_much_of_is_told_of_its_node() -> None:
+    run = GossipRun(cramped_tape(0))
+    assert [(each.checker, each.nodes) for each in run.finish().violations] == []
+    assert run.core(run.running()[0]).fill()["rumours"][1] == 3
+    run.observe(7, 2, Overfull("the rumours", 4, 3))
+    assert [(each.checker, each.at_ns, each.nodes) for each in run.violations()] == [
+        ("bounded queues", 7, ("n2",))
+    ]
