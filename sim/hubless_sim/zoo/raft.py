@@ -87,7 +87,7 @@ def lets_learners_vote(swaps: Swaps) -> None:
     committed = swaps.put(quorum, "committed_index", also)
 
 
-@BED.plant("shards", first=9)
+@BED.plant("shards", first=4)
 def believes_any_log_to_match(swaps: Swaps) -> None:
     """A follower takes entries after one of another term, as long as it has one at that index."""
 
