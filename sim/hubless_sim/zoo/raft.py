@@ -123,7 +123,7 @@ def keeps_entries_that_another_owner_added(swaps: Swaps) -> None:
     before = swaps.put(Following, "_extend", keeping)
 
 
-@BED.plant("shards", first=196)
+@BED.plant("shards", first=80)
 def takes_a_stale_snapshot(swaps: Swaps) -> None:
     """A snapshot that comes late replaces a log that is longer."""
     swaps.put(Following, "is_stale", lambda _self, _message: False)
