@@ -62,9 +62,9 @@ class GossipRun(Run):
         return {member.node: member.condition for member in self.core(name).members()}
 
     def violations(self) -> Sequence[Violation]:
-        """What was told wrongly, and what is held wrongly in the end; of tapes that ask for right views."""
+        """What was kept beyond its bound; of tapes that ask for right views, what was told or is held wrongly, too."""
         if not self._asks_for_views:
-            return ()
+            return tuple(overfull(self.overfull))
         running = self.running()
         metadata = {
             name: {member.node: member.meta for member in self.core(name).members()} for name in running

@@ -88,6 +88,9 @@ def _drawn_fault(chance: random.Random, names: list[str]) -> list[Fault]:
 
 
 def cramped_tape(seed: int) -> Tape:
-    """The tape of a seed for nodes that keep few rumours, and do few errands for others, at a time."""
+    """The tape of a seed for nodes that keep few rumours, and do few errands for others, at a time.
+
+    They may well believe what is wrong: refutations go the way of all rumours, and nobody asks others for them.
+    """
     knobs: dict[str, int | float | bool] = {"rumours_max": 3, "relays_max": 1}
-    return replace(drawn_tape(seed), system=GossipSystem(right_views=True, knobs=knobs))
+    return replace(drawn_tape(seed), system=GossipSystem(knobs=knobs))
