@@ -178,12 +178,12 @@ class Calls:
         if not any(call.waiting()):
             self._forget(call)
 
-    def given_back(self, gateway: Gateway, task: bytes) -> Call | None:
-        """The gateway did not take the task. None if it was not given it, or nobody waits any more."""
+    def given_back(self, gateway: Gateway, task: bytes, *, may_be_known: bool = False) -> Call | None:
+        """The gateway did not take the task, or gave it up. None if it was not given it, or nobody waits any more."""
         if task not in gateway.submits:
             return None
         call = self._calls[task]
-        call.sent = call.submit.again
+        call.sent = call.submit.again or may_be_known
         self._unhook(call)
         return call
 

@@ -98,17 +98,13 @@ class Gateway:
         self.minted += 1
         return shards[self.minted // _RUN % len(shards)]
 
-    def lost_shard(self, shard: int) -> None:
-        """Takes back what the node said of this shard, until it says more."""
-        self.owned = tuple(other for other in self.owned if other != shard)
-        self.reachable = tuple(other for other in self.reachable if other != shard)
-
 
 class Gateways:
     """All known gateways, in the order in which the user gave them, then as learned.
 
-    New work goes to connected gateways that the user named; learned ones serve while none of those is connected.
-    With `is_short`, learned ones are connected too: the named ones do not reach all that is wanted.
+    New work goes to connected gateways that the user named, those that reach no shard excepted while others do; learned
+    ones serve while none of those is connected. With `is_short`, learned ones are connected too: the named ones do not
+    reach all that is wanted.
     """
 
     def __init__(self, addresses: Sequence[str]) -> None:
@@ -159,6 +155,16 @@ class Gateways:
         gateway.declines = why
         self._choose_serving()
 
+    def reaches(self, gateway: Gateway, owned: tuple[int, ...], reachable: tuple[int, ...]) -> None:
+        """Notes which shards a gateway owns, and which it reaches."""
+        gateway.owned, gateway.reachable = owned, reachable
+        self._choose_serving()
+
+    def lost_shard(self, gateway: Gateway, shard: int) -> None:
+        """Takes back what a gateway said of this shard, until it says more."""
+        owned = tuple(other for other in gateway.owned if other != shard)
+        self.reaches(gateway, owned, tuple(other for other in gateway.reachable if other != shard))
+
     def choose(self) -> Gateway | None:
         """The gateway for the next task: of the next two in turn, the one with less in flight."""
         serving = self._serving
@@ -200,7 +206,8 @@ class Gateways:
 
     def _choose_serving(self) -> None:
         willing = self._willing()
-        self._serving = [known for known in willing if known.given] or willing
+        given = [known for known in willing if known.given]
+        self._serving = [known for known in given if _reaches(known, None)] or given or willing
 
     def _willing(self) -> list[Gateway]:
         return [known for known in self._all.values() if known.phase is Phase.UP and not known.declines]

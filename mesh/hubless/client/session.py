@@ -170,8 +170,9 @@ class Session:
             self.calls.payload_bytes = welcome.payload_bytes
             limits = limits_for(welcome.payload_bytes)
             self._outbox = Outbox(mesh=welcome.mesh, sender="", boot=0, limits=limits)
-        gateway.owned = tuple(shard for shard in welcome.owned if shard < self.shards)
-        gateway.reachable = tuple(shard for shard in welcome.reachable if shard < self.shards)
+        owned = tuple(shard for shard in welcome.owned if shard < self.shards)
+        reachable = tuple(shard for shard in welcome.reachable if shard < self.shards)
+        self.gateways.reaches(gateway, owned, reachable)
         if gateway.phase is not Phase.UP:
             # clients that come together shall not go from shard to shard together
             gateway.minted = int.from_bytes(self._entropy(2))
@@ -184,10 +185,10 @@ class Session:
 
     def _refused(self, now_ns: int, gateway: Gateway, refused: Refused) -> list[LinkEffect]:
         """One task goes elsewhere; a gateway that leaves or starts keeps the others, and its connection."""
-        call = self.calls.given_back(gateway, refused.task)
+        call = self.calls.given_back(gateway, refused.task, may_be_known=refused.may_be_known)
         if refused.code == "no_quorum":
             if call is not None:
-                gateway.lost_shard(shard_of_task(refused.task))
+                self.gateways.lost_shard(gateway, shard_of_task(refused.task))
                 self._ask_for_news(now_ns, gateway)
                 self.calls.without_quorum(now_ns, call)
             return self._dial(now_ns)

@@ -49,6 +49,7 @@ _WHEEL_WIDTH_NS = 50 * _MS
 _MOST_ROUTES = 8
 _OTHER_TASK = "the id or idempotency key of this task belongs to another task already: use a fresh one"
 _NO_QUORUM = "nobody within reach owns the shard of this task: give it the id of another shard"
+_OUT_OF_REACH = "who owned the shard of this task is not within reach any more: ask another node for it"
 
 
 class Gateway:
@@ -108,6 +109,10 @@ class Gateway:
             sometimes("asked a client for an id of another shard")
             self._admission.finished(submit.agent)
             out.append(ToClient(route, Refused("no_quorum", _NO_QUORUM, submit.task)))
+            if (
+                submit.shard is not ShardChoice.FREE
+            ):  # it comes again, and it may be just the owner's word that is lost
+                self._asking.want(now_ns, shard_of_task(submit.task), out)
             return
         self.counters.accepted += 1
         deadline_ms = min(
@@ -285,29 +290,28 @@ class Gateway:
         offer = self._view.offer(agent)
         return self._apart is not None and offer is not None and offer.runs_apart
 
-    def _is_better_elsewhere(self, task: bytes, call: Submit | Pending) -> bool:
-        """Whether a task that nobody has begun had better go back to its client: for the id of another shard, to go to
-        another gateway, or for good. One with a key waits here; any whose shard is fixed may be run apart here.
+    def _is_better_elsewhere(self, task: bytes, call: Submit | Pending, *, is_lost: bool = False) -> bool:
+        """Whether a task had better go back to its client: for the id of another shard if nobody has begun it, to go to
+        another gateway, or for good. One with a key waits here for the next owner, unless its shard `is_lost`; any
+        whose shard is fixed may be run apart here.
         """
         runs_apart = self._runs_apart(call.agent)
         is_hasty = call.shard is ShardChoice.AT_ONCE and not runs_apart
         is_fixed = bool(call.key) or call.shard is not ShardChoice.FREE
-        if (is_fixed and runs_apart) or (call.key and not is_hasty):
+        if is_fixed and runs_apart:
             return False
         owner = self._view.owner_of_shard(shard_of_task(task))
         if owner is not None and not self._view.is_silent(owner):
             return False
-        return is_hasty or bool(self._view.reachable()) or (owner is None and not runs_apart)
+        if runs_apart:
+            return bool(self._view.reachable())
+        return is_hasty or is_lost or not call.key
 
     def _place(self, now_ns: int, task: bytes, pending: Pending, out: list[NodeEffect]) -> None:
         """Gives the task to its owner; if nobody is known to be that, the shard's replicas are asked."""
         to = self._owner_for(now_ns, task, pending)
         if self._is_steered(now_ns, task, pending):
-            self._forget(task)
-            self.counters.steered += 1
-            sometimes("gave a task back that had waited in vain for its shard")
-            refused = Refused("no_quorum", _NO_QUORUM, task)
-            out += (ToClient(route, refused) for route in pending.routes)
+            self._give_back(task, pending, out)
             return
         self._look_again(now_ns, task, pending, self._patience_ns(now_ns, task, pending))
         if not to:
@@ -362,10 +366,22 @@ class Gateway:
         return any(not pending.owner for pending in self._of_shard.get(shard, {}).values())
 
     def _is_steered(self, now_ns: int, task: bytes, pending: Pending) -> bool:
-        """Whether a task has waited for its shard in vain, and can still have the id of another."""
-        if not pending.is_kept or pending.is_apart or pending.may_be_known:
+        """Whether a task has waited here for its shard in vain, and its client may find it elsewhere."""
+        if not pending.is_kept or pending.is_apart or not pending.routes:
             return False
-        return self._reach.is_lost(now_ns, shard_of_task(task)) and self._is_better_elsewhere(task, pending)
+        is_lost = self._reach.is_lost(now_ns, shard_of_task(task))
+        return is_lost and self._is_better_elsewhere(task, pending, is_lost=True)
+
+    def _give_back(self, task: bytes, pending: Pending, out: list[NodeEffect]) -> None:
+        self._forget(task)
+        self.counters.steered += 1
+        if pending.may_be_known:
+            sometimes("gave a task back that an owner out of reach may have")
+            refused = Refused("no_quorum", _OUT_OF_REACH, task, may_be_known=True)
+        else:
+            sometimes("gave a task back that had waited in vain for its shard")
+            refused = Refused("no_quorum", _NO_QUORUM, task)
+        out += (ToClient(route, refused) for route in pending.routes)
 
     def _take_on(self, now_ns: int, pending: Pending) -> None:
         """Has this node see to the task, if its agent allows that, and a second start should there be one already."""

@@ -75,13 +75,15 @@ class Welcome(Struct, frozen=True, array_like=True, gc=False, tag=2):
 class Refused(Struct, frozen=True, array_like=True, gc=False, tag=3):
     """The frame was understood and is not wanted: `code` "mesh_mismatch" | "leaving" | "starting" | "no_quorum".
 
-    `task` is the submission that is refused, b"" if it was something else; it has had no effect. "no_quorum": its shard
-    cannot be reached from here, another one may be (`Welcome.reachable`).
+    `task` is the submission that is refused, b"" if it was something else; it has had no effect through this node,
+    unless `may_be_known`: then its shard's owner may have it, and it must keep its id. "no_quorum": its shard cannot be
+    reached from here, another one may be (`Welcome.reachable`), and so may the same one from elsewhere.
     """
 
     code: str
     message: str
     task: bytes = b""
+    may_be_known: bool = False
 
 
 # -- client and gateway -------------------------------------------------------------------------------

@@ -190,14 +190,17 @@ class MeshClient:
                 if refused is not None and refused.gateway == source:
                     refused.sent = refused.was_sent_before
                 self._leave(now_ns, source)
-            case Refused(code="no_quorum", task=task) if task in self._open:
-                self._without_quorum(now_ns, self._open[task])
+            case Refused(code="no_quorum", task=task, may_be_known=may_be_known) if task in self._open:
+                self._without_quorum(now_ns, self._open[task], may_be_known=may_be_known)
             case _:
                 pass
 
-    def _without_quorum(self, now_ns: int, waiting: _Open) -> None:
-        """Nobody owns the shard just now: a call that nobody can have taken gets the id of another, a little later."""
-        if not (waiting.was_sent_before or waiting.call.idempotency):
+    def _without_quorum(self, now_ns: int, waiting: _Open, *, may_be_known: bool) -> None:
+        """Nobody within the gateway's reach owns the shard just now: the call goes elsewhere, a little later.
+
+        One that nobody can have taken gets the id of another shard.
+        """
+        if not (may_be_known or waiting.was_sent_before or waiting.call.idempotency):
             del self._open[waiting.task]
             self._outbox.add(waiting.gateway, Hello("client"))
             waiting.sent = False

@@ -258,3 +258,25 @@ def test_a_task_that_ran_for_long_has_the_whole_patience_when_its_gateway_is_los
     desk.hear(B, refused(submit.task), now_ns=60 * S)
     assert not desk.replies
     assert len(desk.session.calls) == 1
+
+
+def test_what_the_owner_may_have_keeps_its_id(Desk):
+    desk = Desk(A, B)
+    desk.up(A, B, reachable=(3, 5))
+    desk.submit("task", timeout_ms=5000)
+    ((at, (submit,)),) = [(address, sent) for address, sent in desk.submits().items() if sent]
+    desk.hear(at, Refused("no_quorum", "out of reach", submit.task, may_be_known=True))
+    desk.let_pass(0, 100 * MS)
+    (again,) = desk.submits()[B if at == A else A]
+    assert (again.task, again.again) == (submit.task, True)
+
+
+def test_a_node_that_reaches_no_shard_gets_no_work_while_others_do(Desk):
+    desk = Desk(A, B)
+    desk.up(A, reachable=(3, 5))
+    desk.up(B)
+    for number in range(10):
+        desk.submit(str(number))
+    assert {address: len(sent) for address, sent in desk.submits().items() if sent} == {A: 10}
+    desk.session.lost(1, A, GONE)
+    assert len(desk.submits()[B]) == 10

@@ -139,8 +139,14 @@ def test_a_short_change_of_owners_is_waited_for(alone: Room) -> None:
 
 
 def test_an_agent_that_waits_is_never_run_apart(alone: Room) -> None:
-    assert alone.apart(alone.submit("wait", deadline_ms=10_000) + alone.until(9_900 * MS)) == []
-    said = alone.until(10_200 * MS)
+    said = alone.submit("wait", deadline_ms=10_000) + alone.until(10_200 * MS)
+    assert alone.apart(said) == []
+    (refused,) = [message for _, message in said if isinstance(message, Refused)]
+    assert (refused.code, refused.may_be_known) == ("no_quorum", False)
+
+
+def test_a_task_that_waits_in_vain_expires_as_one_whose_shard_has_no_owner(alone: Room) -> None:
+    said = alone.submit("wait", deadline_ms=1_500) + alone.until(1_700 * MS)
     (answer,) = [message for _, message in said if isinstance(message, Answer)]
     assert answer.failure is not None
     assert (answer.failure.code, answer.failure.effect.value) == ("expired", "none")
@@ -215,14 +221,27 @@ def test_what_no_owner_took_can_still_be_sent_elsewhere(room: Room) -> None:
     assert len(room.gateway) == 0
 
 
-def test_what_somebody_may_have_is_not_sent_elsewhere(room: Room) -> None:
+@pytest.mark.parametrize("knows_another", [False, True])
+def test_what_somebody_may_have_is_sent_elsewhere_as_the_same_task(room: Room, knows_another: bool) -> None:
     """Of those who were asked one never answers."""
     room.view.learn_owner(PLAIN[1], 3, "n1")
-    room.view.learn_owner(7, 3, "n2")
+    if knows_another:
+        room.view.learn_owner(7, 3, "n2")
     room.submit("wait", key="")
     room.condition(Condition.DEAD)
     room.gateway.owner_gone("n1")
-    assert not [message for _, message in room.until(6 * S) if isinstance(message, Refused)]
+    (refused,) = [message for _, message in room.until(6 * S) if isinstance(message, Refused)]
+    assert (refused.code, refused.task, refused.may_be_known) == ("no_quorum", PLAIN, True)
+
+
+def test_what_nobody_waits_for_is_kept_to_be_withdrawn(room: Room) -> None:
+    room.view.learn_owner(PLAIN[1], 3, "n1")
+    room.submit("wait", key="")
+    room.condition(Condition.DEAD)
+    room.gateway.owner_gone("n1")
+    room.said(room.gateway.cancel, PLAIN)
+    room.until(6 * S)
+    assert len(room.gateway) == 1
 
 
 def test_the_outcome_is_provisional_and_gives_no_receipt(alone: Room) -> None:

@@ -23,6 +23,11 @@ def counts(n: int) -> int:
     return n + 1
 
 
+@agent(deadline_s=5)
+def counts_here(n: int) -> int:
+    return n + 1
+
+
 def add_up(first: list[str], second: list[str]) -> list[str]:
     return sorted({*first, *second})
 
@@ -51,6 +56,15 @@ def test_work_of_a_node_that_is_killed_is_done_elsewhere() -> None:
         assert mesh.members(watcher)[first.node] == "dead"
         mesh.restart(first.node)
         mesh.wait_until(lambda: mesh.members(watcher)[first.node] == "alive")
+
+
+@pytest.mark.parametrize("tie", [{}, {"key": "k"}, {"idempotency_key": "k"}])
+def test_calls_that_went_to_a_node_that_is_cut_off_come_back_by_another(tie: dict[str, str]) -> None:
+    with SimulatedMesh(counts_here, nodes=5, shards=8) as mesh, mesh.cut(["n0"], ["n1", "n2", "n3", "n4"]):
+        mesh.advance(1)
+        named = [{name: f"{stem}{number}" for name, stem in tie.items()} for number in range(20)]
+        calls = [mesh.begin("counts_here", n, timeout=15, **each) for n, each in enumerate(named)]
+        assert [call.result() for call in calls] == list(range(1, 21))
 
 
 def test_a_receipt_outlives_a_power_cut_of_all() -> None:

@@ -10,7 +10,7 @@ from gateway_room import Room, answer, places, questions, task_of
 from hubless.effects import ToClient
 from hubless.placement import shard_of_key, shard_of_task
 from hubless.view import View
-from hubless.wire import Whose
+from hubless.wire import Refused, Whose
 from hubless_agents import Effect
 from hubless_gossip import Condition, Member
 
@@ -30,10 +30,19 @@ def test_its_replicas_are_asked_until_one_knows(ignorant: Room) -> None:
     asked = questions(ignorant.submit(KEYED, key="k"))
     assert {node for node, _ in asked} == {"n0", "n1", "n2"}
     assert {question for _, question in asked} == {Whose(shard_of_task(KEYED))}
-    again = [tenth for tenth in range(1, 40) if questions(ignorant.tick(tenth * 100 * MS))]
-    assert again == [1, 3, 7, 15, 25, 35]
+    again = [tenth for tenth in range(1, 20) if questions(ignorant.tick(tenth * 100 * MS))]
+    assert again == [1, 3, 7, 15]
     assert [node for node, _ in places(ignorant.hint("n1", KEYED, 4, "n2"))] == ["n2"]
     assert questions(ignorant.tick(5 * S)) == []
+
+
+def test_when_none_knows_for_long_its_client_had_better_ask_another_gateway(ignorant: Room) -> None:
+    ignorant.submit(KEYED, key="k")
+    said = [effect for tenth in range(1, 40) for effect in ignorant.tick(tenth * 100 * MS)]
+    (refused,) = [effect.message for effect in said if isinstance(effect, ToClient)]
+    assert isinstance(refused, Refused)
+    assert (refused.code, refused.task) == ("no_quorum", KEYED)
+    assert len(ignorant.gateway) == 0
 
 
 def test_they_are_asked_once_for_all_who_wait(ignorant: Room) -> None:
