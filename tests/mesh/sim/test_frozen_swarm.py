@@ -45,15 +45,15 @@ def test_the_core_lives_and_ends_what_was_begun(seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("plant", "rule"),
+    ("plant", "seed", "rule"),
     [
-        ("hears-an-owner-that-it-doubts-for-ever", "calm calls succeed"),
-        ("lets-the-outcome-go-with-the-owner", "nothing left behind"),
+        ("hears-an-owner-that-it-doubts-for-ever", 1, "calm calls succeed"),
+        ("lets-the-outcome-go-with-the-owner", 2, "nothing left behind"),
     ],
 )
-def test_a_core_that_does_not_live_is_found(plant: str, rule: str) -> None:
+def test_a_core_that_does_not_live_is_found(plant: str, seed: int, rule: str) -> None:
     with planted(plant):
-        found = {violation.checker for violation in play(drawn_tape(2)).violations}
+        found = {violation.checker for violation in play(drawn_tape(seed)).violations}
     assert rule in found
 
 

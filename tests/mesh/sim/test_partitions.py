@@ -233,9 +233,7 @@ def test_those_who_wait_are_not_answered_by_a_minority() -> None:
         cut(),
         until_ms=15_900,
     )
-    for answer in answers(run, client=0):
-        assert (answer.code, answer.effect) == ("expired", Effect.NONE)
-    assert len(answers(run, client=0)) == 10
+    assert answers(run, client=0) == []  # they went back to their client, which knows no other node
     assert {answer.code for answer in answers(run, client=1)} == {""}
     before = {task for task, starts in run.starts.items() if any(start.node == "n0" for start in starts)}
     assert before == set()
