@@ -36,6 +36,8 @@ class Result(msgspec.Struct, frozen=True):
     lost: int
     written_bytes: int
     found: dict[str, Any]
+    too_large: int = 0
+    """How many of the lost were larger than their links carry."""
 
 
 class Run:
@@ -121,6 +123,7 @@ class Run:
             lost=sum(each.lost for each in traffic),
             written_bytes=sum(world.disk(index).use.bytes for index in range(len(world))),
             found=self.found(),
+            too_large=sum(each.too_large for each in traffic),
         )
 
     def names(self) -> list[str]:

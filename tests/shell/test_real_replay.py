@@ -24,6 +24,7 @@ from hubless_sim.faults import (
     Isolate,
     Partition,
     Restart,
+    SizeLimit,
     SlowDisk,
     Starve,
 )
@@ -75,6 +76,10 @@ def has_cells() -> bool:
         ({"faults": (ClockJump(at_ms=1, nodes=("n1",), by_ms=5),)}, "clock_jump at `$.faults[0]`"),
         ({"faults": (SlowDisk(at_ms=1, nodes=("n1",)),)}, "slow_disk at `$.faults[0]`"),
         ({"faults": (BitRot(at_ms=1, nodes=("n1",)),)}, "bit_rot at `$.faults[0]`"),
+        (
+            {"faults": (SizeLimit(at_ms=1, most_bytes=1_400),)},
+            "size_limit at `$.faults[0]`: real nodes talk over TCP",
+        ),
         (
             {"faults": (Starve(at_ms=1, nodes=("n1",)),)},
             "starve at `$.faults[0]`: a real process stops as a whole",

@@ -260,6 +260,12 @@ TOYS: dict[str, tuple[Fault, Sign]] = {
         ),
     ),
     "bandwidth": (of.Bandwidth(**_TO_N0, bytes_per_s=100), lambda toys: toys.seen.lost("line full") > 0),
+    "size_limit": (
+        of.SizeLimit(**_TO_N0, most_bytes=20),
+        lambda toys: (
+            {drop[1:] for drop in toys.seen.drops if drop[3] == "too large"} == {(1, 0, "too large")}
+        ),
+    ),
     "slow_disk": (of.SlowDisk(**_N1, base_us=50_000), lambda toys: _late_write(toys, least=45, most=60)),
     "stalled_disk": (of.StalledDisk(**_N1), lambda toys: _late_write(toys, least=250, most=320)),
     "full_disk": (of.FullDisk(**_N1), lambda toys: toys.seen.refused(full=True)),

@@ -22,6 +22,7 @@ from hubless_sim.faults import (
     Pause,
     Restart,
     RingPartition,
+    SizeLimit,
     SlowNode,
     Starve,
 )
@@ -261,6 +262,36 @@ def test_bandwidth_makes_packets_wait_for_each_other_and_drops_what_would_wait_t
     assert world.host(3).packets().count(packet) == 15
     world.run_until(5_000 * MS)
     assert gets_through(world, 2, 1)
+
+
+def test_a_size_limit_drops_what_is_larger_and_nothing_else() -> None:
+    world = world_with(SizeLimit(at_ms=100, until_ms=500, most_bytes=1_000, targets=("n1",)))
+    world.run_until(105 * MS)
+    fits, too_large = b"x" * 1_000, b"x" * 1_001
+    for target in (1, 3):
+        world.command(2, Send(target, fits))
+        world.command(2, Send(target, too_large))
+    world.run_until(450 * MS)
+    assert {fits, too_large} & set(world.host(1).packets()) == {fits}
+    assert {fits, too_large} <= set(world.host(3).packets())
+    assert (world.traffic(2).lost, world.traffic(2).too_large) == (1, 1)
+    world.inject(2, 1, too_large)
+    assert world.traffic(2).too_large == 2
+    world.run_until(550 * MS)
+    world.command(2, Send(1, too_large))
+    world.run_until(600 * MS)
+    assert too_large in world.host(1).packets()
+
+
+def test_what_is_too_large_takes_no_time_on_a_narrow_line() -> None:
+    narrow = Bandwidth(at_ms=100, bytes_per_s=10_000, targets=("n1",))
+    world = world_with(narrow, SizeLimit(at_ms=100, most_bytes=500, targets=("n1",)))
+    world.run_until(105 * MS)
+    for packet in (b"y" * 9_000, b"x" * 500):
+        world.command(2, Send(1, packet))
+    world.run_until(205 * MS)
+    assert b"x" * 500 in world.host(1).packets()
+    assert world.traffic(2).too_large == 1
 
 
 def test_a_slow_node_takes_its_time_for_each_event_and_each_commit() -> None:

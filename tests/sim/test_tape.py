@@ -175,6 +175,7 @@ def test_every_fault_kind_is_known_to_the_parser() -> None:
         "flapping": {"sides": [["n0"], []], "down_ms": 5, "up_ms": 5},
         "corrupt": {"rate": 0.5},
         "bandwidth": {"bytes_per_s": 1000},
+        "size_limit": {"most_bytes": 1400},
         "slow_node": {"nodes": ["n0"], "factor": 10},
         "clock_drift": {"nodes": ["n0"], "ppm": 100},
         "clock_jump": {"nodes": ["n0"], "by_ms": -5},

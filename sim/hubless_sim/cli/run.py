@@ -83,10 +83,11 @@ def _print(named: NamedTape, result: Result, wall_s: float) -> None:
 
 
 def _figures(result: Result, wall_s: float) -> list[tuple[str, str]]:
+    large = f", {result.too_large:,} of them too large" if result.too_large else ""
     return [
         ("time", f"{result.virtual_s:.3f} s in {wall_s:.2f} s"),
         ("events", f"{result.events:,}"),
-        ("messages", f"{result.messages:,} ({result.bytes:,} bytes; {result.lost:,} lost)"),
+        ("messages", f"{result.messages:,} ({result.bytes:,} bytes; {result.lost:,} lost{large})"),
         ("written", f"{result.written_bytes:,} bytes"),
         *([("digest", result.digest)] if result.digest else []),
     ]

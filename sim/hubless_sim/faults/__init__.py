@@ -32,6 +32,7 @@ from hubless_sim.faults.network import (
     OneWay,
     Partition,
     RingPartition,
+    SizeLimit,
 )
 from hubless_sim.faults.process import (
     ClockDrift,
@@ -82,6 +83,7 @@ __all__ = [
     "PowerCut",
     "Restart",
     "RingPartition",
+    "SizeLimit",
     "SlowDisk",
     "SlowNode",
     "StaleOrders",

@@ -23,6 +23,7 @@ MeshFault = (
     | network.Latency
     | network.Corrupt
     | network.Bandwidth
+    | network.SizeLimit
     | disk.SlowDisk
     | disk.StalledDisk
     | disk.FullDisk
@@ -73,6 +74,7 @@ def named(fault: Fault) -> list[tuple[str, tuple[str, ...]]]:
             | network.Latency()
             | network.Corrupt()
             | network.Bandwidth()
+            | network.SizeLimit()
         ):
             return [("sources", fault.sources), ("targets", fault.targets)]
         case lies.ForgedIncarnations():

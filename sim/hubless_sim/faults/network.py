@@ -183,6 +183,20 @@ class Bandwidth(Lasting, frozen=True, tag="bandwidth", tag_field="kind"):
         )
 
 
+class SizeLimit(Lasting, frozen=True, tag="size_limit", tag_field="kind"):
+    """Each link from a source to a target carries packets of up to ``most_bytes``; larger ones are lost."""
+
+    most_bytes: int
+    sources: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+
+    def begin(self, world: World) -> Callable[[], None]:
+        """Narrow the links."""
+        return world.impose(
+            Layer(sources=chosen(self.sources), targets=chosen(self.targets), most_bytes=self.most_bytes)
+        )
+
+
 def _parted(world: World, sides: tuple[tuple[str, ...], tuple[str, ...]]) -> Callable[[], None]:
     left, right = (set(indices(side)) for side in sides)
     everybody = set(range(len(world)))

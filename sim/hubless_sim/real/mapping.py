@@ -18,6 +18,7 @@ from hubless_sim.faults import (
     PowerCut,
     Restart,
     RingPartition,
+    SizeLimit,
     SlowNode,
     Starve,
     index_of,
@@ -105,5 +106,7 @@ def _refused(where: str, fault: Fault, tape: Tape) -> Iterator[str]:
             | Bandwidth()
         ):
             pass
+        case SizeLimit():
+            yield f"{kind} at {where}: real nodes talk over TCP, which cuts messages into packets of any size."
         case _:
             yield f"{kind} at {where} cannot be done to a real process."

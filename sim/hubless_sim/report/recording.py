@@ -1,14 +1,14 @@
 """What happened in a run, kept in order: events, packets and their fates, notes, and how everybody fared."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from hubless_sim.play import open_run
 from hubless_sim.report.looks import Looks, Onlooker
 from hubless_sim.run import Result
 from hubless_sim.tapes.tape import Tape
 from hubless_sim.world.hosts import Delivered, HostEvent, Write
-from hubless_sim.world.network import Layer
+from hubless_sim.world.network import Layer, Lost
 from hubless_sim.world.recorder import Condition, Drop
 
 MOST_EVENTS = 1_500_000
@@ -145,7 +145,7 @@ class _Tracker:
         return [NEVER if copy is None else copy.number for copy in kept]
 
     def dropped(self, now_ns: int, source: int, target: int, packet: bytes, why: Drop) -> None:
-        is_routed = why in ("cut", "lost", "line full")
+        is_routed = why in get_args(Lost)
         copy = self._copy(
             now_ns, source, target, self._next_on(source, target) if is_routed else NEVER, packet
         )

@@ -28,6 +28,7 @@ FAULTS: Bounds = {
     "jitter_us": (0, MAX_US),
     "late_ms": _PAUSE,
     "mb": (1, 1_000_000),
+    "most_bytes": (1, MAX_BYTES),
     "ppm": (-_MAX_PPM, _MAX_PPM),
     "rate": (0, 1),
     "room_bytes": (0, MAX_BYTES),

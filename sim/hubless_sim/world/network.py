@@ -13,6 +13,8 @@ from hubless_sim.world.chance import UNIT, UNIT_BITS, draw, stream, tail_ns, thr
 
 _MESSAGES = 0
 _SECOND_NS = 1_000_000_000
+Lost = Literal["cut", "lost", "line full", "too large"]
+"""Why a link does not carry a message."""
 _SELF_NS = 10_000  # a node that sends to itself crosses its own loopback
 
 
@@ -20,8 +22,8 @@ class Layer(msgspec.Struct, frozen=True, eq=False):
     """One set of conditions, on the links from ``sources`` to ``targets`` (None: all nodes).
 
     Layers combine: a link is cut if any layer cuts it, chances combine as independent, latencies
-    add up, and the narrowest ``bytes_per_s`` counts (0: no limit).  The latency of a message is ``base_ns`` plus
-    an exponential with mean ``jitter_ns``.
+    add up, and the narrowest ``bytes_per_s`` and ``most_bytes`` of a message count (0: no limit).  The latency of a
+    message is ``base_ns`` plus an exponential with mean ``jitter_ns``.
     """
 
     sources: frozenset[int] | None = None
@@ -33,6 +35,7 @@ class Layer(msgspec.Struct, frozen=True, eq=False):
     jitter_ns: int = 0
     corrupt: float = 0.0
     bytes_per_s: int = 0
+    most_bytes: int = 0
 
     def covers(self, source: int, target: int) -> bool:
         """Whether the layer holds on the directed link."""
@@ -50,6 +53,9 @@ class _Conditions(msgspec.Struct, frozen=True, gc=False):
     jitter_ns: int
     corrupt: int
     bytes_per_s: int
+    most_bytes: int
+    is_narrow: bool
+    """Whether either of these two is a limit: one question for most messages."""
 
 
 class _Link:
@@ -96,6 +102,11 @@ class Network:
         """Whether a packet can get from source to target at all."""
         return source == target or self._link(source, target).conditions.lost < UNIT
 
+    def has_room(self, source: int, target: int, size_bytes: int) -> bool:
+        """Whether a message of this size is small enough for the link."""
+        most_bytes = self._link(source, target).conditions.most_bytes
+        return source == target or not most_bytes or size_bytes <= most_bytes
+
     def route(self, source: int, target: int, size_bytes: int = 0, now_ns: int = 0) -> tuple[int, ...]:
         """The delays in ns after which copies of the link's next message arrive; () if it is lost."""
         if source == target:
@@ -110,23 +121,24 @@ class Network:
         if chance & (UNIT - 1) < now.lost:
             return ()
         delay = now.base_ns + tail_ns(now.jitter_ns, chance >> 52)
-        if now.bytes_per_s:
-            free_ns = max(link.free_ns, now_ns) + size_bytes * _SECOND_NS // now.bytes_per_s
-            if free_ns > now_ns + _SECOND_NS:
+        if now.is_narrow:
+            waits_ns = _waits_ns(link, now, size_bytes, now_ns)
+            if waits_ns < 0:
                 return ()
-            link.free_ns = free_ns
-            delay += free_ns - now_ns
+            delay += waits_ns
         if (chance >> UNIT_BITS) & (UNIT - 1) >= now.duplicate:
             return (delay,)
         again = draw(link.key ^ 1, number)
         return (delay, now.base_ns + tail_ns(now.jitter_ns, again >> 52))
 
-    def why_lost(self, source: int, target: int) -> Literal["cut", "lost", "line full"]:
-        """Why the message that was routed last on the link does not arrive."""
+    def why_lost(self, source: int, target: int, size_bytes: int) -> Lost:
+        """Why the message of this size that was routed last on the link does not arrive."""
         link = self._link(source, target)
         if link.conditions.lost >= UNIT:
             return "cut"
-        return "lost" if draw(link.key, link.sent - 1) & (UNIT - 1) < link.conditions.lost else "line full"
+        if draw(link.key, link.sent - 1) & (UNIT - 1) < link.conditions.lost:
+            return "lost"
+        return "line full" if self.has_room(source, target, size_bytes) else "too large"
 
     def garbled(self, source: int, target: int, packet: bytes) -> bytes:
         """What arrives of the message that was routed last on the link: itself, or with flipped bits, or cut short."""
@@ -174,6 +186,19 @@ class Network:
         self._everywhere = _sum([each for each in self._layers if each not in self._rest])
 
 
+def _waits_ns(link: _Link, now: _Conditions, size_bytes: int, now_ns: int) -> int:
+    """How long a message waits for those before it, and for its own last byte; below 0 if the link does not take it."""
+    if now.most_bytes and size_bytes > now.most_bytes:
+        return -1
+    if not now.bytes_per_s:
+        return 0
+    free_ns = max(link.free_ns, now_ns) + size_bytes * _SECOND_NS // now.bytes_per_s
+    if free_ns > now_ns + _SECOND_NS:
+        return -1
+    link.free_ns = free_ns
+    return free_ns - now_ns
+
+
 def _sum(layers: list[Layer]) -> _Conditions:
     arrives, single, whole, base_ns, jitter_ns = 1.0, 1.0, 1.0, 0, 0
     for layer in layers:
@@ -182,11 +207,15 @@ def _sum(layers: list[Layer]) -> _Conditions:
         whole *= 1.0 - layer.corrupt
         base_ns += layer.base_ns
         jitter_ns += layer.jitter_ns
+    bytes_per_s = min((layer.bytes_per_s for layer in layers if layer.bytes_per_s), default=0)
+    most_bytes = min((layer.most_bytes for layer in layers if layer.most_bytes), default=0)
     return _Conditions(
         lost=threshold(1.0 - arrives),
         duplicate=threshold(1.0 - single),
         base_ns=base_ns,
         jitter_ns=jitter_ns,
         corrupt=threshold(1.0 - whole),
-        bytes_per_s=min((layer.bytes_per_s for layer in layers if layer.bytes_per_s), default=0),
+        bytes_per_s=bytes_per_s,
+        most_bytes=most_bytes,
+        is_narrow=bytes_per_s > 0 or most_bytes > 0,
     )

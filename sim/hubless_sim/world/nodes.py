@@ -24,7 +24,9 @@ class Traffic(msgspec.Struct):
     messages_in: int = 0
     bytes_in: int = 0
     lost: int = 0
-    """Packets of this node that the network dropped (loss, partition)."""
+    """Packets of this node that the network dropped (loss, partition, limits of links)."""
+    too_large: int = 0
+    """Those of them that were larger than their link carries."""
     duplicated: int = 0
     """Packets of this node that arrived more than once."""
     unanswered: int = 0

@@ -88,6 +88,10 @@ class Processes:
         if not self._network.reaches(node.index, target):
             self._drop(node, target, packet, "cut")
             return
+        if not self._network.has_room(node.index, target, len(packet)):
+            node.traffic.too_large += 1
+            self._drop(node, target, packet, "too large")
+            return
         node.traffic.messages_out += 1
         node.traffic.bytes_out += len(packet)
         now_ns, recorder = self._calendar.now_ns, self._recorder
@@ -204,8 +208,10 @@ class Processes:
         calendar, network = self._calendar, self._network
         delays = network.route(node.index, target, len(packet), calendar.now_ns)
         if not delays:
+            why = network.why_lost(node.index, target, len(packet))
             traffic.lost += 1
-            self._drop(node, target, packet, network.why_lost(node.index, target))
+            traffic.too_large += why == "too large"
+            self._drop(node, target, packet, why)
             return
         sent = packet
         if network.garbles:

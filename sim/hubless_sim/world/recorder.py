@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
 from hubless_sim.world.hosts import Delivered, HostEvent, Write
-from hubless_sim.world.network import Layer
+from hubless_sim.world.network import Layer, Lost
 
 Condition = Literal["down", "running", "blocked", "held", "slow"]
 """How the process of a node fares: ``blocked`` does not run, ``held`` neither sends nor receives."""
 
-Drop = Literal["cut", "lost", "line full", "no such node", "outbox full", "inbox full", "nobody there"]
-"""Why a packet did not arrive. The first five befall it before it is under way."""
+Drop = Lost | Literal["no such node", "outbox full", "inbox full", "nobody there"]
+"""Why a packet did not arrive. What a link does, and the first two of these, befall it before it is under way."""
 
 
 class Recorder(Protocol):

@@ -4,9 +4,9 @@ from collections import Counter
 
 import pytest
 
-from hubless_sim.faults import Bandwidth, Loss, Pause, SlowNode, Starve
+from hubless_sim.faults import Bandwidth, Loss, Pause, SizeLimit, SlowNode, Starve
 from hubless_sim.play import open_run, play
-from hubless_sim.report import Recording, html, looks, record
+from hubless_sim.report import Recording, html, looks, record, text
 from hubless_sim.report import recording as recording_module
 from hubless_sim.report.recording import NEVER, Spell
 from hubless_sim.search.swarms import SWARMS
@@ -87,6 +87,18 @@ def test_loss_and_a_full_line_are_told_apart() -> None:
     recording = record(Tape(seed=1, nodes=3, duration_ms=5_000, faults=faults))
     drops = Counter((copy.source, copy.drop) for copy in recording.copies if copy.drop)
     assert set(drops) == {(0, "lost"), (1, "line full")}
+
+
+def test_what_is_too_large_is_told_apart_in_pictures_and_counted() -> None:
+    tape = Tape(
+        seed=1, nodes=3, duration_ms=1_000, faults=(SizeLimit(at_ms=0, most_bytes=60, sources=("n1",)),)
+    )
+    recording = record(tape)
+    drops = Counter((copy.source, copy.drop) for copy in recording.copies if copy.drop)
+    assert set(drops) == {(1, "too large")}
+    assert recording.result.too_large == recording.result.lost == drops[1, "too large"]
+    assert "too large" in text(recording)
+    assert '"too large"' in html(recording)
 
 
 def test_garbled_packets_are_marked_and_kept_as_they_were_sent(mesh: Recording) -> None:
