@@ -52,8 +52,8 @@ def system_option(command: Decorated) -> Decorated:
         type=click.Choice(list(SWARMS)),
         help="What runs. shards, if left out: the replicas of shards alone. gossip: membership alone; cramped: with "
         "little room; accused: one is called dead. mesh: whole nodes with clients, under faults of all kinds; frozen: "
-        "one of them never gets well; pools: executors that fail; crowds: one that never has room; apart: agents that "
-        "go on in a partition; agents: those that misbehave.",
+        "one of them never gets well; pools: executors that fail; crowds: one that never has room; sinks: one that "
+        "fails fast; apart: agents that go on in a partition; agents: those that misbehave.",
     )(command)
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from hubless.effects import Log, Serving
 from hubless.node import LeaveMesh, Node
+from hubless.placement import shard_of_task
 from hubless.shard.records import Recovered
 from hubless.shard.settings import ReplicasSettings
 from hubless.tasks.machine import Machine
@@ -20,6 +21,7 @@ from hubless_sim.faults import MS, Misconfigured, index_of
 from hubless_sim.gossip.host import configured
 from hubless_sim.mesh import checks as mesh_checks
 from hubless_sim.mesh.beliefs import Health, told_dead, wrong_beliefs
+from hubless_sim.mesh.black_holes import Began, Process, black_holes, outcomes, until_ns
 from hubless_sim.mesh.breaker_audit import BreakerAudit, unprobed
 from hubless_sim.mesh.client import MeshClient, Question
 from hubless_sim.mesh.host import Halted, MeshHost, MeshSetting, RefusingHost, WorkerPool
@@ -113,6 +115,8 @@ class MeshRun(Run, Heard):
         self._last_ms = max([system.owned_ms or 0, *(operation.at_ms for operation in tape.operations)])
         names = [f"n{index}" for index in range(tape.nodes)]
         self._breakers = BreakerAudit(tape.faults, self.calls, names)
+        self._began: list[Began] = []
+        self._began_until_ns = until_ns(tape.faults, tape.operations)
         self._health = Health(tape.faults, system, names)
         super().__init__(tape, recorder)
         if system.owned_ms is not None and not system.core:
@@ -152,6 +156,7 @@ class MeshRun(Run, Heard):
             *mesh_checks.violations(self),
             *self._breakers.violations,
             *self._unprobed(),
+            *self._black_holes(),
             *breaches("fencing", self._unfenced()),
             *wrong_beliefs(self._core(), self.system),
             *told_dead(self.condition_told, self._core(), self._health),
@@ -176,6 +181,10 @@ class MeshRun(Run, Heard):
             if all(agent.nodes and name not in agent.nodes for agent in self.system.agents):
                 starts = (start.at_ns for starts in self.starts.values() for start in starts)
                 yield from unprobed(name, self.node(name).breakers, self.world.now_ns, starts)
+
+    def _black_holes(self) -> Iterator[Violation]:
+        deadlines_ns = {agent.name: agent.deadline_ms * MS for agent in self.system.agents}
+        return black_holes(outcomes(self._began, mesh_checks.rows_of(self), deadlines_ns))
 
     def is_over(self) -> bool:
         """Whether, in the calm, nobody has anything left to do."""
@@ -257,6 +266,8 @@ class MeshRun(Run, Heard):
                 self.agent_of[task] = agent
                 start = Start(now_ns, name, self.world.boot(node), attempt)
                 self.starts.setdefault(task, []).append(start)
+                if now_ns < self._began_until_ns:
+                    self._note_owner(start, task, agent)
             case Misled(task=task, attempt=attempt, payload=payload):
                 self.misled.add((task, attempt, payload))
             case Answered() | Handed() | Receipt() | Queried() | Told() | Stray() | GaveUp():
@@ -278,6 +289,14 @@ class MeshRun(Run, Heard):
                     self.condition_told.append((now_ns, name, member, condition))
             case _:
                 raise TypeError(f"nobody here tells {value!r}")
+
+    def _note_owner(self, start: Start, task: bytes, agent: str) -> None:
+        shard = shard_of_task(task)
+        owners = [name for name in self.running() if shard in self.node(name).keeping.owned]
+        if len(owners) == 1:
+            owner = Process(owners[0], self.world.boot(index_of(owners[0])))
+            executor = Process(start.node, start.boot)
+            self._began.append(Began(start.at_ns, task, start.attempt, agent, owner, executor))
 
     def owners(self) -> dict[int, tuple[str, ...]]:
         """By shard, the nodes that take themselves for its owner just now."""

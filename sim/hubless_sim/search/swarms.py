@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from hubless_sim.gossip import accused_swarm
 from hubless_sim.gossip import swarm as gossip_swarm
-from hubless_sim.mesh import agent_swarm, apart_swarm, crowd_swarm, frozen_swarm, pool_swarm
+from hubless_sim.mesh import agent_swarm, apart_swarm, crowd_swarm, frozen_swarm, pool_swarm, sink_swarm
 from hubless_sim.mesh import swarm as mesh_swarm
 from hubless_sim.shards import swarm as shard_swarm
 from hubless_sim.tapes.tape import Tape
@@ -15,6 +15,7 @@ SWARMS: dict[str, Callable[[int], Tape]] = {
     "frozen": frozen_swarm.drawn_tape,
     "pools": pool_swarm.drawn_tape,
     "crowds": crowd_swarm.drawn_tape,
+    "sinks": sink_swarm.drawn_tape,
     "apart": apart_swarm.drawn_tape,
     "agents": agent_swarm.drawn_tape,
     "gossip": gossip_swarm.drawn_tape,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from hubless.guard import breaker as breaker_module
 from hubless.guard import breakers as breakers_module
+from hubless.guard.breaker import Breaker
 from hubless.guard.breakers import Breakers
 from hubless.guard.permit import Permit, Refused, State
 from hubless.guard.pools import Gate, Pool, Pools
-from hubless.guard.states import CHARGES, Charge
+from hubless.guard.states import CHARGES, TRANSITIONS, Cause, Charge
 from hubless_sim.zoo.planting import Bed, Swaps
 
 BED = Bed("breakers")
@@ -45,3 +47,20 @@ def lets_no_probe_through(swaps: Swaps) -> None:
         return guarded(self, gate, peer, agent, now_ns)
 
     guarded = swaps.put(Breakers, "_guarded", closed)
+
+
+@BED.plant("sinks", first=0)
+def lets_calls_fall_into_a_black_hole(swaps: Swaps) -> None:
+    """Breakers open on hard evidence alone: who fails all calls, and fast, is given ever more of them."""
+
+    def is_refused(self: Breakers, breaker: Breaker, pool: Pool, now_ns: int) -> bool:
+        return breaker.evidence is not None
+
+    swaps.put(Breakers, "_is_failing", is_refused)
+
+
+@BED.plant("sinks", first=0)
+def lets_all_through_after_the_wait(swaps: Swaps) -> None:
+    """A breaker closes when its wait is over, without a probe: who fails all calls gets some more each time."""
+    unasked = {**TRANSITIONS, State.OPEN: {Cause.DUE: State.CLOSED}}
+    swaps.put(breaker_module, "TRANSITIONS", unasked)

@@ -10,7 +10,7 @@ import msgspec
 
 Area = Literal["gossip", "raft", "journal", "tasks", "workers", "breakers"]
 Sweep = Literal[
-    "gossip", "shards", "mesh", "frozen", "pools", "crowds", "apart", "agents", "cramped", "accused"
+    "gossip", "shards", "mesh", "frozen", "pools", "crowds", "sinks", "apart", "agents", "cramped", "accused"
 ]
 
 _ABSENT = object()
