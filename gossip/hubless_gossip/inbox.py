@@ -119,6 +119,7 @@ class Inbox:
         for message in messages:
             self._message(now, sender, boot, message, source)
         self._greet(sender, boot, messages, source)
+        self._ask_for_news(sender, boot, messages, source)
 
     def _greet(self, sender: str, boot: int, messages: list[Message], source: Address | None) -> None:
         """Tell a sender that is held dead so that it can refute; compare views with one that is not known."""
@@ -134,6 +135,19 @@ class Inbox:
         elif not any(type(message) in _INTRODUCTIONS for message in messages):
             self._push_pull.begin(address)
 
+    def _ask_for_news(
+        self, sender: str, boot: int, messages: list[Message], source: Address | None
+    ) -> None:
+        """Asks a member for its statement, if a later one than is held: its rumour may have run out during a cut."""
+        told = max((each.incarnation for each in messages if isinstance(each, Ping | Ack)), default=0)
+        claim = self._table.get(sender) if told else None
+        if claim is None or claim.statement is None:
+            return
+        address = self._reply_address(sender, messages, source)
+        if (claim.statement.boot, claim.statement.incarnation) < (boot, told) and address is not None:
+            sometimes("asked a member for a statement whose rumour had not come")
+            self._push_pull.want(sender, address)
+
     def _reply_address(
         self, sender: str, messages: Sequence[Message], source: Address | None
     ) -> Address | None:
@@ -146,7 +160,9 @@ class Inbox:
     def _message(self, now: int, sender: str, boot: int, message: Message, source: Address | None) -> None:
         match message:
             case Ping(seq, address):
-                self._outbox.send(address, Ack(seq, self.load, self.busy))
+                self._outbox.send(
+                    address, Ack(seq, self.load, self.busy, self._view.own.statement.incarnation)
+                )
                 self._hear_load(now, sender, boot, message)
                 self._tell(sender, address)
             case Ack():
@@ -240,5 +256,6 @@ class Inbox:
 
     def ping(self, seq: int, node: str, address: Address) -> None:
         """Ping `node` under this number."""
-        self._outbox.send(address, Ping(seq, self._identity.address, self.load, self.busy))
+        incarnation = self._view.own.statement.incarnation
+        self._outbox.send(address, Ping(seq, self._identity.address, self.load, self.busy, incarnation))
         self._tell(node, address)

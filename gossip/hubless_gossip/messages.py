@@ -25,20 +25,25 @@ Signature = Annotated[bytes, Meta(max_length=SIGNATURE_MAX_BYTES)]
 
 
 class Ping(Struct, frozen=True, array_like=True, tag=1, gc=False):
-    """Direct probe. Carries the sender's address (for a receiver that does not know it), load and busy."""
+    """Direct probe. Carries the sender's address (for a receiver that does not know it), load and busy.
+
+    `incarnation` is that of the sender's last statement, so that who missed it can ask; 0 says nothing.
+    """
 
     seq: Sequence
     address: Address
     load: Load
     busy: bool
+    incarnation: Count = 0
 
 
 class Ack(Struct, frozen=True, array_like=True, tag=2, gc=False):
-    """Answer to Ping; the envelope says who answers."""
+    """Answer to Ping; the envelope says who answers. `incarnation` as in Ping."""
 
     seq: Sequence
     load: Load
     busy: bool
+    incarnation: Count = 0
 
 
 class IndirectPing(Struct, frozen=True, array_like=True, tag=3, gc=False):

@@ -88,6 +88,10 @@ class PushPull:
         table = self._view.table
         self._outbox.send(address, Digest(table.digest.total, len(table.ring) & 0xFFFF, self._address))
 
+    def want(self, node: str, address: Address) -> None:
+        """Ask a member for what it says of itself."""
+        self._outbox.send_bulk(address, Entries((), (node,)))
+
     def catch_up(self, now_ns: int) -> None:
         """There was news: compare with another member soon."""
         soon = now_ns + int(self._config.catch_up_ms * _MS * (0.5 + self._rng.random()))

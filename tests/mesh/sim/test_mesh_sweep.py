@@ -182,6 +182,8 @@ FOUND = [
     254,  # a task that was lost with one node expired with the next one, and was said to have had no effect
     752,  # a leaving node handed a task on, and its repetition to another node
     2186,  # an executor forgot an owner that was declared dead and was not, and ran its attempt again
+    2710,  # a rumour of what a node offers missed one of five, who learned it from the next push-pull
+    6932,  # what three nodes offer was told while their links to the others flapped, and not again after it
 ]
 
 
