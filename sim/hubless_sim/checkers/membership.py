@@ -50,3 +50,49 @@ def wrong_metadata(metadata: Mapping[str, Mapping[str, bytes]]) -> Iterator[Viol
         if wrong:
             text = f"{node} holds after the calm what {', '.join(wrong)} no longer say of themselves"
             yield Violation("right metadata", text, nodes=(node,))
+
+
+MOST_DOUBT_NS = 3_000_000_000
+"""That it takes to refute a suspicion, even where rumours are lost."""
+
+
+class Settled:
+    """Looks at those who are well again and again, while others never get well and say what they like of them.
+
+    Nobody of them may hold another for dead, nor for anything but alive for longer than MOST_DOUBT_NS; and at one
+    look at least all of them must hold all for alive.
+    """
+
+    def __init__(self) -> None:
+        self._since_ns: dict[tuple[str, str], int] = {}
+        self._found: dict[tuple[str, str], Violation] = {}
+        self._last: list[str] | None = None
+        """What was wrong when there was always something."""
+
+    def look(self, now_ns: int, views: Mapping[str, View]) -> None:
+        """``views`` are of those who are well, and run now."""
+        wrong: list[str] = []
+        for node, view in views.items():
+            for other in views:
+                condition, pair = view.get(other), (node, other)
+                if condition is Condition.ALIVE:
+                    self._since_ns.pop(pair, None)
+                    continue
+                word = "nobody" if condition is None else condition.name.lower()
+                wrong.append(f"{node} holds {other} for {word}")
+                since_ns = self._since_ns.setdefault(pair, now_ns)
+                if condition is Condition.DEAD or now_ns - since_ns > MOST_DOUBT_NS:
+                    text = f"{wrong[-1]}, which is well, for {(now_ns - since_ns) / 1e9:g} s"
+                    self._found.setdefault(pair, Violation("the core settles", text, now_ns, pair))
+        if not wrong:
+            self._last = []
+        elif self._last != []:
+            self._last = wrong
+
+    def violations(self) -> Iterator[Violation]:
+        """What was seen so far, and that all was never right."""
+        yield from self._found.values()
+        if self._last:
+            yield Violation(
+                "the core settles", f"not all was right at any time; at last {', '.join(self._last)}"
+            )

@@ -1,7 +1,8 @@
-"""Faults that stay with one node for ever, while all others get well.
+"""Faults that stay with some nodes for ever, while all others get well.
 
-What a fault does between two others ends when they are healed; what it does to the one, or between it and anybody,
-goes on: cuts in one direction, a share of the packets, a disk that does not answer, a process that does not run.
+What a fault does between two others ends when they are healed; what it does to the outsiders, or between one and
+anybody, goes on: cuts in one direction, a share of the packets, a disk that does not answer, a process that does not
+run.
 """
 
 from collections.abc import Sequence
@@ -14,14 +15,15 @@ from hubless_sim.faults import Fault, Flapping, Isolate, Lasting, Partition, Rin
 Names = tuple[str, ...]
 
 
-def frozen(fault: Fault, outsider: str, heal_ms: int) -> list[Fault]:
-    """The fault until the others are healed, and the outsider's share of it from then on.
+def frozen(fault: Fault, outsiders: Names, heal_ms: int) -> list[Fault]:
+    """The fault until the others are healed, and the share of each outsider in it from then on.
 
-    Nothing of it stays if it does not concern the outsider, or is over before.
+    Nothing of it stays if it does not concern them, or is over before.
     """
     if not isinstance(fault, Lasting) or fault.until_ms is None or fault.until_ms < heal_ms:
         return [fault]
-    return [fault, *(replace(each, at_ms=heal_ms, until_ms=None) for each in _shares(fault, outsider))]
+    shares = (each for outsider in outsiders for each in _shares(fault, outsider))
+    return [fault, *(replace(each, at_ms=heal_ms, until_ms=None) for each in shares)]
 
 
 def _shares(fault: Any, outsider: str) -> Sequence[Any]:

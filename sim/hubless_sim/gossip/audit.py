@@ -1,7 +1,8 @@
 """What must hold of membership, seen from outside: by what nodes tell, and what they believe in the end.
 
 No false deaths: nobody tells the death of a process that runs, as long as no fault has concerned either of the two. One
-that is only busy, so that its links are answered still, is not concerned: it may be called busy, and never dead.
+that is only busy, so that its links are answered still, is not concerned: it may be called busy, and never dead. From
+the time on when a core has settled, its nodes are healthy again.
 Numbers rise: what a node tells of a member's boot and incarnation never falls, over restarts of the member too. Right
 views and metadata: after the calm everybody who runs believes those alive who run, and the others dead or gone, and
 knows what each of those says of itself.
@@ -29,9 +30,18 @@ class _Life(NamedTuple):
 class Audit:
     """Hears what nodes tell in the run of a tape."""
 
-    def __init__(self, faults: Sequence[Fault], names: Sequence[str]) -> None:
+    def __init__(
+        self,
+        faults: Sequence[Fault],
+        names: Sequence[str],
+        *,
+        core: Sequence[str] = (),
+        settled_ms: int | None = None,
+    ) -> None:
         self.violations: list[Violation] = []
         self._concerned_ns = {name: concerned_from_ns(faults, name) for name in names}
+        self._core = frozenset(core)
+        self._settled_ns = float("inf") if settled_ms is None else settled_ms * 1_000_000
         self._wiped = {name for fault in faults if getattr(fault, "wipe", False) for name in named_in(fault)}
         self._numbers: dict[tuple[_Life, str], tuple[int, int]] = {}
 
@@ -57,7 +67,7 @@ class Audit:
             self._keep(false)
 
     def _is_healthy(self, node: str, at_ns: int) -> bool:
-        return at_ns < self._concerned_ns[node]
+        return at_ns < self._concerned_ns[node] or (node in self._core and at_ns >= self._settled_ns)
 
     def _look_at_the_numbers(self, now_ns: int, teller: _Life, member: Member) -> None:
         if member.node in self._wiped:

@@ -15,8 +15,8 @@ from hubless_gossip import (
     MetaChanged,
 )
 from hubless_sim.checkers.bounds import Overfull, overfull
-from hubless_sim.checkers.membership import wrong_metadata, wrong_views
-from hubless_sim.faults import index_of
+from hubless_sim.checkers.membership import Settled, wrong_metadata, wrong_views
+from hubless_sim.faults import MS, index_of
 from hubless_sim.gossip.audit import Audit
 from hubless_sim.gossip.host import GossipHost, Order, configured
 from hubless_sim.run import Run
@@ -26,6 +26,8 @@ from hubless_sim.tapes.tape import Tape, TapeError
 from hubless_sim.verdict import Violation
 from hubless_sim.world.hosts import Birth
 from hubless_sim.world.recorder import Recorder
+
+_LOOK_NS = 100 * MS
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -49,8 +51,14 @@ class GossipRun(Run):
         self.told: list[Told] = []
         self.overfull: list[tuple[int, str, Overfull]] = []
         self._asks_for_views = tape.system.right_views
-        self._audit = Audit(tape.faults, [f"n{index}" for index in range(tape.nodes)])
+        self._core = tape.system.core
+        self._settled_ms = tape.system.settled_ms
+        names = [f"n{index}" for index in range(tape.nodes)]
+        self._audit = Audit(tape.faults, names, core=self._core or names, settled_ms=self._settled_ms)
+        self._settled = Settled()
         super().__init__(tape, recorder)
+        if self._settled_ms is not None:
+            self.world.at(self._settled_ms * MS, self._look)
 
     def core(self, name: str) -> Gossip:
         """The core that runs on a node; raises LookupError while the node is down."""
@@ -65,16 +73,35 @@ class GossipRun(Run):
         """What was kept beyond its bound; of tapes that ask for right views, what was told or is held wrongly, too."""
         if not self._asks_for_views:
             return tuple(overfull(self.overfull))
-        running = self.running()
         metadata = {
-            name: {member.node: member.meta for member in self.core(name).members()} for name in running
+            name: {
+                member.node: member.meta for member in self.core(name).members() if self._counts(member.node)
+            }
+            for name in self._views()
         }
         return (
             *self._audit.violations,
             *overfull(self.overfull),
-            *wrong_views({name: self.view(name) for name in running}),
+            *(wrong_views(self._views()) if self._settled_ms is None else self._settled.violations()),
             *wrong_metadata(metadata),
         )
+
+    def _look(self) -> None:
+        """Whether the core has settled, now and every so often."""
+        self._settled.look(self.world.now_ns, self._views())
+        self.world.at(self.world.now_ns + _LOOK_NS, self._look)
+
+    def _views(self) -> dict[str, dict[str, Condition]]:
+        """What those that count, and run, believe of each other."""
+        return {
+            name: {node: condition for node, condition in self.view(name).items() if self._counts(node)}
+            for name in self.running()
+            if self._counts(name)
+        }
+
+    def _counts(self, name: str) -> bool:
+        """Whether it is asked of the node that it ends with the right view, and is seen in that of others."""
+        return not self._core or name in self._core
 
     def noticed(self) -> int:
         """What the audit has seen."""

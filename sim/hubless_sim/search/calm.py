@@ -31,8 +31,10 @@ def calm_ms(tape: Tape) -> int | None:
             return workload.probe_ms if tape.duration_ms >= workload.probe_ms else None
         case MeshSystem(owned_ms=owned_ms):
             return owned_ms
-        case GossipSystem(right_views=right_views):
-            return tape.duration_ms if right_views else None
+        case GossipSystem(right_views=True, settled_ms=settled_ms):
+            return tape.duration_ms if settled_ms is None else settled_ms
+        case GossipSystem():
+            return None
 
 
 class Calm(msgspec.Struct, frozen=True):

@@ -140,4 +140,5 @@ def _system(system: System, renamed: Renaming) -> System | None:
         core = _some(system.core, renamed)
         lost = any(old.nodes and not new.nodes for old, new in zip(system.agents, agents, strict=True))
         return None if lost or (system.core and not core) else replace(system, agents=agents, core=core)
-    return system
+    core = _some(system.core, renamed)
+    return None if system.core and not core else replace(system, core=core)

@@ -19,6 +19,7 @@ _NOT_SETTINGS = frozenset(
         "probe_ms",
         "owned_ms",
         "right_views",
+        "settled_ms",
         "beat_ms",
         "monitored",
     }

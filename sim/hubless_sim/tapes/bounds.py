@@ -49,6 +49,7 @@ SYSTEMS: Bounds = {
     "probe_ms": _TIME,
     "replicas": (1, 99),
     "ring_ms": _TIME,
+    "settled_ms": _TIME,
     "shards": (1, 4_096),
     "until_ms": _TIME,
     "writes": (0, 1),

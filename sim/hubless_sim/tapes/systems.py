@@ -18,12 +18,16 @@ class GossipSystem(
     """The membership core alone: a preset, and knobs of ``GossipConfig`` that differ from it.
 
     With ``right_views`` the tape leaves time after its faults: no healthy node may be told dead, and in the end
-    everybody must believe those alive who run, and nobody else.
+    everybody must believe those alive who run, and nobody else.  ``core`` are the nodes of which that is asked (none
+    named: all nodes), whatever becomes of the others.  From ``settled_ms`` on nobody of them may hold another for dead,
+    or doubt it for long, and at one time at least all of them hold all for alive.
     """
 
     preset: str = "local"
     knobs: dict[str, int | float | bool] = msgspec.field(default_factory=dict[str, int | float | bool])
     right_views: bool = False
+    core: tuple[str, ...] = ()
+    settled_ms: int | None = None
 
 
 class Offering(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -168,7 +168,8 @@ def check(tape: Tape) -> None:
 def _check_system(tape: Tape) -> None:
     _within("$.system", tape.system, SYSTEMS)
     match tape.system:
-        case GossipSystem():
+        case GossipSystem(core=core):
+            _known("$.system.core", core, tape, clients=False)
             if tape.clients:
                 raise TapeError(
                     f"tape: {tape.clients} at `$.clients`; membership alone has none. Leave it out."

@@ -1,7 +1,10 @@
-"""One node never gets well: what is wrong with it stays wrong for ever, and the others live and end what they began."""
+"""One or two nodes never get well: what is wrong stays wrong for ever, and the others live and end what they began."""
+
+from collections.abc import Callable
 
 import pytest
 
+from hubless.placement import Preferences, Ring, RingMember
 from hubless_sim.faults import (
     Bandwidth,
     Crash,
@@ -20,7 +23,7 @@ from hubless_sim.faults import (
 )
 from hubless_sim.faults.concern import named_in
 from hubless_sim.faults.freeze import frozen
-from hubless_sim.mesh.frozen_swarm import HEAL_MS, OWNED_MS, drawn_tape
+from hubless_sim.mesh.frozen_swarm import HEAL_MS, OWNED_MS, drawn_tape, tape_of_two
 from hubless_sim.mesh.run import MeshRun
 from hubless_sim.play import play
 from hubless_sim.search.renumbering import without
@@ -44,6 +47,13 @@ def test_the_core_lives_and_ends_what_was_begun(seed: int) -> None:
     assert run.found()["lost_shards"] == []
 
 
+@pytest.mark.parametrize("seed", STANDING)
+def test_the_core_of_seven_lives_without_two(seed: int) -> None:
+    run = MeshRun(tape_of_two(seed))
+    assert run.judge().violations == ()
+    assert run.found()["lost_shards"] == []
+
+
 @pytest.mark.parametrize(
     ("plant", "seed", "rule"),
     [
@@ -58,8 +68,9 @@ def test_a_core_that_does_not_live_is_found(plant: str, seed: int, rule: str) ->
 
 
 @pytest.mark.long
-def test_four_hundred_seeds_hold() -> None:
-    failed = {seed: violations for seed, violations in swept(0, LONG, 2, "frozen") if violations}
+@pytest.mark.parametrize("system", ["frozen", "frozen-two"])
+def test_four_hundred_seeds_hold(system: str) -> None:
+    failed = {seed: violations for seed, violations in swept(0, LONG, 2, system) if violations}
     assert failed == {}
 
 
@@ -84,9 +95,28 @@ def test_what_lasts_for_ever_concerns_the_outsider_and_most_tapes_have_some() ->
     assert {OneWay, Partition, Pause, Starve, Flapping, Isolate, Loss, PowerCut} <= kinds
 
 
-def test_every_shard_is_asked_through_the_core() -> None:
+def test_two_that_never_get_well_have_no_shard_in_common() -> None:
+    pairs = set()
+    troubled = 0
+    for tape in map(tape_of_two, range(200)):
+        assert isinstance(tape.system, MeshSystem)
+        members = tuple(f"n{index}" for index in range(tape.nodes))
+        outsiders = set(members) - core_of(tape)
+        ring = Preferences(Ring.built(map(RingMember, members)), shards=tape.system.shards)
+        assert not any(outsiders <= set(ring.of_shard(shard)) for shard in range(tape.system.shards))
+        late = [fault for fault in tape.faults if isinstance(fault, Lasting) and fault.until_ms is None]
+        assert all(outsiders & named_in(fault) for fault in late)
+        assert not any(isinstance(fault, Restart) and fault.wipe for fault in tape.faults)
+        troubled += all(any(name in named_in(fault) for fault in late) for name in outsiders)
+        pairs.add(tuple(sorted(outsiders)))
+    assert troubled > 100
+    assert len(pairs) > 3
+
+
+@pytest.mark.parametrize("drawn", [drawn_tape, tape_of_two])
+def test_every_shard_is_asked_through_the_core(drawn: Callable[[int], Tape]) -> None:
     for seed in range(20):
-        tape = drawn_tape(seed)
+        tape = drawn(seed)
         assert isinstance(tape.system, MeshSystem)
         late = [each for each in tape.operations if isinstance(each, Call) and each.at_ms >= OWNED_MS]
         assert len(late) == tape.system.shards
@@ -126,7 +156,16 @@ def test_every_shard_is_asked_through_the_core() -> None:
     ],
 )
 def test_of_a_fault_the_share_of_the_outsider_stays(fault: Fault, stays: list[Fault]) -> None:
-    assert frozen(fault, "n3", 9) == [fault, *stays]
+    assert frozen(fault, ("n3",), 9) == [fault, *stays]
+
+
+def test_of_several_outsiders_each_keeps_its_share() -> None:
+    cut = Partition(at_ms=1, until_ms=9, sides=(("n0", "n3"), ("n1", "n2")))
+    assert frozen(cut, ("n2", "n3"), 9) == [
+        cut,
+        Partition(at_ms=9, sides=(("n2",), ("n0", "n3"))),
+        Partition(at_ms=9, sides=(("n3",), ("n1", "n2"))),
+    ]
 
 
 def test_a_tape_without_one_of_the_core_has_a_smaller_core() -> None:

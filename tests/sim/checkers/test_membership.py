@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from hubless_gossip import Condition
-from hubless_sim.checkers.membership import Death, false_deaths, wrong_metadata, wrong_views
+from hubless_sim.checkers.membership import Death, Settled, false_deaths, wrong_metadata, wrong_views
 
 ALIVE, BUSY, SUSPECT, DEAD, LEFT = Condition
 RUNNING = ("n0", "n1", "n2")
@@ -93,3 +93,41 @@ def test_a_death_is_false_if_both_are_healthy_then(death: Death, is_false: bool)
     assert [(each.checker, each.at_ns, each.nodes) for each in found] == (
         [("no false deaths", death.at_ns, (death.teller, death.member))] if is_false else []
     )
+
+
+SECOND = 1_000_000_000
+ALL_WELL = {name: dict.fromkeys("abc", Condition.ALIVE) for name in "abc"}
+
+
+def seen(*looks: tuple[float, dict[str, dict[str, Condition]]]) -> list[tuple[str, ...]]:
+    """The nodes of what is found, of looks at some seconds."""
+    settled = Settled()
+    for at_s, views in looks:
+        settled.look(int(at_s * SECOND), views)
+    return [violation.nodes for violation in settled.violations()]
+
+
+def doubting(condition: Condition | None) -> dict[str, dict[str, Condition]]:
+    """All is well, but a holds b for something else, or for nobody."""
+    view = {other: held for other, held in ALL_WELL["a"].items() if other != "b"}
+    return ALL_WELL | {"a": view if condition is None else view | {"b": condition}}
+
+
+def test_a_core_that_is_well_or_doubts_for_a_short_time_has_settled() -> None:
+    assert seen() == seen((1, ALL_WELL)) == []
+    suspects = doubting(Condition.SUSPECT)
+    assert seen((1, suspects), (3.9, suspects), (4.1, ALL_WELL), (5, suspects), (7.9, suspects)) == []
+
+
+@pytest.mark.parametrize("condition", [Condition.BUSY, Condition.SUSPECT, None])
+def test_a_long_doubt_is_found_and_a_death_at_once(condition: Condition | None) -> None:
+    doubt = doubting(condition)
+    assert seen((1, ALL_WELL), (2, doubt), (5.1, doubt), (5.2, doubt)) == [("a", "b")]
+    assert seen((1, ALL_WELL), (2, doubting(Condition.DEAD))) == [("a", "b")]
+
+
+def test_a_core_whose_nodes_are_never_sure_of_all_at_once_is_found() -> None:
+    others = ALL_WELL | {"b": ALL_WELL["b"] | {"c": Condition.SUSPECT}}
+    turns = [(second, others if second % 2 else doubting(Condition.SUSPECT)) for second in range(8)]
+    assert seen(*turns) == [()]
+    assert seen(*turns, (8, ALL_WELL)) == []
