@@ -13,6 +13,7 @@ from hubless_sim.search.renumbering import without
 from hubless_sim.search.sweep import swept, violations_of
 from hubless_sim.tapes.systems import GossipSystem
 from hubless_sim.tapes.tape import Tape, TapeError, check, replace
+from hubless_sim.zoo import planted
 
 MS = 1_000_000
 STANDING = range(12)
@@ -71,6 +72,15 @@ def test_a_core_that_does_not_settle_is_found() -> None:
             each for each in play(cut_off(victim, at_ms)).violations if each.checker == "the core settles"
         ]
         assert {pair for each in found for pair in each.nodes} == core_of(tape)
+
+
+@pytest.mark.parametrize(
+    ("plant", "seed", "rule"),
+    [("compares-no-views", 18, "the core settles"), ("lets-the-first-statement-win", 1, "right metadata")],
+)
+def test_planted_bugs_are_found(plant: str, seed: int, rule: str) -> None:
+    with planted(plant):
+        assert rule in {violation.checker for violation in play(drawn_tape(seed)).violations}
 
 
 def test_the_others_may_believe_what_they_like() -> None:

@@ -55,15 +55,18 @@ def test_the_core_of_seven_lives_without_two(seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("plant", "seed", "rule"),
+    ("plant", "drawn", "seed", "rule"),
     [
-        ("hears-an-owner-that-it-doubts-for-ever", 1, "calm calls succeed"),
-        ("lets-the-outcome-go-with-the-owner", 2, "nothing left behind"),
+        ("hears-an-owner-that-it-doubts-for-ever", drawn_tape, 1, "calm calls succeed"),
+        ("lets-the-outcome-go-with-the-owner", drawn_tape, 2, "nothing left behind"),
+        ("hears-an-owner-that-it-doubts-for-ever", tape_of_two, 0, "one owner"),
     ],
 )
-def test_a_core_that_does_not_live_is_found(plant: str, seed: int, rule: str) -> None:
+def test_a_core_that_does_not_live_is_found(
+    plant: str, drawn: Callable[[int], Tape], seed: int, rule: str
+) -> None:
     with planted(plant):
-        found = {violation.checker for violation in play(drawn_tape(seed)).violations}
+        found = {violation.checker for violation in play(drawn(seed)).violations}
     assert rule in found
 
 
