@@ -58,7 +58,8 @@ def drawn_tape(seed: int) -> Tape:
 def tape_of_two(seed: int) -> Tape:
     """The tape of a seed with two who never get well, and have no shard in common: of each a majority is in the core.
 
-    Nobody loses a seat within the time of a tape, and nobody's disk is wiped: a new node might be given any shard.
+    Nobody's disk is wiped: a new node might be given any shard.  Now and then one of them stands in for a node that is
+    gone for long, and a shard has both: it is lost then, see checks.lost_shards.
     """
     chance = random.Random(f"frozen-two:{seed}")
     system = drawn_system(chance, OWNED_MS)
