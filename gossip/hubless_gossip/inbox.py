@@ -135,9 +135,7 @@ class Inbox:
         elif not any(type(message) in _INTRODUCTIONS for message in messages):
             self._push_pull.begin(address)
 
-    def _ask_for_news(
-        self, sender: str, boot: int, messages: list[Message], source: Address | None
-    ) -> None:
+    def _ask_for_news(self, sender: str, boot: int, messages: list[Message], source: Address | None) -> None:
         """Asks a member for its statement, if a later one than is held: its rumour may have run out during a cut."""
         told = max((each.incarnation for each in messages if isinstance(each, Ping | Ack)), default=0)
         claim = self._table.get(sender) if told else None
