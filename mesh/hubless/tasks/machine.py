@@ -103,7 +103,9 @@ class Machine:
 
     def follow(self, entry: Entry) -> Row | None:
         """Applies an entry as it is, for logs that are never written down; the row that it changed, or None."""
-        self.clock_ms = max(self.clock_ms, entry.at_ms)
+        is_later = entry.at_ms > self.clock_ms
+        if is_later:
+            self.clock_ms = entry.at_ms
         if isinstance(entry, Forked):
             self._fork(entry)
             row = None
@@ -112,8 +114,9 @@ class Machine:
             if row is None:
                 self.counters.unfit += 1
                 sometimes("an entry of the log did not fit its task any more")
-        self._forget_overdue(self._ended)
-        self._forget_overdue(self._dead)
+        if is_later or (row is not None and row.state in TERMINAL):  # else the shelves are as they were
+            self._forget_overdue(self._ended)
+            self._forget_overdue(self._dead)
         return row
 
     def live(self) -> list[Row]:
