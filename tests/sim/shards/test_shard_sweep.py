@@ -35,7 +35,7 @@ def test_ten_thousand_seeds_hold() -> None:
 
 def test_the_seeds_draw_every_kind_of_fault_that_concerns_a_shard() -> None:
     drawn = {fault.__struct_config__.tag for seed in range(300) for fault in drawn_tape(seed).faults}
-    assert drawn == set(MESH_KINDS)
+    assert drawn == set(MESH_KINDS) - {"size_limit"}  # which swarms of whole nodes and of membership draw
 
 
 def test_a_machine_that_applies_a_repeated_request_twice_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
