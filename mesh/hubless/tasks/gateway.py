@@ -109,9 +109,8 @@ class Gateway:
             sometimes("asked a client for an id of another shard")
             self._admission.finished(submit.agent)
             out.append(ToClient(route, Refused("no_quorum", _NO_QUORUM, submit.task)))
-            if (
-                submit.shard is not ShardChoice.FREE
-            ):  # it comes again, and it may be just the owner's word that is lost
+            if submit.shard is not ShardChoice.FREE:
+                # It comes again, and it may be just the owner's word that is lost.
                 self._asking.want(now_ns, shard_of_task(submit.task), out)
             return
         self.counters.accepted += 1
