@@ -2,16 +2,21 @@
 
 A preference list is the first n distinct nodes clockwise on the ring (Dynamo, SOSP 2007, section 4.3), zones
 first: as long as there is a zone without a replica, a second node of a zone is passed over; places that are
-left are filled with the nodes passed over, in ring order. Choosing greedily keeps two promises:
+left are filled with the nodes passed over, in ring order. Those who have declined the shard (see `shares`) come after
+all others, in ring order. Choosing greedily keeps these promises:
 
 * a list of n is a prefix of the list of n + 1;
-* one node joining puts at most that node in and at most one other out; its leaving undoes just that.
+* one node joining, as the youngest, puts at most that node in and at most one other out; its leaving, while it is the
+  youngest, undoes just that;
+* as a list of the mesh's replicas it is spread over as many zones as it would be if nobody declined anything.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from hashlib import blake2b
 
-from hubless.placement.ring import Ring
+from hubless.placement.ring import Ring, RingMember
+from hubless.placement.shares import decliners, shard_key
 
 MAX_SHARDS = 1 << 16
 TASK_ID_BYTES = 16
@@ -57,32 +62,51 @@ def is_task_id(task: bytes, shards: int) -> bool:
     return len(task) == TASK_ID_BYTES and int.from_bytes(task[:_SHARD_BYTES], "big") < shards
 
 
-def preference_list(ring: Ring, key: str | bytes, count: int) -> tuple[str, ...]:
-    """`count` distinct nodes for a key, spread over zones; fewer if the ring has fewer members."""
-    if ring.zones <= 1:
+def preference_list(
+    ring: Ring, key: str | bytes, count: int, declined: frozenset[str] = frozenset()
+) -> tuple[str, ...]:
+    """`count` distinct nodes for a key, spread over zones; fewer if the ring has fewer members.
+
+    The members that have `declined` are in it only if there are too few others, and then at its end.
+    """
+    if len(ring.zones) <= 1 and not declined:
         return ring.owners(key, count)
     members = ring.members
     wanted = min(count, len(members))
-    spread = min(wanted, ring.zones)
+    places = min(wanted, len(members) - len(declined))
+    room = places - min(places, _taking_zones(ring, declined))
+    zones: set[str] = set()
     chosen: list[str] = []
     passed_over: list[str] = []
-    zones: set[str] = set()
+    last: list[str] = []
     for node in ring.walk(key):
         zone = members[node].zone
-        if zone not in zones:
+        if node in declined:
+            last.append(node)
+        elif zone not in zones:
             zones.add(zone)
             chosen.append(node)
-        elif len(passed_over) < wanted - spread:
+        elif len(passed_over) < room:
             passed_over.append(node)
-        if len(chosen) + len(passed_over) == wanted:
+        if len(chosen) + len(passed_over) == places and len(last) >= wanted - places:
             break
-    return tuple(chosen + passed_over)
+    return tuple((chosen + passed_over + last)[:wanted])
+
+
+def _taking_zones(ring: Ring, declined: frozenset[str]) -> int:
+    """How many zones have a member that has not declined."""
+    lost = Counter(ring.members[node].zone for node in declined)
+    return len(ring.zones) - sum(count == ring.zones[zone] for zone, count in lost.items())
 
 
 class Preferences:
-    """Preference lists of all shards in one view, each worked out when first asked for."""
+    """Preference lists of all shards in one view.
 
-    __slots__ = ("_lists", "_replicas", "_ring", "_shards", "_spares")
+    Who declines what is worked out at once (30 ms for 1,000 nodes, 64 shards), each list when first asked for. To build
+    them touches no shared state: a shell may do it in a thread.
+    """
+
+    __slots__ = ("_declined", "_lists", "_replicas", "_ring", "_shards", "_spares")
 
     def __init__(self, ring: Ring, *, shards: int = 64, replicas: int = 3) -> None:
         _check_shards(shards)
@@ -91,8 +115,16 @@ class Preferences:
         self._ring = ring
         self._shards = shards
         self._replicas = replicas
+        self._declined = decliners(ring, shards=shards, replicas=replicas)
         self._lists: dict[int, tuple[str, ...]] = {}
         self._spares: dict[int, tuple[str, ...]] = {}
+
+    def changed(self, members: Iterable[RingMember]) -> "Preferences":
+        """The preferences of another view: these, if it has the same members."""
+        ring = self._ring.changed(members)
+        if ring is self._ring:
+            return self
+        return Preferences(ring, shards=self._shards, replicas=self._replicas)
 
     @property
     def ring(self) -> Ring:
@@ -114,7 +146,7 @@ class Preferences:
             return known
         if not 0 <= shard < self._shards:
             raise ValueError(f"shard must be 0..{self._shards - 1}, got {shard}")
-        fresh = preference_list(self._ring, f"shard-{shard}", self._replicas)
+        fresh = self._listed(shard, self._replicas)
         self._lists[shard] = fresh
         return fresh
 
@@ -126,7 +158,7 @@ class Preferences:
         known = self._spares.get(shard)
         if known is None:
             listed = self.of_shard(shard)
-            longer = preference_list(self._ring, f"shard-{shard}", self._replicas + SPARES)
+            longer = self._listed(shard, self._replicas + SPARES)
             known = self._spares[shard] = longer[len(listed) :]
         return known
 
@@ -137,6 +169,9 @@ class Preferences:
     def owned_by(self, node: str) -> tuple[int, ...]:
         """Shards, ascending, whose preferred owner is the node."""
         return tuple(shard for shard in range(self._shards) if self.of_shard(shard)[:1] == (node,))
+
+    def _listed(self, shard: int, count: int) -> tuple[str, ...]:
+        return preference_list(self._ring, shard_key(shard), count, self._declined[shard])
 
 
 class AgentRing:

@@ -17,6 +17,7 @@ absent from Python builds that are restricted to approved hashes.)
 """
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 from types import MappingProxyType
@@ -29,14 +30,19 @@ VNODES = 160
 
 MAX_WEIGHT = 64
 MAX_VNODES = 4096
+RING_SIZE = 1 << 128
 
 
 class RingMember(msgspec.Struct, frozen=True, gc=False, order=True):
-    """A node's seat on the ring. `weight` (1..64) multiplies its points; `zone` is what fails together."""
+    """A node's seat on the ring. `weight` (1..64) multiplies its points; `zone` is what fails together.
+
+    `since_ms` is when the node was made, in unix time, 0 if it does not say: the older has the first choice of shards.
+    """
 
     node: str
     weight: int = 1
     zone: str = ""
+    since_ms: int = 0
 
 
 def ring_hash(key: str | bytes) -> int:
@@ -58,7 +64,7 @@ class Ring:
     ) -> None:
         """Internal: `keys` ascending, `at[i]` the node whose point `keys[i]` is. Use `Ring.built`."""
         self._members = MappingProxyType({node: members[node] for node in sorted(members)})
-        self._zones = len({member.zone for member in members.values()})
+        self._zones = MappingProxyType(Counter(member.zone for member in members.values()))
         self._keys = keys
         self._at = at
         self._vnodes = vnodes
@@ -81,8 +87,8 @@ class Ring:
         return self._members
 
     @property
-    def zones(self) -> int:
-        """Number of distinct zones among the members."""
+    def zones(self) -> Mapping[str, int]:
+        """How many members each zone has."""
         return self._zones
 
     @property
@@ -134,7 +140,7 @@ class Ring:
                     return
 
     def with_member(self, member: RingMember) -> "Ring":
-        """This ring plus one member, or with that member's weight or zone replaced."""
+        """This ring plus one member, or with that member's seat replaced by this one."""
         return self._replaced({**self._members, **_by_node([member])})
 
     def without(self, node: str) -> "Ring":

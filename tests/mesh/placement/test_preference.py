@@ -45,7 +45,7 @@ def test_lists_are_distinct_full_and_spread(ring: Ring, count: int) -> None:
     for key in SHARD_KEYS:
         nodes = preference_list(ring, key, count)
         assert len(set(nodes)) == len(nodes) == min(count, len(ring))
-        assert len({ring.members[node].zone for node in nodes}) == min(len(nodes), ring.zones)
+        assert len({ring.members[node].zone for node in nodes}) == min(len(nodes), len(ring.zones))
 
 
 @settings(max_examples=100, deadline=None)
@@ -98,6 +98,18 @@ def test_preferences_list_every_shard_once_and_know_who_owns_what() -> None:
     assert sorted(shard for shards in owned.values() for shard in shards) == list(range(64))
     assert all(lists[shard][0] == node for node, shards in owned.items() for shard in shards)
     assert preferences.of_key("order-7") == preferences.of_shard(shard_of_key("order-7", 64))
+
+
+def test_preferences_follow_the_members_and_stay_the_same_with_them() -> None:
+    """Also when nothing but an age has changed: it may decide who declines."""
+    members = [RingMember(f"node-{i}", since_ms=1 + i) for i in range(30)]
+    preferences = Preferences(Ring.built([]), shards=64).changed(members)
+    assert preferences.changed(reversed(members)) is preferences
+    aged = [RingMember(member.node, since_ms=31 - member.since_ms) for member in members]
+    lists = [preferences.of_shard(shard) for shard in range(64)]
+    assert [preferences.changed(aged).of_shard(shard) for shard in range(64)] != lists
+    again = preferences.changed(aged).changed(members)
+    assert [again.of_shard(shard) for shard in range(64)] == lists
 
 
 def test_preferences_of_nobody_are_empty_and_strange_shards_are_refused() -> None:
