@@ -29,8 +29,8 @@ class GossipConfig(Struct, frozen=True, kw_only=True):
     suspicion_mult: float = 2.5
     """min = suspicion_mult * max(1, log10(n)) * probe_interval."""
     suspicion_max_mult: float = 6.0
-    """max = suspicion_max_mult * min; timeout = max - (max - min) * log(c + 1) / log(K + 1), c = independent
-    confirmations seen."""
+    """max = suspicion_max_mult * min; timeout = max - (max - min) * log(c + 1) / log(K + 1), c = accusers
+    after the first that rumours named to this node, and itself; see suspicion.py."""
     confirmations: int = 3
     """K. With fewer than K + 2 members nobody can confirm often enough: K = max(0, n - 2)."""
 

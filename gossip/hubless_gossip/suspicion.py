@@ -1,11 +1,17 @@
-"""Timers of suspicions, which shrink as independent accusers confirm (Lifeguard section IV-B)."""
+"""Timers of suspicions, which shrink as independent accusers confirm (Lifeguard section IV-B).
+
+Who confirms is decided in one place, `Suspicions.confirm`: accusers that rumours named here, and this node itself. A
+timer may be short where rumours arrive, as a refutation would arrive there too; what a push-pull brings says nothing of
+that. So an accuser known from push-pulls alone counts among the two that a death needs, and shortens nothing: who has
+learnt everything that way decides by the longest timeout, less what its own failed probe takes off it.
+"""
 
 from __future__ import annotations
 
 import heapq
 import math
 
-from hubless_gossip.claims import Standing
+from hubless_gossip.claims import Rank, Standing
 from hubless_gossip.config import GossipConfig
 
 
@@ -23,34 +29,48 @@ def suspicion_timeout_ns(least_ns: int, most_ns: int, wanted: int, confirmed: in
     return max(least_ns, int(shrunk))
 
 
+def _version(standing: Standing) -> tuple[int, int, int]:
+    return standing.boot, standing.incarnation, standing.round
+
+
 class Suspicion:
     """One running timer, bound to the standing that began it."""
 
     __slots__ = (
-        "confirmers",
         "due_ns",
+        "first",
+        "heard",
         "least_ns",
         "most_ns",
         "own",
         "prolonged",
+        "spent",
         "started_ns",
         "stayed",
         "version",
         "wanted",
     )
 
-    def __init__(
-        self, version: tuple[int, int, int], now_ns: int, bounds: tuple[int, int], wanted: int
-    ) -> None:
-        self.version = version
+    def __init__(self, standing: Standing, now_ns: int, bounds: tuple[int, int], wanted: int) -> None:
+        self.version = _version(standing)
         self.started_ns = now_ns
         self.least_ns, self.most_ns = bounds
         self.wanted = wanted
-        self.confirmers: set[str] = set()
+        self.first = standing.accusers[0] if standing.accusers else ""
+        """The accuser that it began with, who confirms nothing."""
+        self.heard: set[str] = set()
+        """Further accusers, that rumours named here."""
+        self.spent = 0
+        """How many of them were heard before it was prolonged."""
         self.prolonged = 0
         self.own = False
         self.stayed = 0
         self.due_ns = 0
+
+    @property
+    def confirmed(self) -> int:
+        """c of the formula."""
+        return len(self.heard) - self.spent
 
 
 class Suspicions:
@@ -69,20 +89,28 @@ class Suspicions:
     def __contains__(self, node: str) -> bool:
         return node in self._by_node
 
-    def hear(self, now_ns: int, node: str, standing: Standing, live: int, *, confirming: bool) -> None:
-        """A suspicion of `node` holds. Starts its timer, or shortens it if `confirming` (heard from an
-        accuser's rumour or made here, not merged in a push-pull) and there are new accusers."""
-        version = (standing.boot, standing.incarnation, standing.round)
+    def begin(self, now_ns: int, node: str, standing: Standing, live: int) -> None:
+        """A suspicion of `node` holds: starts its timer, unless it runs already."""
         running = self._by_node.get(node)
-        if running is None or running.version != version:
+        if running is None or running.version != _version(standing):
             wanted = min(self._config.confirmations, max(0, live - 2))
-            running = Suspicion(version, now_ns, suspicion_bounds_ns(self._config, live), wanted)
+            running = Suspicion(standing, now_ns, suspicion_bounds_ns(self._config, live), wanted)
             self._by_node[node] = running
-        elif running.confirmers.issuperset(standing.accusers):
+            self._schedule(node, running)
+
+    def confirm(self, node: str, said: Standing) -> None:
+        """What a rumour said of `node`, or this node says itself. Accusers of the very same suspicion that were not
+        heard before shorten its timer, however well they are known from push-pulls; beyond K they change nothing."""
+        running = self._by_node.get(node)
+        if running is None or said.rank != Rank.SUSPECT or running.version != _version(said):
             return
-        if confirming:
-            running.confirmers.update(standing.accusers)
-        self._schedule(node, running)
+        before = running.confirmed
+        for accuser in said.accusers:
+            running.first = running.first or accuser
+            if accuser != running.first and running.confirmed < running.wanted:
+                running.heard.add(accuser)
+        if running.confirmed > before:
+            self._schedule(node, running)
 
     def own(self, node: str) -> None:
         """This node's own probe failed as well."""
@@ -108,7 +136,7 @@ class Suspicions:
         running = self._by_node[node]
         running.prolonged += 1
         running.started_ns = now_ns
-        running.confirmers.clear()
+        running.spent = len(running.heard)
         self._schedule(node, running)
         return running.prolonged
 
@@ -134,8 +162,7 @@ class Suspicions:
         return out
 
     def _schedule(self, node: str, running: Suspicion) -> None:
-        confirmed = max(0, len(running.confirmers) - 1)
-        timeout = suspicion_timeout_ns(running.least_ns, running.most_ns, running.wanted, confirmed)
+        timeout = suspicion_timeout_ns(running.least_ns, running.most_ns, running.wanted, running.confirmed)
         due = running.started_ns + timeout
         if due != running.due_ns:
             running.due_ns = due

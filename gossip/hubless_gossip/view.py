@@ -117,12 +117,13 @@ class View:
                 reachable=live - self.table.suspects + 1,
             )
         new = join(held, claim)
-        if new is held:
-            return False
-        if new.standing.rank == Rank.SUSPECT:
-            new = self._proven(new, live)
-        self._adopt(now_ns, held, new, merged=merged, spread=spread)
-        return True
+        if new is not held:
+            if new.standing.rank == Rank.SUSPECT:
+                new = self._proven(new, live)
+            self._adopt(now_ns, held, new, spread=spread)
+        if not merged:
+            self._suspicions.confirm(claim.node, claim.standing)
+        return new is not held
 
     def accuse(self, now_ns: int, node: str, boot: int) -> None:
         """This node's probe of that process failed, and no relay and no link spoke for it."""
@@ -190,7 +191,7 @@ class View:
             self._counters.members_refused += 1
             sometimes("refused a member, as the table is full of live ones")
             return False
-        self._adopt(now_ns, None, claim, merged=merged, spread=spread)
+        self._adopt(now_ns, None, claim, spread=spread)
         return True
 
     def _make_room(self) -> bool:
@@ -215,7 +216,7 @@ class View:
         sometimes("kernels enough saw a process gone")
         return Claim(claim.node, evidence.dead_of(standing), claim.statement)
 
-    def _adopt(self, now_ns: int, held: Claim | None, new: Claim, *, merged: bool, spread: bool) -> None:
+    def _adopt(self, now_ns: int, held: Claim | None, new: Claim, *, spread: bool) -> None:
         node, standing = new.node, new.standing
         old = held.standing if held is not None else None
         shown = self.table.condition(node)
@@ -236,7 +237,7 @@ class View:
         if spread:
             self._spread(held, new)
         if standing.rank == Rank.SUSPECT:
-            self._suspect(now_ns, old, new, merged=merged)
+            self._suspect(now_ns, old, new)
         else:
             self._suspicions.cancel(node)
         self.recent_dead.pop(node, None)
@@ -250,7 +251,7 @@ class View:
             member = self.table.member(node)
             self._queue.add(MetaUpdated(member) if member is not None else None)
 
-    def _suspect(self, now_ns: int, old: Standing | None, new: Claim, *, merged: bool) -> None:
+    def _suspect(self, now_ns: int, old: Standing | None, new: Claim) -> None:
         """Run the timer, and ask for a second opinion: the watchers of a suspect probe it at once."""
         node, standing = new.node, new.standing
         if node not in self._suspicions:
@@ -261,7 +262,7 @@ class View:
             standing.round,
             standing.rank,
         )
-        self._suspicions.hear(now_ns, node, standing, len(self.table.ring), confirming=not merged)
+        self._suspicions.begin(now_ns, node, standing, len(self.table.ring))
         asked = self.lifeguard and self._links.watches(node)
         if fresh and asked and self._me not in standing.accusers:
             self.doubted.append(node)
@@ -373,7 +374,7 @@ class View:
     def _die(self, now_ns: int, held: Claim) -> None:
         sometimes("a suspicion ran out into a death")
         dead = Claim(held.node, evidence.dead_of(held.standing), held.statement)
-        self._adopt(now_ns, held, dead, merged=False, spread=True)
+        self._adopt(now_ns, held, dead, spread=True)
 
     def forget_old(self, now_ns: int) -> None:
         """Drop tombstones whose time is over."""

@@ -34,37 +34,73 @@ def test_nobody_to_confirm_means_the_minimum() -> None:
     assert suspicion_timeout_ns(2 * S, 30 * S, 0, 0) == 2 * S
 
 
-def test_only_new_accusers_shorten_a_timer() -> None:
+def begun(*accusers: str) -> Suspicions:
     running = Suspicions(CONFIG)
-    running.hear(0, "x", accused("a"), 10, confirming=True)
-    longest = running.next_ns()
-    running.hear(0, "x", accused("a"), 10, confirming=True)
-    assert running.next_ns() == longest == 24 * S
-    running.hear(0, "x", accused("a", "b"), 10, confirming=True)
+    running.begin(0, "x", accused(*accusers), 10)
+    return running
+
+
+def test_only_new_accusers_shorten_a_timer() -> None:
+    running = begun("a")
+    running.confirm("x", accused("a"))
+    assert running.next_ns() == 24 * S
+    running.confirm("x", accused("a", "b"))
     shorter = running.next_ns()
     assert shorter is not None and shorter < 24 * S
-    running.hear(0, "x", accused("a", "b", "c", "d"), 10, confirming=True)
+    running.confirm("x", accused("a", "b"))
+    assert running.next_ns() == shorter
+    running.confirm("x", accused("c", "d"))
     assert running.next_ns() == 4 * S
 
 
-def test_a_merge_confirms_nothing() -> None:
-    running = Suspicions(CONFIG)
-    running.hear(0, "x", accused("a"), 10, confirming=True)
-    running.hear(0, "x", accused("a", "b", "c", "d"), 10, confirming=False)
+def test_accusers_that_were_only_merged_confirm_nothing_until_they_are_heard() -> None:
+    running = begun("a")
+    running.begin(S, "x", accused("a", "b", "c", "d"), 10)
+    assert running.next_ns() == 24 * S
+    running.confirm("x", accused("e"))
+    assert running.next_ns() == 14 * S
+    running.confirm("x", accused("b", "c"))
+    assert running.next_ns() == 4 * S
+
+
+def test_who_accused_first_confirms_nothing_however_it_became_known() -> None:
+    running = begun("b")
+    running.confirm("x", accused("b"))
+    assert running.next_ns() == 24 * S
+    running = begun()
+    running.confirm("x", accused("a"))
+    assert running.next_ns() == 24 * S
+    running.confirm("x", accused("b"))
+    assert running.next_ns() == 14 * S
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        accused("b", "c", "d", round_=1),
+        Standing(1, 2, 0, Rank.SUSPECT, ("b", "c", "d")),
+        Standing(2, 1, 0, Rank.SUSPECT, ("b", "c", "d")),
+        Standing(1, 1, 0, Rank.DEAD, ("b", "c", "d")),
+    ],
+)
+def test_what_is_said_of_another_suspicion_confirms_nothing(said: Standing) -> None:
+    running = begun("a")
+    running.confirm("x", said)
+    running.confirm("nobody", said)
     assert running.next_ns() == 24 * S
 
 
 def test_a_new_round_starts_anew() -> None:
-    running = Suspicions(CONFIG)
-    running.hear(0, "x", accused("a", "b", "c", "d"), 10, confirming=True)
-    running.hear(3 * S, "x", accused("a", round_=1), 10, confirming=True)
+    running = begun("a")
+    running.confirm("x", accused("b", "c", "d"))
+    running.begin(3 * S, "x", accused("a", round_=1), 10)
     assert running.next_ns() == 27 * S
 
 
 def test_expiry_names_each_node_once_and_a_cancelled_one_never() -> None:
     running = Suspicions(CONFIG)
     for node in "xyz":
-        running.hear(0, node, accused("a"), 10, confirming=True)
+        running.begin(0, node, accused("a"), 10)
     running.cancel("y")
     assert running.expired(23 * S) == []
     assert running.expired(24 * S) == ["x", "z"]
@@ -72,8 +108,27 @@ def test_expiry_names_each_node_once_and_a_cancelled_one_never() -> None:
 
 
 def test_a_prolonged_suspicion_runs_its_longest_time_again() -> None:
-    running = Suspicions(CONFIG)
-    running.hear(0, "x", accused("a", "b", "c", "d"), 10, confirming=True)
+    running = begun("a")
+    running.confirm("x", accused("b", "c", "d"))
     assert running.expired(4 * S) == ["x"]
     assert running.prolong(4 * S, "x") == 1
     assert running.next_ns() == 28 * S
+
+
+def test_who_was_heard_before_a_suspicion_was_prolonged_does_not_shorten_it_again() -> None:
+    """A single further rumour once brought back all those who had confirmed the first time."""
+    running = begun("a")
+    running.confirm("x", accused("b", "c", "d"))
+    running.prolong(4 * S, "x")
+    running.confirm("x", accused("a", "b", "c", "d"))
+    assert running.next_ns() == 28 * S
+    running.confirm("x", accused("e"))
+    assert running.next_ns() == 18 * S
+
+
+def test_a_repeated_accusation_does_not_hurry_a_decision_that_waits() -> None:
+    running = begun("a")
+    running.confirm("x", accused("b"))
+    running.stay(20 * S, "x", 5 * S)
+    running.confirm("x", accused("b"))
+    assert running.next_ns() == 25 * S
