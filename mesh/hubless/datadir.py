@@ -1,6 +1,6 @@
 """The data directory: which node this is, of which mesh, and whom it knew. One process at a time may have it.
 
-    node.json    format, node id, mesh id, shards, boot; written whole, then renamed into place
+    node.json    format, node id, mesh id, shards, boot, age; written whole, then renamed into place
     peers.bin    what gossip wants to find again, opaque here
     journal.db   the replicas of shards that this node keeps
     lock         held by the running process
@@ -31,7 +31,8 @@ class Formatted(msgspec.Struct, frozen=True):
     """Contents of node.json. `mesh` is hexadecimal; `boot` counts the starts of this node.
 
     `founding`: this node founds the mesh, and whether its shards are on disk yet is not known. `has_journal`: a journal
-    has been written, and must be there.
+    has been written, and must be there. `since_ms` is when the directory was formatted, in unix time; 0 if the release
+    that did it took no note.
     """
 
     format: int
@@ -41,6 +42,7 @@ class Formatted(msgspec.Struct, frozen=True):
     boot: Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
     founding: bool = False
     has_journal: bool = False
+    since_ms: Annotated[int, msgspec.Meta(ge=0, lt=2**53)] = 0
 
 
 def new_node_id() -> str:
@@ -81,8 +83,8 @@ class DataDirectory:
     def journal_path(self) -> Path:
         return self.path / "journal.db"
 
-    def boot(self, *, mesh: bytes, shards: int, founding: bool = False) -> Formatted:
-        """Formats the directory if it is new, counts one more start, and puts that on disk.
+    def boot(self, *, mesh: bytes, shards: int, now_ms: int, founding: bool = False) -> Formatted:
+        """Formats the directory if it is new, counts one more start, and puts that on disk. `now_ms` is unix time.
 
         Raises:
             DataDirectoryError: the journal that this directory had is gone; without it the node could break promises.
@@ -101,6 +103,7 @@ class DataDirectory:
             boot=(before.boot if before else 0) + 1,
             founding=before.founding if before else founding,
             has_journal=before is not None and before.has_journal,
+            since_ms=before.since_ms if before else now_ms,
         )
         self._write("node.json", msgspec.json.encode(now))
         self.formatted = now

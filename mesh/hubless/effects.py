@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from hubless.placement import Ring, RingMember
+from hubless.placement import Preferences, RingMember
 from hubless.shard.events import ShardEffect
 from hubless.wire import Message
 from hubless_agents import SupervisorEffect
@@ -40,12 +40,12 @@ class RefuseClient(Struct, frozen=True, gc=False):
 
 
 class BuildRing(Struct, frozen=True):
-    """Work out `ring.changed(members)` and come back with `RingBuilt`.
+    """Work out `preferences.changed(members)` and come back with `RingBuilt`.
 
     Placing a thousand nodes takes tens of milliseconds, which the hot path does not have.
     """
 
-    ring: Ring
+    preferences: Preferences
     members: tuple[RingMember, ...]
 
 

@@ -37,7 +37,7 @@ class Meta(msgspec.Struct, frozen=True, array_like=True):
     """A node's own description. `work` is where it takes work; `weight` its share of the keys, 0 while it leaves.
 
     Payloads above `payload_bytes` are dropped there unread. `aside` are agents that it runs and does not offer just
-    now, as they cost too many workers.
+    now, as they cost too many workers. `since_ms` is when the node was made, in unix time; 0 if it does not say.
     """
 
     name: str
@@ -47,6 +47,7 @@ class Meta(msgspec.Struct, frozen=True, array_like=True):
     offers: tuple[Offer, ...]
     payload_bytes: Count = 1024 * 1024
     aside: tuple[str, ...] = ()
+    since_ms: Count = 0
 
 
 class MetaTooLargeError(ValueError):

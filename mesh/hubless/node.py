@@ -35,7 +35,7 @@ from hubless.guard import Breakers, Evidence, OwnLag
 from hubless.inspection import Inspection
 from hubless.keeping import Keeping
 from hubless.meta import MetaTooLargeError, offers_of, pack_meta
-from hubless.placement import Ring
+from hubless.placement import Preferences
 from hubless.reception import Reception
 from hubless.roles import Roles
 from hubless.shard.events import (
@@ -109,7 +109,7 @@ class PeerRefused(Struct, frozen=True, gc=False):
 class RingBuilt(Struct, frozen=True):
     """A ring asked for with `BuildRing` is ready."""
 
-    ring: Ring
+    preferences: Preferences
 
 
 class DeadlineReached(Struct, frozen=True):
@@ -213,8 +213,8 @@ class Node:
                 self._roles.keeping.journal(now_ns, event, out)
             case DeadlineReached():
                 self._tick(now_ns, out)
-            case RingBuilt(ring=ring):
-                self._view.ring_built(ring)
+            case RingBuilt(preferences=preferences):
+                self._view.ring_built(preferences)
                 self._roles.ring_changed(now_ns, out)
             case PeerRefused(parts=parts):
                 self._reception.refusal(parts, out)
@@ -298,7 +298,7 @@ class Node:
             self._arrive(now_ns, outward)
         if self._view.ring_is_stale:
             self._forget_the_forgotten()
-            outward.append(BuildRing(self._view.ring, self._view.ring_members()))
+            outward.append(BuildRing(self._view.preferences, self._view.ring_members()))
         if self._view.pools_are_stale:
             self._breakers.watch(*self._view.pools())
         return outward

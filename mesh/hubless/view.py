@@ -47,8 +47,7 @@ class View:
         self._known: dict[str, Known] = {}
         self._takers: set[str] = set()
         self._cut_off: dict[str, set[str]] = {}
-        self._ring = Ring.built(())
-        self._preferences = Preferences(self._ring, shards=shards, replicas=REPLICAS)
+        self._preferences = Preferences(Ring.built(()), shards=shards, replicas=REPLICAS)
         self._owners: dict[int, tuple[int, str]] = {}
         self._agents: dict[str, dict[str, Offer]] = {}
         self._agent_rings: dict[str, AgentRing] = {}
@@ -167,14 +166,13 @@ class View:
         return peers, {agent: sorted(offers) for agent, offers in sorted(self._agents.items())}
 
     @property
-    def ring(self) -> Ring:
-        """The newest finished ring; it may be one view behind."""
-        return self._ring
+    def preferences(self) -> Preferences:
+        """The newest finished ring and who should have which shard by it; they may be one view behind."""
+        return self._preferences
 
-    def ring_built(self, ring: Ring) -> None:
+    def ring_built(self, preferences: Preferences) -> None:
         """Takes a finished ring into use."""
-        self._ring = ring
-        self._preferences = Preferences(ring, shards=self._shards, replicas=REPLICAS)
+        self._preferences = preferences
         self._agent_rings.clear()
 
     # -- members ----------------------------------------------------------------------------------------
@@ -349,7 +347,7 @@ class View:
         """The order of executors of an agent."""
         ring = self._agent_rings.get(agent)
         if ring is None:
-            ring = AgentRing(self._ring, agent, self._agents.get(agent, {}))
+            ring = AgentRing(self._preferences.ring, agent, self._agents.get(agent, {}))
             self._agent_rings[agent] = ring
         return ring
 
@@ -369,7 +367,7 @@ def _seat(known: Known) -> RingMember | None:
         return None
     if known.member.condition is Condition.LEFT:
         return None
-    return RingMember(known.member.node, known.meta.weight, known.meta.zone)
+    return RingMember(known.member.node, known.meta.weight, known.meta.zone, known.meta.since_ms)
 
 
 def _offers(known: Known) -> tuple[Offer, ...]:

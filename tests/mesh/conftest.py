@@ -5,7 +5,6 @@ from collections.abc import Callable
 import pytest
 
 from hubless.meta import Meta, Offer, pack_meta
-from hubless.placement import Ring
 from hubless.view import View
 from hubless_gossip import Address, Condition, Member
 
@@ -23,11 +22,19 @@ def member(
     name: str = "",
     meta: bytes | None = None,
     payload_bytes: int = 1024 * 1024,
+    since_ms: int = 0,
 ) -> Member:
     """A member that takes work at port 20000 plus the number in its id."""
     number = int(node[1:])
     described = Meta(
-        name or f"name-{node}", Address("127.0.0.1", 20_000 + number), "", weight, offers, payload_bytes
+        name or f"name-{node}",
+        Address("127.0.0.1", 20_000 + number),
+        "",
+        weight,
+        offers,
+        payload_bytes,
+        (),
+        since_ms,
     )
     packed = pack_meta(described) if meta is None else meta
     return Member(node, boot, 0, condition, Address("127.0.0.1", 10_000 + number), packed, 0, 0)
@@ -38,7 +45,7 @@ def view_of(*members: Member, me: str = "n0", shards: int = 16) -> View:
     view = View(me=me, shards=shards)
     for each in members:
         view.learn(each)
-    view.ring_built(Ring.built(view.ring_members()))
+    view.ring_built(view.preferences.changed(view.ring_members()))
     return view
 
 

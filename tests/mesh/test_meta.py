@@ -4,6 +4,7 @@ import msgpack
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from hubless.meta import META_BYTES, Meta, MetaTooLargeError, Offer, offers_of, pack_meta, unpack_meta
 from hubless_agents import Contract
@@ -13,14 +14,15 @@ PLAIN = Meta("n1", Address("127.0.0.1", 7000), "zone-a", 1, (Offer("echo", "1", 
 
 
 def test_a_description_is_read_back() -> None:
-    assert unpack_meta(pack_meta(PLAIN)) == PLAIN
+    for plain in (PLAIN, structs.replace(PLAIN, aside=("slow",), since_ms=1_800_000_000_000)):
+        assert unpack_meta(pack_meta(plain)) == plain
 
 
-def test_a_description_of_an_earlier_release_sets_nothing_aside() -> None:
+def test_a_description_of_an_earlier_release_sets_nothing_aside_and_has_no_age() -> None:
     raw = msgpack.packb(["n1", ["h", 1], "", 1, [], 5])
     read = unpack_meta(raw)
     assert read is not None
-    assert read.aside == ()
+    assert (read.aside, read.since_ms) == ((), 0)
 
 
 def test_slots_are_those_of_all_workers_and_offers_are_in_order() -> None:

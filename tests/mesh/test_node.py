@@ -118,8 +118,8 @@ class Alone:
         done = list(effects)
         for effect in done:
             match effect:
-                case BuildRing(ring=ring, members=members):
-                    done += self.node.handle(self.now_ns, RingBuilt(ring.changed(members)))
+                case BuildRing(preferences=preferences, members=members):
+                    done += self.node.handle(self.now_ns, RingBuilt(preferences.changed(members)))
                 case SpawnWorker(worker):
                     done += self.node.handle(self.now_ns, WorkerReady(worker, 1, self.contracts))
                 case GiveTask():

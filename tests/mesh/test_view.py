@@ -5,7 +5,6 @@ from collections.abc import Callable
 import pytest
 
 from hubless.meta import Offer
-from hubless.placement import Ring
 from hubless.view import View
 from hubless_gossip import Address, Condition, Member
 
@@ -143,6 +142,13 @@ def test_who_was_replaced_stays_so_until_it_is_back(view: View, member: Describe
     assert "n1" in seats(view)
 
 
+def test_seats_are_as_old_as_the_members_say(view_of: Make, member: Describe) -> None:
+    view = view_of(member("n0", since_ms=9), member("n1"))
+    view.learn(member("n1", since_ms=7))
+    assert view.ring_is_stale
+    assert [(seat.node, seat.since_ms) for seat in view.ring_members()] == [("n0", 9), ("n1", 7)]
+
+
 def test_offers_are_those_of_present_members(view: View, member: Describe) -> None:
     view.learn(member("n1", offers=(Offer("rare", "2", 3, 700, 1),)))
     assert view.agents() == ["echo", "once", "rare"]
@@ -210,7 +216,7 @@ def test_pools_are_the_others_that_are_present(view: View, member: Describe) -> 
 
 def test_a_view_without_anybody_owns_nothing() -> None:
     view = View(me="n0", shards=4)
-    view.ring_built(Ring.built(()))
+    view.ring_built(view.preferences.changed(()))
     assert view.owner_of_shard(0) is None
     assert view.owned("n0") == ()
     assert not view.has_others()

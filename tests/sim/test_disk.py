@@ -20,6 +20,7 @@ from hubless_sim.faults import (
     StalledDisk,
     TornWrite,
 )
+from hubless_sim.world.clock import WALL_START_NS
 from hubless_sim.world.disk import Contents, DiskProfile
 from hubless_sim.world.hosts import LinkDown, LinkUp, Watch, Write, WriteRefused, Written
 from hubless_sim.world.links import LinkProfile
@@ -164,6 +165,19 @@ def test_what_was_acknowledged_survives_and_a_wipe_takes_it() -> None:
     world.start(0)
     assert found(world) == {}
     assert world.host(0).birth.formats == 1
+
+
+def test_a_process_is_told_since_when_its_disk_is_as_it_is() -> None:
+    world = disk_world()
+    ages_ms = []
+    for does in ("nothing", "nothing", "wipe"):
+        world.run_until(world.now_ns + 50 * MS)
+        world.crash(0)
+        if does == "wipe":
+            world.wipe(0)
+        world.start(0)
+        ages_ms.append((world.host(0).birth.formatted_ns - WALL_START_NS) // MS)
+    assert ages_ms == [0, 0, 150]
 
 
 def test_a_dead_process_is_told_nothing_and_its_successor_starts_afresh() -> None:

@@ -45,12 +45,20 @@ _GOSSIP_PROFILES = {"local": GossipConfig.local, "lan": GossipConfig.lan, "wan":
 
 
 @dataclass(frozen=True, slots=True)
-class _Origin:
-    """What a node starts from."""
+class _Papers:
+    """Who a node is, and of what mesh. `is_founder`: of one that it founds (genesis)."""
 
     identity: Identity
     shards: int
     is_founder: bool
+    since_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """What a node starts from."""
+
+    papers: _Papers
     recovered: Sequence[Recovered]
     remembered: Remembered
 
@@ -90,7 +98,8 @@ async def serve(
         stack.callback(sockets.close)
         log(LogLine("node", "info", _listening_text(sockets)))
         welcome = await _first_contact(config, directory, context, log)
-        identity, shards, is_founder = _identify(config, directory, welcome, sockets.gossip.address)
+        papers = _identify(config, directory, welcome, sockets.gossip.address)
+        identity = papers.identity
         journal = _journal(directory, identity)
         stack.callback(journal.close)
         pool = None
@@ -104,7 +113,7 @@ async def serve(
             stack.callback(pool.close)
         node = _node(  # nobody but the node holds on to what was recovered: it would stay for life
             config,
-            _Origin(identity, shards, is_founder, journal.recovered(), _remembered(directory, log)),
+            _Origin(papers, journal.recovered(), _remembered(directory, log)),
             sockets,
         )
         async with trio.open_nursery() as nursery:
@@ -157,8 +166,8 @@ async def _first_contact(
 
 def _identify(
     config: NodeConfig, directory: DataDirectory | None, welcome: Welcome | None, gossip: Address
-) -> tuple[Identity, int, bool]:
-    """Who this node is: resumed from its directory, welcomed by a mesh, or founding one (genesis, the last value)."""
+) -> _Papers:
+    """Who this node is: resumed from its directory, welcomed by a mesh, or founding one."""
     known = directory.formatted if directory is not None else None
     if known is not None:
         mesh, shards = bytes.fromhex(known.mesh), known.shards
@@ -167,11 +176,14 @@ def _identify(
     else:
         mesh, shards = secrets.token_bytes(8), config.shards
     is_founder = known is None and welcome is None
+    now_ms = time.time_ns() // 1_000_000
     if directory is None:
-        return Identity(mesh=mesh, node=new_node_id(), boot=1, address=gossip), shards, is_founder
-    booted = directory.boot(mesh=mesh, shards=shards, founding=is_founder)
+        return _Papers(
+            Identity(mesh=mesh, node=new_node_id(), boot=1, address=gossip), shards, is_founder, now_ms
+        )
+    booted = directory.boot(mesh=mesh, shards=shards, now_ms=now_ms, founding=is_founder)
     identity = Identity(mesh=mesh, node=booted.node, boot=booted.boot, address=gossip)
-    return identity, shards, booted.founding
+    return _Papers(identity, shards, booted.founding, booted.since_ms)
 
 
 def _journal(directory: DataDirectory | None, identity: Identity) -> Journal | MemoryJournal:
@@ -229,7 +241,8 @@ def _outbox(config: NodeConfig, identity: Identity) -> Outbox[Any]:
 
 def _node(config: NodeConfig, origin: _Origin, sockets: Sockets) -> Node:
     """The core, with its chance drawn once and forked by purpose."""
-    identity, remembered = origin.identity, origin.remembered
+    papers, remembered = origin.papers, origin.remembered
+    identity = papers.identity
     now_ns = time.monotonic_ns()
     seed = secrets.randbits(64)
     gossip = Gossip(
@@ -255,8 +268,10 @@ def _node(config: NodeConfig, origin: _Origin, sockets: Sockets) -> Node:
         )
     station = Station(
         identity=identity,
-        meta=Meta(config.name, sockets.work.address, config.zone, config.weight, ()),
-        shards=origin.shards,
+        meta=Meta(
+            config.name, sockets.work.address, config.zone, config.weight, (), since_ms=papers.since_ms
+        ),
+        shards=papers.shards,
         limits=limits_for(config.payload_bytes),
         workers=config.workers,
         joins=bool(config.join),
@@ -264,12 +279,12 @@ def _node(config: NodeConfig, origin: _Origin, sockets: Sockets) -> Node:
     )
     replicas = Replicas(
         identity.node,
-        origin.shards,
+        papers.shards,
         settings=ReplicasSettings.of(config.profile),
         rng=random.Random(f"{seed}:replicas"),
         now_ns=now_ns,
         recovered=origin.recovered,
-        is_founder=origin.is_founder,
+        is_founder=papers.is_founder,
     )
     return Node(
         station,

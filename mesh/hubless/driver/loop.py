@@ -32,7 +32,6 @@ from hubless.effects import (
 )
 from hubless.journal import Store, Writer
 from hubless.node import DeadlineReached, Node, NodeEvent, PeerRefused, RingBuilt, TickEnded, WorkFrame
-from hubless.placement import Ring
 from hubless.shard.events import Commit, Flushed, JournalEvent
 from hubless.transport import LINGER_S, Heartbeat, Inbound, MonitoredLinks, Outbound, Poller
 from hubless.wire import Outbox, encode_refusal
@@ -43,7 +42,8 @@ _MOST_PER_TURN = 512
 _LONGEST_WITHOUT_TRIO_NS = 20_000_000
 _LONGEST_WAIT_S = 1.0
 _NS_PER_S = 1_000_000_000
-_SMALL_RING = 64
+_SMALL_RING = 2_048
+"""Members times shards that are placed within the tick, in a millisecond."""
 
 
 @dataclass(slots=True)
@@ -282,14 +282,14 @@ class Driver:
         if wanted is None or self._is_building:
             return
         self._ring_wanted = None
-        if len(wanted.members) <= _SMALL_RING:
-            self._inbox.append(RingBuilt(wanted.ring.changed(wanted.members)))
+        if len(wanted.members) * wanted.preferences.shards <= _SMALL_RING:
+            self._inbox.append(RingBuilt(wanted.preferences.changed(wanted.members)))
         else:
             self._is_building = True
             self._nursery.start_soon(self._build_in_thread, wanted)
 
     async def _build_in_thread(self, wanted: BuildRing) -> None:
-        ring: Ring = await trio.to_thread.run_sync(wanted.ring.changed, wanted.members)
+        preferences = await trio.to_thread.run_sync(wanted.preferences.changed, wanted.members)
         self._is_building = False
-        self.put(RingBuilt(ring))
+        self.put(RingBuilt(preferences))
         self._build_ring()

@@ -32,7 +32,7 @@ def wrong_beliefs(hosts: Mapping[str, MeshHost], system: MeshSystem) -> Iterator
     yield from wrong_metadata(
         {node: {each.node: each.meta for each in held} for node, held in members.items()}
     )
-    yield from unlike_rings({node: host.node.view.ring.members for node, host in hosts.items()})
+    yield from unlike_rings({node: host.node.view.preferences.ring.members for node, host in hosts.items()})
     yield from two_owners({node: _owners(host.node.view, system.shards) for node, host in hosts.items()})
 
 

@@ -79,7 +79,8 @@ def tape_of_two(seed: int) -> Tape:
 @cache
 def _apart(shards: int) -> tuple[tuple[str, str], ...]:
     """Pairs of the seven that have no shard in common, nor had one while the others came up one after the other."""
-    rings = [Ring.built(map(RingMember, _SEVEN[:count])) for count in range(REPLICAS, len(_SEVEN) + 1)]
+    members = [RingMember(name, since_ms=1) for name in _SEVEN]  # in the order in which they start
+    rings = [Ring.built(members[:count]) for count in range(REPLICAS, len(_SEVEN) + 1)]
     shared = {
         pair
         for ring in rings

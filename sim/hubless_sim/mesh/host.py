@@ -188,7 +188,7 @@ class MeshHost:
             )
         station = Station(
             identity=identity,
-            meta=Meta(me, work_address_of(birth.node), "", 1, ()),
+            meta=Meta(me, work_address_of(birth.node), "", 1, (), since_ms=birth.formatted_ns // 1_000_000),
             shards=setting.shards,
             limits=setting.limits,
             workers=setting.supervisor.workers,
@@ -273,7 +273,7 @@ class MeshHost:
                     self._take_notes(self._pool)
                 if self._ring is not None and now_ns >= self._ring.due_ns:
                     wanted, self._ring = self._ring.wanted, None
-                    inbox.append(RingBuilt(wanted.ring.changed(wanted.members)))
+                    inbox.append(RingBuilt(wanted.preferences.changed(wanted.members)))
                 if self._node_due_ns is not None and now_ns >= self._node_due_ns:
                     inbox.append(DeadlineReached())
             case LinkUp(peer=peer, boot=boot):
@@ -349,7 +349,7 @@ class MeshHost:
             due_ns = now_ns + self._ring_ns if self._ring is None else self._ring.due_ns
             self._ring = _Ring(due_ns, wanted)
         else:
-            self._inbox.append(RingBuilt(wanted.ring.changed(wanted.members)))
+            self._inbox.append(RingBuilt(wanted.preferences.changed(wanted.members)))
 
     def _look_at_queues(self, supervisor: Supervisor) -> None:
         for name, load in supervisor.load().items():

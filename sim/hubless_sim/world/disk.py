@@ -191,6 +191,7 @@ class Disk:
         self.use = DiskUse()
         self.formats = 0
         """How many times the disk was wiped; a process on a wiped disk is another node."""
+        self._formatted_ns: int | None = None
         self._slowness = 1
         self._profile = profile
         self._schedule = schedule
@@ -246,6 +247,12 @@ class Disk:
         self._damaged = {each.shard for each in found if each.damage}
         return found
 
+    def formatted_ns(self, wall_ns: int) -> int:
+        """When the first process since the disk was last wiped was started: now, if that is this one."""
+        if self._formatted_ns is None:
+            self._formatted_ns = wall_ns
+        return self._formatted_ns
+
     def process_gone(self, boot: int) -> None:
         """The process has ended: of the commits under way a drawn prefix is on the disk, the rest is not."""
         self._token += 1
@@ -266,6 +273,7 @@ class Disk:
     def wipe(self) -> None:
         """Nothing of it stays.  Only while no process runs."""
         self.formats += 1
+        self._formatted_ns = None
         self.contents = Contents()
 
     def rot(self, shard: int | None = None) -> None:

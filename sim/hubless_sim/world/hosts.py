@@ -122,7 +122,8 @@ class Birth(msgspec.Struct, frozen=True):
 
     ``now_ns`` is the machine's monotonic clock, ``wall_ns`` its wall clock, in ns since 1970.
     ``kept`` is what a process of the node last kept; ``recovered`` is what the journal holds, in the order of the
-    shards.  ``formats`` is how many times the disk was wiped: a host may want to be another node then.
+    shards.  ``formats`` is how many times the disk was wiped: a host may want to be another node then, which is as old
+    as ``formatted_ns``, what the wall clock said at the first start since then.
     """
 
     node: int
@@ -134,6 +135,7 @@ class Birth(msgspec.Struct, frozen=True):
     recovered: tuple[Recovered, ...] = ()
     formats: int = 0
     wall_ns: int = 0
+    formatted_ns: int = 0
 
 
 class HostMaker(Protocol):

@@ -130,17 +130,19 @@ class World:
         if self._recorder is not None:
             self._recorder.born(self.now_ns, index, node.boot)
             self._tell_how(node, starting=True)
+        wall_ns = node.clock.wall_ns(self.now_ns)
         node.host = self._make(
             Birth(
                 node=index,
                 name=node.name,
                 boot=node.boot,
                 now_ns=node.clock.local_ns(self.now_ns),
-                wall_ns=node.clock.wall_ns(self.now_ns),
+                wall_ns=wall_ns,
                 kept=node.kept,
                 seed=stream(self._seed, _PROCESS_STREAM, index, node.boot),
                 recovered=node.disk.recovered(),
                 formats=node.disk.formats,
+                formatted_ns=node.disk.formatted_ns(wall_ns),
             )
         )
         self._processes.set_alarm(node)

@@ -157,7 +157,7 @@ def gives_no_seat_to_who_comes_late(swaps: Swaps) -> None:
     def closed(self: View, member: Member) -> None:
         is_stale = self.ring_is_stale
         learn(self, member)
-        if len(self.ring) >= 4:
+        if len(self.preferences.ring) >= 4:
             self.ring_is_stale = is_stale
 
     learn = swaps.put(View, "learn", closed)

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hubless.placement import Preferences, Ring, RingMember, preference_list, ring_hash
+from hubless.placement.preference import SPARES
 from hubless.placement.shares import decliners
 
 Lists = list[tuple[str, ...]]
@@ -169,17 +170,19 @@ def test_who_leaves_changes_no_decline_of_older_members(members: list[RingMember
     assert [nodes & older for nodes in before] == [nodes & older for nodes in after]
 
 
-@settings(max_examples=60, deadline=None)
-@given(histories(zones="ABC"), st.integers(1, 16))
+@settings(max_examples=100, deadline=None)
+@given(histories(zones="ABCDE"), st.integers(1, 16))
 def test_a_list_without_the_decliners_is_a_prefix_of_the_longer_one_and_they_come_last(
     members: list[RingMember], count: int
 ) -> None:
     ring = Ring.built(members, vnodes=16)
+    preferences = Preferences(ring, shards=SHARDS, replicas=3)
     for shard, declined in enumerate(decliners(ring, shards=SHARDS, replicas=3)):
         key = f"shard-{shard}"
         nodes = preference_list(ring, key, count, declined)
         assert preference_list(ring, key, count + 1, declined)[:count] == nodes
         assert len(set(nodes)) == len(nodes) == min(count, len(ring))
+        assert (preferences.of_shard(shard) + preferences.spares(shard))[:count] == nodes[: 3 + SPARES]
         everybody = preference_list(ring, key, len(ring), declined)
         assert everybody[len(ring) - len(declined) :] == tuple(n for n in ring.walk(key) if n in declined)
 
@@ -211,6 +214,16 @@ def test_members_of_an_earlier_release_decline_nothing_and_newcomers_among_them_
     found = [decliners(ring.with_member(each), shards=64, replicas=3) for each in new]
     assert {node for each in found for nodes in each for node in nodes} < {each.node for each in new}
     assert any(nodes for each in found for nodes in each)
+
+
+def test_a_newcomer_that_no_place_would_be_fair_for_takes_one_at_most() -> None:
+    """4 shards, 31 nodes: two thirds of a place each. Without the one nobody who is young would have any."""
+    members = [RingMember(f"n{number}", since_ms=1) for number in range(30)]
+    taken = set()
+    for number in range(40):
+        ring = Ring.built([*members, RingMember(f"new-{number}", since_ms=2)])
+        taken.add(sum(f"new-{number}" in Preferences(ring, shards=4).of_shard(shard) for shard in range(4)))
+    assert taken == {0, 1}
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

@@ -56,7 +56,7 @@ def test_a_task_stays_with_its_owner_when_the_ring_changes(
     bigger = view_of(*(member(f"n{number}") for number in range(12)))
     for number in range(3, 12):
         room.view.learn(member(f"n{number}"))
-    room.view.ring_built(bigger.ring)
+    room.view.ring_built(bigger.preferences)
     assert [node for node, _ in places(room.tick(1 * S))] == ["n1"]
 
 

@@ -9,7 +9,7 @@ import pytest
 from owner_desk import TASK, Desk, another_owner, order, outcome, running
 
 from hubless.effects import ToPeer
-from hubless.placement import Ring, mint_task_id
+from hubless.placement import mint_task_id
 from hubless.tasks.entries import AttemptStarted, Cancelled
 from hubless.tasks.row import State
 from hubless.view import View
@@ -162,7 +162,7 @@ def newcomer(room: Desk, view_of: Callable[..., View], member: Callable[..., Mem
 def meet(room: Desk, *members: Member) -> None:
     for member in members:
         room.view.learn(member)
-    room.view.ring_built(Ring.built(room.view.ring_members()))
+    room.view.ring_built(room.view.preferences.changed(room.view.ring_members()))
 
 
 @pytest.mark.parametrize("agent", ["echo", "once"])
