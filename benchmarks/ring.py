@@ -30,6 +30,8 @@ REPLICAS = 3
 SHARDS = 64
 LOOKUPS = 20_000
 ROUNDS = 9
+MESHES = 25
+LARGEST = 40
 SEED = 1
 
 
@@ -47,7 +49,7 @@ def main() -> int:
 def large_ring() -> list[Figure]:
     """Build, change and ask a ring of 1,000 nodes in three zones."""
     rng = random.Random(SEED)
-    members = [RingMember(f"node-{i}", 1, f"zone-{i % 3}") for i in range(NODES)]
+    members = [RingMember(f"node-{i}", 1, f"zone-{i % 3}", 1 + i) for i in range(NODES)]
     builds = [_ms(lambda: Ring.built(members)) for _ in range(3)]
     ring = Ring.built(members)
     changes: list[float] = []
@@ -60,6 +62,9 @@ def large_ring() -> list[Figure]:
     owners = _us_per_call(lambda: [ring.owners(key, REPLICAS) for key in keys], LOOKUPS)
     spread = _us_per_call(lambda: [preference_list(ring, key, REPLICAS) for key in keys], LOOKUPS)
     preferences = Preferences(ring, shards=SHARDS, replicas=REPLICAS)
+    shares = [_ms(partial(Preferences, ring, shards=SHARDS, replicas=REPLICAS)) for _ in range(ROUNDS)]
+    small = Ring.built(members[:5])
+    few = [_ms(partial(Preferences, small, shards=SHARDS, replicas=REPLICAS)) for _ in range(ROUNDS)]
     known = _us_per_call(lambda: [preferences.of_key(key) for key in keys], LOOKUPS)
     return [
         bounded("lookup_us", median(owners), 10.0, unit="us", note="three distinct owners of a fresh key"),
@@ -68,35 +73,86 @@ def large_ring() -> list[Figure]:
         shown("lookup_shard_us", median(known), unit="us", note="key to shard to its known list"),
         bounded("change_ms", max(changes), 60.0, unit="ms", note="slowest of 20 joins and 20 leaves"),
         shown("change_p50_ms", percentile(changes, 0.5), unit="ms"),
+        bounded(
+            "shares_ms", median(shares), 60.0, unit="ms", note="who declines which shard, after a change"
+        ),
+        bounded("shares_5_ms", median(few), 2.0, unit="ms", note="the same of five nodes"),
         shown("build_ms", median(builds), unit="ms", note="from nothing"),
     ]
 
 
 def movement() -> list[Figure]:
-    """Places (shard, replica) that move when a node joins, as a multiple of the fair share 1 / (N + 1)."""
+    """Places (shard, replica) that move when a node joins or leaves, as a multiple of the fair share K / N.
+
+    K are all places, N the nodes after a join or before a leave.
+    """
     figures: list[Figure] = []
     for nodes in (5, 50):
-        ring = Ring.built([RingMember(f"node-{i}") for i in range(nodes)])
+        ring = Ring.built(_grown(nodes, SEED))
         before = Preferences(ring, shards=SHARDS, replicas=REPLICAS)
         moved: list[float] = []
         for i in range(60):
-            after = Preferences(
-                ring.with_member(RingMember(f"newcomer-{i}")), shards=SHARDS, replicas=REPLICAS
-            )
-            places = sum(
-                len(set(after.of_shard(shard)) - set(before.of_shard(shard))) for shard in range(SHARDS)
-            )
-            moved.append(places / (SHARDS * REPLICAS) * (nodes + 1))
+            newcomer = RingMember(f"newcomer-{i}", since_ms=nodes + 1)
+            after = before.changed([*ring.members.values(), newcomer])
+            moved.append(_gained(before, after) / _fair(nodes + 1))
         name = "moved_share" if nodes == 5 else f"moved_share_{nodes}"
         mean = sum(moved) / len(moved)
-        note = f"of 1 / N, one node joins {nodes}; mean of {len(moved)} newcomers"
+        note = f"of K / N, one node joins {nodes}; mean of {len(moved)} newcomers"
         figures.append(bounded(name, mean, 1.2, note=note))
-        figures.append(shown(f"{name}_max", max(moved)))
+        figures.append(bounded(f"{name}_max", max(moved), 1.2))
         owned = [len(before.owned_by(node)) for node in ring.members]
         figures.append(
             shown(f"owned_max_of_mean_{nodes}", max(owned) * nodes / SHARDS, note="shards per owner")
         )
-    return figures
+    return [*figures, *_growth()]
+
+
+def _growth() -> list[Figure]:
+    """Meshes that grow to 40 nodes one by one: every join of each, and a leave of anybody at every size."""
+    rng = random.Random(SEED)
+    joins, ageless, leaves = [], [], []
+    for mesh in range(MESHES):
+        members = _grown(LARGEST, mesh)
+        before = Preferences(Ring.built(members[:REPLICAS]), shards=SHARDS, replicas=REPLICAS)
+        for count in range(REPLICAS + 1, LARGEST + 1):
+            after = before.changed(members[:count])
+            joins.append(_gained(before, after) / _fair(count))
+            ageless.append(_gained_by_ring(before.ring, after.ring) / _fair(count))
+            leaver = rng.choice(members[:count])
+            left = after.changed(member for member in members[:count] if member != leaver)
+            held = sum(leaver.node in after.of_shard(shard) for shard in range(SHARDS))
+            leaves.append((_gained(after, left) - held) / _fair(count))
+            before = after
+    note = f"of K / N, {len(joins)} joins, {REPLICAS + 1} to {LARGEST} nodes"
+    return [
+        bounded("join_max", max(joins), 1.2, note=note),
+        shown("join_p50", percentile(joins, 0.5)),
+        shown("join_max_of_ring", max(ageless), note="the same joins, if nobody declined a shard"),
+        shown(
+            "joins_above_of_ring", sum(share > 1.2 for share in ageless) / len(ageless), note="of all joins"
+        ),
+        shown("leave_extra_p50", percentile(leaves, 0.5), note="besides what the leaver had"),
+        shown("leave_extra_p99", percentile(leaves, 0.99)),
+    ]
+
+
+def _grown(nodes: int, seed: int) -> list[RingMember]:
+    """Members, oldest first."""
+    rng = random.Random(f"grown:{seed}")
+    return [RingMember(f"{rng.getrandbits(48):012x}", since_ms=1 + i) for i in range(nodes)]
+
+
+def _fair(nodes: int) -> float:
+    return SHARDS * REPLICAS / nodes
+
+
+def _gained(before: Preferences, after: Preferences) -> int:
+    return sum(len(set(after.of_shard(shard)) - set(before.of_shard(shard))) for shard in range(SHARDS))
+
+
+def _gained_by_ring(before: Ring, after: Ring) -> int:
+    keys = [f"shard-{shard}" for shard in range(SHARDS)]
+    return sum(len(set(after.owners(key, REPLICAS)) - set(before.owners(key, REPLICAS))) for key in keys)
 
 
 def hot_path() -> list[Figure]:
