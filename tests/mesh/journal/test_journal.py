@@ -158,6 +158,16 @@ def test_a_place_that_cannot_be_written_is_refused(opened, tmp_path: Path) -> No
         opened(tmp_path / "nowhere" / "journal.db")
 
 
+def test_a_commit_waits_for_the_disk(opened, limited) -> None:
+    """At FULL only, SQLite flushes its write-ahead log with every commit. What a kill leaves does not tell of it."""
+    opened(connection=limited)
+    told = {
+        name: limited.newest.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("journal_mode", "synchronous")
+    }
+    assert told == {"journal_mode": "wal", "synchronous": 2}
+
+
 # -- trouble with the disk --------------------------------------------------------------------------------
 
 

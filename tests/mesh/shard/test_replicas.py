@@ -11,6 +11,7 @@ from hubless.shard.events import Commit, Committed, Owning, ReadReady, Restored
 from hubless.shard.output import RaftSettings
 from hubless.shard.replicas import Replicas
 from hubless.shard.settings import ReplicasSettings
+from hubless.wire import Limits, Outbox, decode
 from hubless.wire.replication import Append, AskVote, Beat, BeatAnswer, Led
 
 
@@ -138,6 +139,27 @@ def test_an_uncontended_commit_is_one_round_trip_and_one_flush_wait():
     assert raft == {"Append": 2, "Appended": 2}
     mesh.run(20 * MS)
     assert mesh.effects["Commit"] == 3
+
+
+def test_what_all_shards_say_in_a_tick_is_one_frame_to_each_node_and_one_commit():
+    mesh = settled(3, shards=64)
+    host = mesh.owner(0)
+    shards = set(host.owning)
+    assert len(shards) > 10
+    for shard in shards:
+        assert host.replicas.propose(mesh.now_ns, shard, b"x" * 1_000)
+    out: list = []
+    host.replicas.tick_ended(mesh.now_ns, out)
+    assert sum(isinstance(effect, Commit) for effect in out) == 1
+    limits = Limits()
+    outbox: Outbox[str] = Outbox(mesh=bytes(8), sender=host.name, boot=1, limits=limits)
+    for effect in out:
+        if isinstance(effect, ToPeer):
+            outbox.add(effect.node, effect.message)
+    frames = list(outbox.frames())
+    assert sorted(to for to, _ in frames) == sorted(set(mesh.hosts) - {host.name})
+    for _, frame in frames:
+        assert {message.shard for message in decode(frame, limits).messages} == shards
 
 
 def test_shards_at_rest_cost_beats_and_nothing_else():
