@@ -191,19 +191,22 @@ def test_a_list_without_the_decliners_is_a_prefix_of_the_longer_one_and_they_com
 
 
 def test_a_mesh_of_twenty_never_moves_more_than_a_fifth_above_the_fair_share() -> None:
-    """64 shards; the same joins without ages move up to almost twice the fair share."""
+    """64 shards; without declines the same joins move up to half as much again and more."""
     worst, plain = 0.0, 0.0
-    for seed in range(12):
+    for seed in range(6):
         chance = random.Random(seed)
         members = [RingMember(f"{chance.getrandbits(48):012x}", since_ms=at + 1) for at in range(20)]
+        before = Preferences(Ring.built(members[:3]), shards=64)
         for count in range(4, 21):
-            fair = 64 * 3 / count
-            rings = [Ring.built(members[: count - 1]), Ring.built(members[:count])]
-            moved = gained(*([Preferences(ring).of_shard(shard) for shard in range(64)] for ring in rings))
+            after, fair = before.changed(members[:count]), 64 * 3 / count
+            moved = gained(*([each.of_shard(shard) for shard in range(64)] for each in (before, after)))
+            rings = (before.ring, after.ring)
             ageless = gained(*([ring.owners(f"shard-{shard}", 3) for shard in range(64)] for ring in rings))
             assert moved <= floor(1.2 * fair)
             worst, plain = max(worst, moved / fair), max(plain, ageless / fair)
-    assert worst <= 1.2 < plain
+            before = after
+    assert worst <= 1.2
+    assert plain > 1.5
 
 
 def test_members_of_an_earlier_release_decline_nothing_and_newcomers_among_them_do() -> None:
@@ -218,10 +221,10 @@ def test_members_of_an_earlier_release_decline_nothing_and_newcomers_among_them_
 
 def test_a_newcomer_that_no_place_would_be_fair_for_takes_one_at_most() -> None:
     """4 shards, 31 nodes: two thirds of a place each. Without the one nobody who is young would have any."""
-    members = [RingMember(f"n{number}", since_ms=1) for number in range(30)]
+    before = Ring.built(RingMember(f"n{number}", since_ms=1) for number in range(30))
     taken = set()
     for number in range(40):
-        ring = Ring.built([*members, RingMember(f"new-{number}", since_ms=2)])
+        ring = before.with_member(RingMember(f"new-{number}", since_ms=2))
         taken.add(sum(f"new-{number}" in Preferences(ring, shards=4).of_shard(shard) for shard in range(4)))
     assert taken == {0, 1}
 
