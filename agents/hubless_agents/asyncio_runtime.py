@@ -1,6 +1,7 @@
 """`async def` agents on asyncio (and so anyio): one loop, a task for each job."""
 
 import asyncio
+import threading
 from collections import deque
 from typing import Any
 
@@ -15,9 +16,11 @@ class AsyncioRuntime:
         self._loop = asyncio.new_event_loop() if loop is None else loop
         self._inbox: deque[Any] = deque()
         self._woken = False
+        self._thread: int | None = None
         self._tasks: dict[Any, asyncio.Task[None]] = {}
 
     def run(self) -> None:
+        self._thread = threading.get_ident()
         asyncio.set_event_loop(self._loop)
         self._loop.run_forever()
 
@@ -26,7 +29,10 @@ class AsyncioRuntime:
         self._inbox.append(job)
         if not self._woken:
             self._woken = True
-            self._loop.call_soon_threadsafe(self._start_all)
+            if threading.get_ident() == self._thread:  # one job follows another: nobody is to be woken
+                self._loop.call_soon(self._start_all)
+            else:
+                self._loop.call_soon_threadsafe(self._start_all)
 
     def cancel(self, job: Any) -> None:
         self._loop.call_soon_threadsafe(self._cancel, job)

@@ -29,7 +29,8 @@ class Worker:
     """One process. `culprits`: those of its gives for which it is killed, with the code and text to report.
 
     `stalled`: its prefetched tasks have been called back, because the running one is slow; it gets no others
-    until it answers. `recall_mark` is the count of answers when that was last looked at.
+    until it answers. `recall_mark` is the count of answers when that was last looked at, `recall_due` the key of the
+    timer for the next look.
     """
 
     __slots__ = (
@@ -40,6 +41,7 @@ class Worker:
         "death",
         "lane",
         "number",
+        "recall_due",
         "recall_mark",
         "stalled",
     )
@@ -50,6 +52,7 @@ class Worker:
         self.lane: Lane[Held] = Lane()
         self.backlog_ns = 0.0
         self.answered = 0
+        self.recall_due = Due("recall", number)
         self.recall_mark = 0
         self.stalled = False
         self.culprits: dict[int, tuple[Code, str]] = {}

@@ -76,8 +76,9 @@ class Desk:
         held = Held(self._serial, assignment, agent)
         self.held[assignment.task] = held
         agent.queue[held.serial] = held
-        self._timers.arm(held, assignment.deadline_ns)
         self._pump_agent(now_ns, agent)
+        if held.run_due_ns is None:
+            self._timers.arm(held, assignment.deadline_ns)
 
     def requeue(self, held: Held) -> None:
         """Back to the front of its queue, as if it had never been given."""
@@ -149,7 +150,7 @@ class Desk:
             assignment = msgspec.structs.replace(assignment, failures=failures)
         if worker.lane.add(held.give, held) is not None:
             self.started(now_ns, held)
-        elif not self._timers.armed(Due("recall", worker.number)):
+        elif not self._timers.armed(worker.recall_due):
             self._watch_for_stall(now_ns, worker)
         self.out.append(
             GiveTask(worker.number, held.give, assignment, max(assignment.deadline_ns - now_ns, 0))
@@ -160,8 +161,8 @@ class Desk:
         """By the lane's rule this task runs from now on: its contract's deadline counts."""
         contract = held.agent.contract
         held.run_due_ns = now_ns + contract.deadline_ms * MS
-        if held.ended or held.run_due_ns < held.assignment.deadline_ns:
-            self._timers.arm(held, held.run_due_ns)
+        due_ns = held.run_due_ns if held.ended else min(held.run_due_ns, held.assignment.deadline_ns)
+        self._timers.arm(held, due_ns)
         if contract.memory_bytes is not None:
             check = Due("memory", held.worker or 0)
             if not self._timers.armed(check):
@@ -184,7 +185,7 @@ class Desk:
 
     def _watch_for_stall(self, now_ns: int, worker: Worker) -> None:
         worker.recall_mark = worker.answered
-        self._timers.arm(Due("recall", worker.number), now_ns + int(self._config.recall_after_ms * MS))
+        self._timers.arm(worker.recall_due, now_ns + int(self._config.recall_after_ms * MS))
 
     # ---- out ------------------------------------------------------------------------------------------
 

@@ -46,7 +46,7 @@ __all__ = [
 ]
 
 
-class Assignment(msgspec.Struct, frozen=True):
+class Assignment(msgspec.Struct, frozen=True, gc=False):
     """One attempt of one task, given to this node. `task` is 16 bytes; `payload` is JSON text.
 
     `attempt` is the fencing token and counts from 1. `deadline_ns` is the caller's deadline (driver's
@@ -61,13 +61,13 @@ class Assignment(msgspec.Struct, frozen=True):
     failures: tuple[Failure, ...] = ()
 
 
-class Succeeded(msgspec.Struct, frozen=True):
+class Succeeded(msgspec.Struct, frozen=True, gc=False):
     task: bytes
     attempt: int
     payload: bytes
 
 
-class Failed(msgspec.Struct, frozen=True):
+class Failed(msgspec.Struct, frozen=True, gc=False):
     task: bytes
     attempt: int
     failure: Failure
@@ -79,13 +79,13 @@ Outcome = Succeeded | Failed
 # ---- events -------------------------------------------------------------------------------------------
 
 
-class Offered(msgspec.Struct, frozen=True):
+class Offered(msgspec.Struct, frozen=True, gc=False):
     """A task for this node. It ends in exactly one `Report`, at once if it is refused."""
 
     assignment: Assignment
 
 
-class Withdrawn(msgspec.Struct, frozen=True):
+class Withdrawn(msgspec.Struct, frozen=True, gc=False):
     """Nobody wants this task's answer any more. Unknown tasks are ignored."""
 
     task: bytes
@@ -105,7 +105,7 @@ function's types (not started); the value is not JSON; the value's JSON is too l
 started (`dropped`) - a task cancelled while it ran counts as `raised`."""
 
 
-class WorkerAnswered(msgspec.Struct, frozen=True):
+class WorkerAnswered(msgspec.Struct, frozen=True, gc=False):
     """The one answer to the `GiveTask` with the same `give`. `took_ns` is the worker's own measure."""
 
     worker: int
@@ -166,7 +166,7 @@ class SpawnWorker(msgspec.Struct, frozen=True):
     worker: int
 
 
-class GiveTask(msgspec.Struct, frozen=True):
+class GiveTask(msgspec.Struct, frozen=True, gc=False):
     """Send the task to the worker. `remaining_ns` is the time left until the task's own deadline."""
 
     worker: int
@@ -175,7 +175,7 @@ class GiveTask(msgspec.Struct, frozen=True):
     remaining_ns: int
 
 
-class RecallTask(msgspec.Struct, frozen=True):
+class RecallTask(msgspec.Struct, frozen=True, gc=False):
     """Ask for a task back. Unless it has started the worker answers `dropped`; `stop` cancels a running
     asynchronous one too. The answer to the task still comes, exactly once."""
 
@@ -195,7 +195,7 @@ class MeasureMemory(msgspec.Struct, frozen=True):
     worker: int
 
 
-class Report(msgspec.Struct, frozen=True):
+class Report(msgspec.Struct, frozen=True, gc=False):
     """The end of an offered task."""
 
     outcome: Outcome

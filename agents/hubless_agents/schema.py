@@ -63,7 +63,7 @@ def _decoded(text: bytes) -> tuple[str | None, object]:
         value: object = _DECODER.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return _first_line(error), None
-    if _may_be_deep(text) and _deeper_than(value, NESTING_LIMIT):
+    if isinstance(value, (list, dict)) and _may_be_deep(text) and _deeper_than(value, NESTING_LIMIT):
         return f"nested deeper than {NESTING_LIMIT} levels", None
     return None, value
 

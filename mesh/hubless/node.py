@@ -12,7 +12,6 @@ import random
 from collections.abc import Callable
 from typing import TypeAlias
 
-import msgspec
 from msgspec import Struct
 
 import hubless_gossip
@@ -20,6 +19,7 @@ from hubless import notices
 from hubless.arrival import Arrival
 from hubless.deadlines import earliest
 from hubless.departure import Departure, Stage
+from hubless.description import Description
 from hubless.effects import (
     BuildRing,
     DepartureAsked,
@@ -29,12 +29,12 @@ from hubless.effects import (
     NodeEffect,
     SendWork,
     Serving,
+    ToClient,
     ToPeer,
 )
 from hubless.guard import Breakers, Evidence, OwnLag
 from hubless.inspection import Inspection
 from hubless.keeping import Keeping
-from hubless.meta import MetaTooLargeError, offers_of, pack_meta
 from hubless.placement import Preferences
 from hubless.reception import Reception
 from hubless.roles import Roles
@@ -58,8 +58,8 @@ from hubless.wire import Message
 from hubless_agents import (
     AgentQuarantined,
     AgentReleased,
-    Contract,
     Drained,
+    GiveTask,
     MemoryMeasured,
     OffersChanged,
     PoolEvent,
@@ -82,7 +82,6 @@ from hubless_gossip import (
     Member,
     MemberChanged,
     MembershipEvent,
-    MetaChanged,
     MetaUpdated,
     Tell,
     WatchRequested,
@@ -163,9 +162,9 @@ class Node:
         me = station.identity.node
         self._me = me
         self._station = station
-        self._meta = msgspec.structs.replace(station.meta, payload_bytes=station.limits.payload_bytes)
         self._gossip = gossip
         self._view = View(me=me, shards=station.shards)
+        self._description = Description(station, gossip=gossip, view=self._view)
         self._breakers = Breakers(rng=random.Random(f"{rng.random()}:breakers"))
         self._arrival = Arrival(joins=station.joins)
         self._departure = Departure()
@@ -187,7 +186,6 @@ class Node:
         self._load_told = 0, False
         self._look_at_ns = 0
         self._watched: frozenset[str] = frozenset()
-        self._aside: set[str] = set()
 
     # -- the driver's side ------------------------------------------------------------------------------
 
@@ -196,7 +194,7 @@ class Node:
         out: list[NodeEffect] = []
         self._arrival.begin(now_ns, boot=self._station.identity.boot)
         self._roles.keeping.start(now_ns, out)
-        self._publish(now_ns, out)
+        self._description.publish(now_ns, out)
         return self._pump(now_ns, out)
 
     def handle(self, now_ns: int, event: NodeEvent) -> list[NodeEffect]:
@@ -283,17 +281,13 @@ class Node:
                         self._roles.from_node(now_ns, node, message, pending)
                     else:
                         self._send(node, message, outward)
+                case ToClient() | GiveTask():
+                    outward.append(effect)  # most of what leaves
                 case Committed() | Restored() | Owning() | Disowned() | Forgotten() | ReadReady():
                     self._roles.keeping.replicas_said(now_ns, effect, pending)
-                case Tell() | OffersChanged() | AgentQuarantined() | AgentReleased() | WorkersFailing():
-                    self._listen(now_ns, effect, pending)
-                case DepartureAsked(reason=reason, drain=drain):
-                    pending.append(Log("warning", f"leaving because {reason}"))
-                    self._leave(now_ns, pending, is_patient=drain)
-                case Drained():
-                    pass  # the departure looks at the work that is left by itself
                 case _:
-                    outward.append(effect)
+                    if not self._heard(now_ns, effect, pending):
+                        outward.append(effect)
         if not self._arrival.is_over:
             self._arrive(now_ns, outward)
         if self._view.ring_is_stale:
@@ -303,31 +297,39 @@ class Node:
             self._breakers.watch(*self._view.pools())
         return outward
 
-    def _listen(self, now_ns: int, effect: Tell | WorkersNotice, out: list[NodeEffect]) -> None:
-        """What gossip and the supervisor tell the node itself."""
+    def _heard(self, now_ns: int, effect: NodeEffect, out: list[NodeEffect]) -> bool:
+        """Takes in what gossip, the supervisor and an operator tell the node itself; whether it was that."""
         match effect:
             case Tell(event=event):
                 self._membership(now_ns, event, out)
+            case OffersChanged() | AgentQuarantined() | AgentReleased() | WorkersFailing():
+                self._listen(now_ns, effect, out)
+            case DepartureAsked(reason=reason, drain=drain):
+                out.append(Log("warning", f"leaving because {reason}"))
+                self._leave(now_ns, out, is_patient=drain)
+            case Drained():
+                pass  # the departure looks at the work that is left by itself
+            case _:
+                return False
+        return True
+
+    def _listen(self, now_ns: int, effect: WorkersNotice, out: list[NodeEffect]) -> None:
+        """What the supervisor tells of the agents here."""
+        match effect:
             case OffersChanged(contracts=contracts):
-                self._offer(now_ns, contracts, out)
+                if not self._departure.has_begun:
+                    self._description.offer(now_ns, contracts, out)
+                    self._roles.view_changed(now_ns, out)
             case WorkersFailing(failure=failure) if not (
                 self._arrival.is_over or self._view.offered_by(self._me)
             ):
                 # Nothing was ever offered: most likely the file is wrong, and trying again will not mend it.
                 out.append(Halt(f"no worker could be started: {failure.message}"))
-            case _:
-                self._set_aside(effect)
+            case WorkersFailing():
                 out.append(notices.of_workers(effect))
-
-    def _set_aside(self, effect: AgentQuarantined | AgentReleased | WorkersFailing) -> None:
-        """Keeps in mind what the node says of its agents beside its next offers, which follow."""
-        match effect:
-            case AgentQuarantined(agent=agent):
-                self._aside.add(agent)
-            case AgentReleased(agent=agent):
-                self._aside.discard(agent)
-            case _:
-                pass
+            case AgentQuarantined() | AgentReleased():
+                self._description.set_aside(effect)
+                out.append(notices.of_workers(effect))
 
     def _send(self, node: str, message: Message, outward: list[NodeEffect]) -> None:
         """Without an address the message is dropped: whoever needs an answer says it again, a little later."""
@@ -453,37 +455,15 @@ class Node:
         self._breakers.forget(gone.node)
         self._roles.process_gone(now_ns, gone.node, out)
 
-    def _offer(self, now_ns: int, contracts: tuple[Contract, ...], out: list[NodeEffect]) -> None:
-        if self._departure.has_begun:
-            return
-        offers = offers_of(contracts, workers=self._station.workers)
-        self._meta = msgspec.structs.replace(self._meta, offers=offers, aside=tuple(sorted(self._aside)))
-        try:
-            self._publish(now_ns, out)
-        except MetaTooLargeError as problem:
-            out.append(Halt(str(problem)))
-            return
-        self._roles.view_changed(now_ns, out)
-
-    def _publish(self, now_ns: int, out: list[NodeEffect]) -> None:
-        out += self._gossip.handle(now_ns, MetaChanged(pack_meta(self._meta)))
-        self._learn_me()
-
     def _forget_the_forgotten(self) -> None:
         for node in self._view.absent():
             if self._gossip.member(node) is None:
                 self._view.forget(node)
-
-    def _learn_me(self) -> None:
-        me = self._gossip.member(self._me)
-        if me is not None:
-            self._view.learn(me)
 
     def _leave(self, now_ns: int, out: list[NodeEffect], *, is_patient: bool = False) -> None:
         """Takes no new work and gives up this node's keys; `_tick` sees to the rest."""
         if not self._departure.begin(now_ns, is_patient=is_patient):
             return
         out.append(Log("info", "leaving: finishing what is here"))
-        self._meta = msgspec.structs.replace(self._meta, weight=0, offers=(), aside=())
-        self._publish(now_ns, out)
+        self._description.leave(now_ns, out)
         self._roles.drain(now_ns, out)

@@ -167,8 +167,8 @@ class Roles:
     def decide(self, now_ns: int, out: list[NodeEffect]) -> bool:
         """Acts on what was decided about the tasks that no shard keeps; whether anything follows from it."""
         before = len(out)
-        while len(out) == before and (decided := self._unlogged.take_decided()):
-            for entry, row in decided:
+        while len(out) == before and self._unlogged.has_decided:
+            for entry, row in self._unlogged.take_decided():
                 self._direct.decided(now_ns, entry, row, out)
         return len(out) > before
 
@@ -340,7 +340,7 @@ class Roles:
             self._consultation.consulted(now_ns, node, message, out)
 
     def _place(self, now_ns: int, node: str, place: Place, out: list[NodeEffect]) -> bool:
-        if not is_task_id(place.task, self._station.shards):
+        if node != self._me and not is_task_id(place.task, self._station.shards):
             return False
         if place.apart:
             if node != self._me:

@@ -50,6 +50,7 @@ class View:
         self._preferences = Preferences(Ring.built(()), shards=shards, replicas=REPLICAS)
         self._owners: dict[int, tuple[int, str]] = {}
         self._agents: dict[str, dict[str, Offer]] = {}
+        self._offers: dict[str, Offer] = {}
         self._agent_rings: dict[str, AgentRing] = {}
         self._least_payload_bytes = 2**53
         self.ring_is_stale = True
@@ -327,7 +328,7 @@ class View:
 
     def offer(self, agent: str) -> Offer | None:
         """Any present member's offer of an agent: deadline and retries are the same wherever the code is."""
-        return next(iter(self._agents.get(agent, {}).values()), None)
+        return self._offers.get(agent)
 
     def offered_by(self, node: str) -> list[str]:
         """Names of the agents that one node offers."""
@@ -357,6 +358,7 @@ class View:
             for offer in _offers(known):
                 agents.setdefault(offer.name, {})[node] = offer
         self._agents = agents
+        self._offers = {agent: next(iter(offers.values())) for agent, offers in agents.items()}
         self._agent_rings.clear()
         self.pools_are_stale = True
 

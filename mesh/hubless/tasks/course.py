@@ -276,7 +276,8 @@ class Course:
             live.unmet_until_ns = now_ns + _MEETING_NS
             self._time(live, now_ns + _MEETING_LOOK_NS)
             return
-        if not self._is_there(row.executor):
+        is_here = node == self._me and not was_ordered  # chosen by this very process
+        if not is_here and not self._is_there(row.executor):
             if not was_ordered:
                 sometimes("the node of an attempt was lost before it was ordered")
             lost = node_gone(node) if was_ordered else never_ordered(node)

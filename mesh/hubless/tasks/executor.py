@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from hubless.effects import NodeEffect, ToPeer
 from hubless.tasks.attempts import LONGEST_DEADLINE_MS, NODE_GONE, node_gone
@@ -49,7 +51,7 @@ class ExecutorCounters:
     reported: int = 0
 
 
-class _Asked(NamedTuple):
+class _Asked(Struct, frozen=True, gc=False):
     """Who wants to hear of a run, and under which number. `term` is 0 for a task that no shard keeps.
 
     `submitted_ms` tells the task from one that had the same id before.
@@ -73,16 +75,14 @@ _Asking = dict[str, _Asked]
 """By owner; by `_SHARD` for all owners of a task that a shard keeps."""
 
 
-@dataclass(slots=True)
-class _Run:
+class _Run(Struct, gc=False):
     """An attempt that runs here, and who has asked for it."""
 
     attempt: int
     asked: _Asking
 
 
-@dataclass(slots=True)
-class _Told:
+class _Told(Struct, gc=False):
     """How a run ended, and who has been told."""
 
     payload: bytes | None
@@ -180,7 +180,7 @@ class Executor:
         del self._running[recall.task]
         self._keep(
             recall.task,
-            _Told(None, _withdrawn(self._me), {asker: last._replace(owner=owner, attempt=recall.attempt)}),
+            _Told(None, _withdrawn(self._me), {asker: replace(last, owner=owner, attempt=recall.attempt)}),
         )
         self.handle(now_ns, Withdrawn(recall.task), out)
 
@@ -284,7 +284,7 @@ class Executor:
                 told = _Told(None, failure, run.asked)
         if run.asked.keys() != {self._me}:
             self._keep(task, told)
-        out += (ToPeer(asked.owner, told.ended(task, asked.attempt)) for asked in run.asked.values())
+        out += [ToPeer(asked.owner, told.ended(task, asked.attempt)) for asked in run.asked.values()]
 
     def _keep(self, task: bytes, told: _Told) -> None:
         self._ends.pop(task, None)

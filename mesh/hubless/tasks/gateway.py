@@ -155,7 +155,7 @@ class Gateway:
         answer = Answer(
             settled.task, settled.payload, told, settled.node, settled.attempt, settled.provisional
         )
-        out += (ToClient(route, answer) for route in pending.routes)
+        out += [ToClient(route, answer) for route in pending.routes]
 
     def taken(self, owner: str, taken: Taken, out: list[NodeEffect]) -> None:
         """The task is kept by its shard, whose owner says so. What only this node's own log has gets no receipt."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
+
+from msgspec import Struct
 
 from hubless.placement import Chosen
 
@@ -25,8 +26,7 @@ class Phase(Enum):
     ENDING = "ending"
 
 
-@dataclass(slots=True)
-class Live:
+class Live(Struct, gc=False):
     """An unfinished task. `attempt` is the last that was proposed, `chosen` where it runs or is to run.
 
     `avoid` are the nodes that the next attempt had better not go to. `due_ns` is when an order is repeated, or a
@@ -47,7 +47,7 @@ class Live:
     resend_after_ns: int = FIRST_RESEND_NS
     unmet_until_ns: int = 0
     gateways: tuple[str, ...] = ()
-    receipts: list[str] = field(default_factory=list)
+    receipts: tuple[str, ...] = ()
     payload: bytes = b""
 
     def is_same(self, agent: str, key: str, payload: bytes) -> bool:

@@ -61,6 +61,11 @@ class Unlogged:
         self._decided.append(Decided(entry, self._machine.follow(entry)))
         return True
 
+    @property
+    def has_decided(self) -> bool:
+        """Whether anything was decided since the last time."""
+        return bool(self._decided)
+
     def take_decided(self) -> list[Decided]:
         """What was decided since the last time."""
         decided, self._decided = self._decided, []

@@ -115,8 +115,7 @@ class Machine:
                 self.counters.unfit += 1
                 sometimes("an entry of the log did not fit its task any more")
         if is_later or (row is not None and row.state in TERMINAL):  # else the shelves are as they were
-            self._forget_overdue(self._ended)
-            self._forget_overdue(self._dead)
+            self._forget_overdue()
         return row
 
     def live(self) -> list[Row]:
@@ -263,11 +262,12 @@ class Machine:
             sometimes("marked an unfinished task as one of a shard that was forked")
             row.forked = True
 
-    def _forget_overdue(self, shelf: Shelf) -> None:
-        while (row := shelf.take_overdue(self.clock_ms)) is not None:
-            self._forget(row)
-            self.counters.evicted += 1
-            self.forgotten_ms = max(self.forgotten_ms, row.submitted_ms)
+    def _forget_overdue(self) -> None:
+        for shelf in (self._ended, self._dead):
+            while (row := shelf.take_overdue(self.clock_ms)) is not None:
+                self._forget(row)
+                self.counters.evicted += 1
+                self.forgotten_ms = max(self.forgotten_ms, row.submitted_ms)
 
     def _drop(self, row: Row) -> Row | None:
         if row.state not in TERMINAL:

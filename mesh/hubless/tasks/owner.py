@@ -95,7 +95,7 @@ class Owner:
             payload=place.payload,
         )
         if place.receipt or place.trail:
-            live.receipts.append(place.gateway)
+            live.receipts = (place.gateway,)
         if self._submit(now_ns, live, place.key, deadline_ms, out):
             self.counters.placed += 1  # else the gateway asks again, here or elsewhere
 
@@ -199,8 +199,7 @@ class Owner:
         match entry:
             case Submitted() if live is not None:
                 out += (ToPeer(gateway, Taken(row.task)) for gateway in live.receipts)
-                live.receipts.clear()
-                live.payload = b""
+                live.receipts, live.payload = (), b""
                 self._course.go_on(now_ns, live, row, out)
             case AttemptStarted() if live is not None:
                 self._course.go_on(now_ns, live, row, out)
@@ -324,7 +323,7 @@ class Owner:
         if row is not None:
             out.append(ToPeer(place.gateway, Taken(place.task)))
         elif place.gateway not in live.receipts:
-            live.receipts.append(place.gateway)
+            live.receipts = (*live.receipts, place.gateway)
 
     def _refuse(self, place: Place, problem: Failure, out: list[NodeEffect]) -> None:
         self.counters.refused += 1

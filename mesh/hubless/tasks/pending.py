@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from hubless.wire import ShardChoice
 
 FIRST_RESEND_NS = 1_000_000_000
 
 
-@dataclass(slots=True)
-class Pending:
+class Pending(Struct, gc=False):
     """A task that clients wait for, mostly one, since `begun_ns`, here or with another gateway. `owner` is "" while
     nobody is known to own its shard.
 

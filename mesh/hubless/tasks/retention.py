@@ -74,8 +74,10 @@ class Shelf:
     def take_overdue(self, clock_ms: int) -> Row | None:
         """Takes the oldest row off, if it ended too long ago or there is more than there may be."""
         rows = self._rows
+        if not rows:
+            return None
         is_too_much = len(rows) > self._most_rows or self.size_bytes > self._most_bytes
-        if not rows or (clock_ms <= self._kept_until_ms and not is_too_much):
+        if clock_ms <= self._kept_until_ms and not is_too_much:
             return None
         oldest = next(iter(rows.values()))
         if clock_ms - oldest.ended_ms <= self._kept_ms and not (is_too_much and len(rows) > 1):

@@ -113,6 +113,8 @@ class Row(Struct, array_like=True, gc=False):
     @property
     def recent_failures(self) -> tuple[Failure, ...]:
         """The failures of an unfinished task since it was submitted or last queued again: what its retries count."""
+        if not self.failures:
+            return ()
         ended = self.tries - (self.state is State.RUNNING)
         return self.failures[-ended:] if ended > 0 else ()
 

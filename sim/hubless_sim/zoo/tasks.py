@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from hubless.consultation import Consultation
+from hubless.counsel import Counsel
 from hubless.effects import NodeEffect, ToPeer
 from hubless.tasks import course, owner
 from hubless.tasks.attempts import NODE_GONE, Verdict
@@ -51,7 +51,7 @@ def gives_the_receipt_before_a_majority_has_the_task(swaps: Swaps) -> None:
         live = self._live.get(asked.task)
         if live is not None and live.receipts:
             out.extend(ToPeer(gateway, Taken(asked.task)) for gateway in live.receipts)
-            live.receipts.clear()
+            live.receipts = ()
 
     place = swaps.put(Owner, "place", hasty)
 
@@ -97,14 +97,14 @@ def says_cancelled_and_runs_on(swaps: Swaps) -> None:
     """Who cancels is told that the task is cancelled, and nothing is written down."""
 
     def lying(
-        self: Consultation, now_ns: int, node: str, consult: Consult, task: bytes, out: list[NodeEffect]
+        self: Counsel, now_ns: int, node: str, consult: Consult, task: bytes, out: list[NodeEffect]
     ) -> None:
         if consult.what == "cancel" and self._keeping.owns(task):
             self._tell(node, consult.request, {"task": task.hex(), "state": "cancelled"}, out)
         else:
-            about(self, now_ns, node, consult, task, out)
+            order(self, now_ns, node, consult, task, out)
 
-    about = swaps.put(Consultation, "_about_task", lying)
+    order = swaps.put(Counsel, "_order", lying)
 
 
 @BED.plant("mesh", first=0)
