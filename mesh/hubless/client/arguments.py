@@ -29,6 +29,17 @@ def check_name(field: str, name: str, *, most: int = _NAME_CHARS) -> None:
         ) from problem
 
 
+def check_agent(name: str) -> None:
+    """Accepts what can travel as the name of an agent.
+
+    Raises:
+        ValueError: empty, or as `check_name`.
+    """
+    if not name:
+        raise ValueError("agent is empty; give the name of an agent")
+    check_name("agent", name)
+
+
 def patience_ms(timeout: float | None) -> int | None:
     """A timeout in seconds as whole milliseconds: at least one, and at most the seven days that a mesh keeps tasks.
 
@@ -62,9 +73,7 @@ def check_submission(
         ValueError: an argument that no mesh could accept; the text names it.
         TypeError: the payload is not bytes.
     """
-    if not agent:
-        raise ValueError("agent is empty; give the name of an agent")
-    check_name("agent", agent)
+    check_agent(agent)
     if key:
         check_name("key", key)
     if idempotency_key:

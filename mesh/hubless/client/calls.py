@@ -333,7 +333,9 @@ class Calls:
         effect = _effect(first)
         text = "no answer before the deadline of the call: allow more time, or see whether the mesh is well"
         if call.accepted is not None:
-            text = f"no receipt for task {first.submit.task.hex()} in time: allow more time, or see `mesh shards`"
+            task = first.submit.task.hex()
+            text = f"no receipt for task {task} in time: `mesh status {task}` tells whether it is known, `mesh status` "
+            text += "what is wrong"
         if first.is_shared and effect is Effect.MAYBE:
             text += "; the same idempotency key asks for the same task again"
         self.cancel(call)

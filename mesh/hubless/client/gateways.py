@@ -49,6 +49,8 @@ class TroubleKind(enum.Enum):
     """Somebody listens there and does not speak this protocol."""
     SILENT = "silent"
     """Connected, and no word."""
+    ABSENT = "absent"
+    """Not connected just now: nothing was sent there."""
     REFUSED = "refused"
     VERSION = "version"
     MESH = "mesh"

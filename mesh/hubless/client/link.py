@@ -192,7 +192,8 @@ async def diagnosis(address: str) -> str:
         with anyio.fail_after(2):
             async with await anyio.connect_tcp(where.host, where.port):
                 return (
-                    "it takes the connection and says nothing: a node that is starting or stopped, or no node"
+                    "it takes the connection and says nothing: a node that is starting or stopped, a node's gossip "
+                    "port, or no node"
                 )
     except TimeoutError:
         return "no answer"

@@ -48,7 +48,8 @@ class Questions:
         gateway = self._gateways.choose() if address is None else self._gateways[address]
         self._asked += 1
         if gateway is None or gateway.phase is not Phase.UP:
-            settle(Trouble(TroubleKind.GONE, "no node is connected"))
+            who = "no node of the mesh is" if address is None else f"node {address} is not"
+            settle(Trouble(TroubleKind.ABSENT, f"{who} connected"))
         else:
             self._open[self._asked] = _Question(gateway, settle)
             self._post(gateway, Ask(self._asked, what, argument))

@@ -158,7 +158,7 @@ class Session:
     def _welcomed(self, now_ns: int, gateway: Gateway, welcome: Welcome) -> list[LinkEffect]:
         if self.mesh and welcome.mesh != self.mesh:
             text = (
-                f"{gateway.address} is of mesh {welcome.mesh.hex()}, and mesh {self.mesh.hex()} was asked for: "
+                f"{gateway.address} is of mesh {welcome.mesh.hex()} and not of mesh {self.mesh.hex()}: "
                 "give addresses of one mesh"
             )
             effects = self.lost(now_ns, gateway.address, Trouble(TroubleKind.MESH, text))

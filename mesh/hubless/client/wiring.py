@@ -89,7 +89,30 @@ class Wiring:
         self._to_send.set()
 
     async def ask(self, what: str, argument: str, *, at: str | None, timeout: float) -> dict[str, Any]:
-        """Asks a question and waits for the answer; errors as `Mesh.ask`."""
+        """Asks a question and waits for the answer; errors as `Mesh.ask`.
+
+        When the node is lost that was asked, another is; not for an order, which may have been carried out.
+        """
+        is_order = what in ORDERS
+        answer: Told | Trouble | None = None
+        with anyio.move_on_after(timeout):
+            while True:
+                before, answer = answer, await self._answer(what, argument, at)
+                if is_order or at is not None or isinstance(answer, Told):
+                    break
+                if _is_absent(answer):
+                    answer = before or answer
+                    break
+        if isinstance(answer, Told):
+            if answer.failure is not None:
+                raise failed(answer.failure)
+            body: dict[str, Any] = msgspec.json.decode(answer.body)
+            return body
+        text = f"no answer to {what!r} in {timeout:g} s" if answer is None else answer.text
+        raise _unanswered(text, may_be_done=is_order and not _is_absent(answer))
+
+    async def _answer(self, what: str, argument: str, at: str | None) -> Told | Trouble:
+        """What one node says, or why it says nothing."""
         box: list[Told | Trouble] = []
         told = anyio.Event()
 
@@ -100,21 +123,10 @@ class Wiring:
         request = self.session.questions.ask(what, argument, settle=settle, address=at)
         self._to_send.set()
         try:
-            with anyio.move_on_after(timeout):
-                await told.wait()
+            await told.wait()
         finally:
             self.session.questions.forget(request)
-        effect = Effect.MAYBE if what in ORDERS else Effect.NONE
-        if not box:
-            text = f"no answer to {what!r} in {timeout:g} s: see whether the node is well, or ask another"
-            raise UnreachableError(text, effect=effect)
-        answer = box[0]
-        if isinstance(answer, Trouble):
-            raise UnreachableError(answer.text, effect=effect)
-        if answer.failure is not None:
-            raise failed(answer.failure)
-        body: dict[str, Any] = msgspec.json.decode(answer.body)
-        return body
+        return box[0]
 
     # -- opening and closing --------------------------------------------------------------------------
 
@@ -219,3 +231,13 @@ class Wiring:
                 await self._earlier.wait()
             self._perform(self.session.due(time.monotonic_ns()))
             self._to_send.set()
+
+
+def _is_absent(answer: Told | Trouble | None) -> bool:
+    return isinstance(answer, Trouble) and answer.kind is TroubleKind.ABSENT
+
+
+def _unanswered(text: str, *, may_be_done: bool) -> UnreachableError:
+    if may_be_done:
+        return UnreachableError(f"{text}: it may have been done, see `mesh status`", effect=Effect.MAYBE)
+    return UnreachableError(f"{text}: see whether its nodes are well, or ask others")
