@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from hubless.cli.exits import CommandError
-from hubless.client.arguments import check_name, patience_ms
+from hubless.client.arguments import check_agent, check_name, patience_ms
 
 
-def check_arguments(*, timeout: float | None = None, **names: str) -> None:
-    """Checks a timeout, and names by the fields that they are called by.
+def check_arguments(*, timeout: float | None = None, agent: str | None = None, **names: str) -> None:
+    """Checks a timeout, the name of an agent, and other names by the fields that they are called by.
 
     Raises:
         CommandError: the text names the field and what is wrong with it.
     """
     try:
         patience_ms(timeout)
+        if agent is not None:
+            check_agent(agent)
         for field, name in names.items():
             check_name(field, name)
     except ValueError as problem:

@@ -91,8 +91,11 @@ def command(
         seconds = time.monotonic() - started
     if reply.failure is not None:
         error = of_failure(reply.failure, reached=reply.reached)
+        has_trace = bool(reply.failure.detail) and not as_json
+        if has_trace and not trace:
+            error.message += "; --trace shows its traceback"
         report(error, as_json=as_json)
-        if trace and not as_json and reply.failure.detail:
+        if has_trace and trace:
             click.echo(reply.failure.detail, err=True)
         return error.code
     if as_json:

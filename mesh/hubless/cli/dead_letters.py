@@ -31,7 +31,7 @@ def command(*, at: tuple[str, ...], agent: str | None, limit: int, as_json: bool
 
     `mesh status ID` shows all that is known of one, `mesh retry ID` queues it again.
     """
-    check_arguments(agent=agent or "")
+    check_arguments(agent=agent)
     with connect_blocking(*at) as mesh:
         told = mesh.ask("dead_letters", json.dumps({"state": None, "agent": agent, "limit": limit}))
         names = Names() if as_json else Names(mesh.members())

@@ -36,8 +36,8 @@ _TELL_EVERY_S = 1.0
 def command(*, node: str, at: tuple[str, ...], wait: bool, timeout: float, as_json: bool) -> Exit:
     """Move everything that NODE (its id or name) owns and keeps to other nodes, then have it leave the mesh.
 
-    It goes on with its work meanwhile, and gets no new shards. A mesh that has no node to take a replica over waits for
-    one; `mesh shards` shows what is still there.
+    It goes on with its work meanwhile, and gets no new shards; `mesh shards` shows what is still there. While no other
+    node has room for a replica it waits for one. The only node that is there cannot be drained.
     """
     check_arguments(node=node, timeout=timeout)
     stderr = Console(stderr=True)

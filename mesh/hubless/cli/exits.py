@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 
 class Exit(enum.IntEnum):
-    """Exit codes of `mesh`. They are an interface: scripts rely on them."""
+    """Exit codes of `mesh`. They are an interface: scripts rely on them.
+
+    USAGE or REFUSED? What is wrong with a command line whatever mesh it is meant for is USAGE. What this mesh, as it is
+    now, does not have or allow is REFUSED, no matter whether a node says so or the command concludes it from what a
+    node told: see `refused`.
+    """
 
     OK = 0
     FAILED = 1
@@ -76,6 +81,11 @@ class CommandError(Exception):
         return self.message
 
 
+def refused(message: str, kind: str, more: dict[str, Any] | None = None) -> CommandError:
+    """The error that goes with what a mesh, as it is, does not have or allow. Nothing ran."""
+    return CommandError(message, Exit.REFUSED, kind, more or {})
+
+
 def _exit_of(failure: Failure) -> Exit:
     """The exit code that goes with a task's failure. "unreachable" without an effect: its shard has no quorum."""
     nothing_ran = failure.code in _NOTHING_RAN or (failure.code, failure.effect) == ("unreachable", "none")
@@ -95,8 +105,12 @@ def of_failure(failure: Failure, *, reached: bool = True) -> CommandError:
         remedy = " (it may have taken effect: think before you repeat it)"
     elif failure.retry_after_ms is not None:
         remedy = f" (try again in {failure.retry_after_ms} ms)"
-    text = f"{failure.code}: {failure.message}{remedy}"
-    return CommandError(text, _exit_of(failure) if reached else Exit.UNREACHABLE, failure.code, more)
+    code = _exit_of(failure) if reached else Exit.UNREACHABLE
+    tells_where = failure.where not in ("", "client") and (
+        code is Exit.FAILED or failure.code == "overloaded"
+    )
+    where = f" (at {failure.where})" if tells_where else ""
+    return CommandError(f"{failure.code}: {failure.message}{where}{remedy}", code, failure.code, more)
 
 
 def translated(problem: BaseException) -> CommandError:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from hubless.cli.exits import CommandError, Exit
+from hubless.cli.exits import CommandError, Exit, refused
 from hubless.cli.names import Names
 from hubless.cli.options import at_option, json_option
 from hubless.cli.screen import console, print_json, print_silence
@@ -31,9 +31,12 @@ def command(*, shard: int, at: tuple[str, ...], yes: bool, force: bool, as_json:
     """
     with connect_blocking(*at) as mesh:
         told = mesh.ask("fork", f"{shard} force" if force else str(shard)) if yes else mesh.ask("shards")
-        names = Names() if as_json and yes else Names(mesh.members())
+        members = [] if as_json and yes else mesh.members()
+    names = Names(members)
     if not yes:
-        raise _unconfirmed(shard, told, names, force=force, as_json=as_json)
+        present = {member["node"] for member in members if member["condition"] not in ("dead", "left")}
+        present.difference_update(told["silent"])
+        raise _unconfirmed(shard, told, present, names, force=force, as_json=as_json)
     if as_json:
         print_json(told)
     else:
@@ -45,17 +48,17 @@ def command(*, shard: int, at: tuple[str, ...], yes: bool, force: bool, as_json:
 
 
 def _unconfirmed(
-    shard: int, told: dict[str, Any], names: Names, *, force: bool, as_json: bool
+    shard: int, told: dict[str, Any], present: set[str], names: Names, *, force: bool, as_json: bool
 ) -> CommandError:
     """Shows what would be done."""
     rows = [row for row in told["shards"] if row["shard"] == shard]
     if not rows:
-        return CommandError(f"there is no shard {shard}: see `mesh shards`", kind="bad_argument")
+        last = len(told["shards"]) - 1
+        return refused(f"there is no shard {shard}: this mesh has shards 0 to {last}", "bad_input")
     row = rows[0]
     if row["condition"] != "quorum_lost" and (row["owner"] or not force):
         text = f"shard {shard} is {row['condition']}, not quorum_lost: there is nothing to fork"
-        return CommandError(text, Exit.REFUSED, "not_lost", {"shard": row})
-    silent = [node for node in row["voters"] if node in told["silent"]]
+        return refused(text, "not_lost", {"shard": row})
     if not as_json:
         screen = console()
         screen.print(shards_table(rows, names))
@@ -63,14 +66,15 @@ def _unconfirmed(
         screen.print()
         screen.print(
             f"`mesh fork {shard} --yes{' --force' if force else ''}` would take the replica that is left with the "
-            "longest log, as it is, and found "
-            f"shard {shard} anew with the replicas that answer. For ever lost are: entries that only the missing ones "
-            f"have{_missing(silent, names)}, among them accepted tasks and results. Should they come back, what they "
-            "have does not count any more. Tasks that were under way are marked as forked, and may run a second time."
+            f"longest log, as it is, and found shard {shard} anew with the replicas that answer. For ever lost are: "
+            f"entries that only the missing ones have{_missing(row, present, names)}, among them accepted tasks and "
+            "results. Should they come back, what they have does not count any more. Tasks that were under way are "
+            "marked as forked, and may run a second time."
         )
     text = "nothing was done: bring the missing nodes back if you can; if you cannot, repeat this with --yes"
     return CommandError(text, Exit.USAGE, "unconfirmed", {"shard": row})
 
 
-def _missing(silent: list[str], names: Names) -> str:
-    return f" ({names.of(silent)})" if silent else ""
+def _missing(row: dict[str, Any], present: set[str], names: Names) -> str:
+    missing = [node for node in dict.fromkeys([*row["voters"], *row["outgoing"]]) if node not in present]
+    return f" ({names.of(missing)})" if missing else ""

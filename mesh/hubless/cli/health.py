@@ -37,7 +37,7 @@ _SHARDS = {
         "a node cannot write its journal any more, and does not vote",
         "look at its log and its disk, then start it again",
     ),
-    "disk full": ("a node has no room for new tasks", "make room on its disk; it goes on with those it has"),
+    "disk full": ("{owners} no room for new tasks", "make room there; what is kept already goes on"),
     "under-replicated": (
         "fewer replicas than there should be",
         "start a node if there are fewer than three; otherwise the mesh adds replicas by itself",
@@ -46,11 +46,15 @@ _SHARDS = {
     "moving": ("their replicas change", "nothing: this ends by itself"),
 }
 _PASSING = ("moving", "electing")
-_NEEDED = "start it again with its data: there are shards that cannot go on without it"
-_MEMBERS = {
-    "dead": "start it again with its data; or do nothing: others take its shards over",
-    "suspect": "see whether its host and its network are well",
-    "busy": "its loop is blocked: see what its host is doing",
+_REPLICAS = 3
+_DEAD = "start {it} again with {its} data; or do nothing: others take {its} shards over"
+_DEAD_AND_FEW = (
+    "start {it} again with {its} data, or others: each shard has only as many copies as there are nodes"
+)
+_DEAD_AND_NEEDED = "start {it} again with {its} data: there are shards that cannot go on without {it}"
+_IN_DOUBT = {
+    "suspect": "see whether {its} host and {its} network are well",
+    "busy": "{its} loop is blocked, or {its} journal has failed: see {its} log, and what {its} host is doing",
 }
 
 
@@ -59,33 +63,41 @@ def problems(
 ) -> list[Problem]:
     """All that is wrong, from the answers to "members", "shards" and "tasks"."""
     gone = {member["node"] for member in members if member["condition"] in ("dead", "left")}
+    is_lost = any(row["condition"] == "quorum_lost" for row in shards["shards"])
+    are_few = len(members) - len(gone) < _REPLICAS
+    of_dead = _DEAD_AND_NEEDED if is_lost else _DEAD_AND_FEW if are_few else _DEAD
     return [
-        *_of_shards(shards["shards"]),
-        *_of_members(
-            members, names, is_needed=any(row["condition"] == "quorum_lost" for row in shards["shards"])
-        ),
+        *_of_shards(shards["shards"], names),
+        *_of_members(members, {"dead": of_dead, **_IN_DOUBT}, names),
         *_of_silence({*shards["silent"], *tasks["silent"]} - gone, names),
         *_of_tasks(tasks["counts"]),
     ]
 
 
-def _of_shards(shards: list[dict[str, Any]]) -> Iterator[Problem]:
+def _of_shards(shards: list[dict[str, Any]], names: Names) -> Iterator[Problem]:
     for condition in reversed(CONDITIONS[1:]):
-        numbers = [row["shard"] for row in shards if row["condition"] == condition]
+        rows = [row for row in shards if row["condition"] == condition]
+        numbers = [row["shard"] for row in rows]
         if numbers:
             what, remedy = _SHARDS[condition]
+            what = what.format(owners=_owners_have(rows, names))
             noun = "shard" if len(numbers) == 1 else "shards"
             shown = condition.replace("_", " ")
             yield Problem(f"{noun} {ranges(numbers)}: {shown}, {what}", remedy, condition not in _PASSING)
 
 
-def _of_members(members: list[dict[str, Any]], names: Names, *, is_needed: bool) -> Iterator[Problem]:
-    for condition, remedy in _MEMBERS.items():
+def _owners_have(rows: list[dict[str, Any]], names: Names) -> str:
+    owners = sorted({row["owner"] for row in rows if row["owner"]})
+    return f"{names.of(owners)} {'has' if len(owners) == 1 else 'have'}" if owners else "their owners have"
+
+
+def _of_members(members: list[dict[str, Any]], remedies: dict[str, str], names: Names) -> Iterator[Problem]:
+    for condition, remedy in remedies.items():
         nodes = sorted(member["node"] for member in members if member["condition"] == condition)
         if nodes:
-            is_dead = condition == "dead"
+            it, its = ("it", "its") if len(nodes) == 1 else ("them", "their")
             yield Problem(
-                f"{names.of(nodes)}: {condition}", _NEEDED if is_dead and is_needed else remedy, is_dead
+                f"{names.of(nodes)}: {condition}", remedy.format(it=it, its=its), condition == "dead"
             )
 
 

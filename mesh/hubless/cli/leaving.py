@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from hubless.cli.exits import CommandError, Exit
+from hubless.cli.exits import CommandError, Exit, refused
 from hubless.client import BlockingMesh, UnreachableError
 
 _LOOK_EVERY_S = 0.1
@@ -28,25 +28,29 @@ def order_to_go(
         meanwhile: called now and then with the node's id, while there is time to say something.
 
     Raises:
-        CommandError: the node is gone, dies before it has left, or has not left in time.
+        CommandError: the node is gone, is to drain and nobody else is there, dies before it has left, or has not left
+            in time.
     """
     members = mesh.members()
-    _check_lives(node, members, order)
+    meant = [member for member in members if node in (member["node"], member["name"])]
+    _check_lives(node, meant)
+    others = [member for member in members if member not in meant and member["condition"] not in _GONE]
+    if order == "drain" and meant and not others:
+        text = f"node {node} is the only one that is there, nobody can take over what it keeps: start another one first"
+        raise refused(f"{text}, or stop it with `mesh leave {node}`", "alone")
     asked: str = mesh.ask(order, node)["node"]
     if wait_s is not None:
-        others = {member["node"] for member in members if member["condition"] not in _GONE} - {asked}
         _wait_until_left(mesh, asked, wait_s, order, is_last=not others, meanwhile=meanwhile)
     return asked
 
 
-def _check_lives(node: str, members: list[dict[str, Any]], order: str) -> None:
-    meant = [member for member in members if node in (member["node"], member["name"])]
+def _check_lives(node: str, meant: list[dict[str, Any]]) -> None:
     conditions = {member["condition"] for member in meant}
-    if conditions and conditions.issubset(_GONE):
-        text = (
-            f"node {node} is {meant[-1]['condition']}, nobody can ask it to {order}: see `mesh members --all`"
-        )
-        raise CommandError(text, Exit.REFUSED, "gone")
+    if not conditions or not conditions.issubset(_GONE):
+        return
+    if "left" in conditions:
+        raise refused(f"node {node} has left already: see `mesh members --all`", "gone")
+    raise refused(f"node {node} is dead: `mesh status` says what becomes of what it kept", "gone")
 
 
 def _wait_until_left(

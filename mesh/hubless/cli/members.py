@@ -47,7 +47,8 @@ def command(*, at: tuple[str, ...], show_all: bool, as_json: bool) -> Exit:
     screen.print(title, style="bold")
     screen.print(table(columns, rows, right=("for", "running")))
     if gone and not show_all:
-        screen.print(f"and {len(gone)} that left or are dead: see them with --all", style="dim")
+        be = "is" if len(gone) == 1 else "are"
+        screen.print(f"and {len(gone)} that left or {be} dead: see them with --all", style="dim")
     return Exit.OK
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from hubless.cli.exits import CommandError, Exit
+from hubless.cli.exits import Exit, refused
 from hubless.cli.options import at_option, json_option
 from hubless.cli.screen import print_json
 from hubless.cli.taskid import task_argument
@@ -24,7 +24,7 @@ def command(*, task: str, at: tuple[str, ...], as_json: bool) -> Exit:
         told = mesh.retry(task)
     if told["state"] not in ("queued", "running"):
         text = f"task {task} is not queued again, it is {told['state']}: see `mesh status {task}`"
-        raise CommandError(text, Exit.REFUSED, "not_retried", told)
+        raise refused(text, "not_retried", told)
     if as_json:
         print_json(told)
     else:

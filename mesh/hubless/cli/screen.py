@@ -84,10 +84,13 @@ def styled(condition: str) -> Text:
     return Text(condition, style=STYLES.get(condition, ""))
 
 
-def counted(counts: Mapping[str, int]) -> Text:
-    """ "3 running, 12 succeeded": conditions that occur, in their order, each in its colour."""
+def counted(counts: Mapping[str, int], *, is_certain: bool = True) -> Text:
+    """ "3 running, 12 succeeded": conditions that occur, in their order, each in its colour.
+
+    Unless it `is_certain` that all were asked, there may be others.
+    """
     parts = [Text(f"{count:,} ") + styled(condition) for condition, count in counts.items() if count]
-    return Text(", ").join(parts) if parts else Text("none")
+    return Text(", ").join(parts) if parts else Text("none" if is_certain else "none known")
 
 
 def print_silence(screen: Console, nodes: Sequence[str], named: Callable[[Sequence[str]], str]) -> None:
@@ -103,7 +106,8 @@ def print_unowned(screen: Console, shards: list[int]) -> None:
     """Says of which shards nobody could tell the tasks: there may be an owner that did not answer."""
     if shards:
         which = f"shard {shards[0]}" if len(shards) == 1 else f"shards {ranges(shards)}"
-        text = f"no owner of {which} has told: their tasks are missing here; see `mesh shards`"
+        whose = "its" if len(shards) == 1 else "their"
+        text = f"no owner of {which} has answered: {whose} tasks are missing here; see `mesh shards`"
         screen.print(text, style="yellow")
 
 

@@ -30,7 +30,7 @@ def command(*, at: tuple[str, ...], state: str | None, agent: str | None, limit:
     queued, running; succeeded, failed; dead: tried too often, see `mesh dead-letters`; cancelled; expired: not done by
     its deadline. Those that have ended are kept for a while. Tasks with durability "none" are not among them.
     """
-    check_arguments(agent=agent or "")
+    check_arguments(agent=agent)
     argument = json.dumps({"state": state, "agent": agent, "limit": limit})
     with connect_blocking(*at) as mesh:
         told = mesh.ask("tasks", argument)
@@ -39,13 +39,15 @@ def command(*, at: tuple[str, ...], state: str | None, agent: str | None, limit:
         print_json(told)
         return Exit.OK
     screen = console()
-    screen.print(counted(told["counts"]), style="bold")
+    is_certain = not (told["silent"] or told["unowned"])
+    screen.print(counted(told["counts"], is_certain=is_certain), style="bold")
     if not told["tasks"] and any(told["counts"].values()):
         screen.print("none of these is what was asked for", style="dim")
     if told["tasks"]:
         screen.print(tasks_table(told["tasks"], names, time.time()))
         if len(told["tasks"]) >= limit:
-            screen.print(f"these are the newest {limit}; see more with --limit", style="dim")
+            text = f"not more than the newest {limit} are shown: choose with --limit, --state and --agent"
+            screen.print(text, style="dim")
     print_silence(screen, told["silent"], names.of)
     print_unowned(screen, told["unowned"])
     return Exit.OK

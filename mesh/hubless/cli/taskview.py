@@ -13,6 +13,7 @@ from rich.text import Text
 
 from hubless.cli.names import Names
 from hubless.cli.screen import ago, styled, table
+from hubless.consulted import known_since
 
 _PREVIEW_CHARS = 400
 _LINES_OF_DETAIL = 12
@@ -28,7 +29,7 @@ def tasks_table(rows: list[dict[str, Any]], names: Names, now_s: float) -> Table
             row["agent"],
             row["state"],
             row["attempt"] or "-",
-            ago(max(0.0, now_s - row["submitted"])),
+            ago(max(0.0, now_s - known_since(row))),
             names[row["executor"] or row["owner"]],
         )
         for row in rows
@@ -80,9 +81,11 @@ def _facts(row: dict[str, Any], names: Names, now_s: float) -> Iterator[tuple[st
     for mark in _remarks(row, names):
         yield "", Text(mark, style="yellow")
     yield "shard", f"{row['shard']}, owned by {names[row['owner']]}"
-    last = f", the last on {names[row['executor']]}" if row["executor"] else ""
-    yield "attempts", f"{row['attempt'] or 'none'}{last}"
-    yield "submitted", f"{_clock(row['submitted'])}, {ago(max(0.0, now_s - row['submitted']))} ago"
+    yield "attempts", _attempts(row, names)
+    if row["submitted"] is None:
+        yield "entered", _since(row["entered"], now_s)
+        return
+    yield "submitted", _since(row["submitted"], now_s)
     if row["ended"] is not None:
         yield "ended", f"{_clock(row['ended'])}, after {_span(row['ended'] - row['submitted'])}"
     else:
@@ -90,11 +93,23 @@ def _facts(row: dict[str, Any], names: Names, now_s: float) -> Iterator[tuple[st
         yield "deadline", _clock(row["deadline"]) + (f", in {ago(left)}" if left > 0 else ", passed")
 
 
+def _attempts(row: dict[str, Any], names: Names) -> str:
+    """How often the task was tried. What a node does apart from the task's shard, it does not count there."""
+    attempt: int | None = row["attempt"]
+    if row["provisional"]:
+        by_shard = f"{attempt} by its shard, then " if attempt else ""
+        return f"{by_shard}apart from it on {names[row['provisional']]}, it is not known how many"
+    if not attempt:
+        return "none"
+    return f"{attempt}, the last on {names[row['executor']]}" if row["executor"] else str(attempt)
+
+
 def _remarks(row: dict[str, Any], names: Names) -> Iterator[str]:
     if row["forked"]:
         yield "forked: its shard was given a new lineage while it was under way; it may have run before"
     if row["provisional"]:
-        yield f"provisional: {names[row['provisional']]} ran it while it reached no majority of its shard"
+        node = names[row["provisional"]]
+        yield f"provisional: {node} ran it while it reached no majority of its shard, and told the outcome afterwards"
     if row.get("merged"):
         yield f"merged: the result has taken in {row['merged']} of the superseded ones"
 
@@ -122,6 +137,10 @@ def _superseded(row: dict[str, Any], names: Names) -> list[RenderableType]:
 
 def _preview(text: str) -> str:
     return text if len(text) <= _PREVIEW_CHARS else text[: _PREVIEW_CHARS - 1] + "…"
+
+
+def _since(moment: float, now_s: float) -> str:
+    return f"{_clock(moment)}, {ago(max(0.0, now_s - moment))} ago"
 
 
 def _clock(seconds: float) -> str:

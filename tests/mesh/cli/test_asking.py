@@ -88,11 +88,24 @@ def test_leave_need_not_wait(mesh):
     assert (code, out, asked) == (0, "node n2 was asked to leave\n", [("leave", "n2")])
 
 
-@pytest.mark.parametrize("condition", ["dead", "left"])
-def test_a_node_that_is_gone_is_not_asked(mesh, condition):
-    code, _, err, asked = mesh("leave", "n2", views=[[member("n1"), member("n2", condition)]])
+@pytest.mark.parametrize("order", ["leave", "drain"])
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [("dead", "node n2 is dead: `mesh status` says"), ("left", "node n2 has left already")],
+)
+def test_a_node_that_is_gone_is_not_asked(mesh, order, condition, words):
+    code, _, err, asked = mesh(order, "n2", views=[[member("n1"), member("n2", condition)]])
     assert (code, asked) == (4, [])
-    assert f"node n2 is {condition}" in err and "mesh members --all" in err
+    assert words in err
+
+
+@pytest.mark.parametrize("options", [[], ["--no-wait"]])
+def test_the_only_node_that_is_there_is_not_drained(mesh, options):
+    """It would leave with all that it keeps, since there is nobody to hand it to."""
+    views = [[member("n1"), member("n2", "dead"), member("n3", "left")]]
+    code, out, err, asked = mesh("drain", "n1", *options, views=views)
+    assert (code, out, asked) == (4, "", [])
+    assert "nobody can take over what it keeps" in err and "mesh leave n1" in err
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,17 @@ from types import SimpleNamespace
 import pytest
 import trio
 import trio.lowlevel
+import trio.testing
 
 from hubless.cli import main
 from hubless.client import Reply
 from hubless.client.errors import TaskFailed, UnreachableError
-from hubless_agents import Failure
+from hubless_agents import Effect, Failure
 
+FULL = TaskFailed(
+    Failure(code="overloaded", message="the disk is full", where="owner n1", retry_after_ms=1_000)
+)
+LATE = TaskFailed(Failure(code="expired", message="no receipt in time", where="client", effect=Effect.MAYBE))
 BUSY = TaskFailed(Failure(code="overloaded", message="the queue is full", retry_after_ms=1))
 UNKNOWN = TaskFailed(Failure(code="unknown_agent", message="no agent is called so"))
 
@@ -32,14 +37,25 @@ class Played:
         await trio.lowlevel.checkpoint()
         outcome = self._outcomes.get(payload, [])
         problem = outcome.pop(0) if outcome else None
+        if isinstance(problem, int):  # silent for so many seconds
+            await trio.sleep(problem)
+            problem = outcome.pop(0)
         if problem is not None:
             raise problem
         return SimpleNamespace(id=f"id-of-{payload.decode()}")
+
+    def connected(self) -> list[str]:
+        return ["127.0.0.1:7000"]
 
     async def stream(self, agent, items, *, idempotency_key, **options):
         for item in items:
             self.streamed.append(options | {"name": idempotency_key(item)})
             yield Reply(item)
+
+
+def run_fast(main, *arguments):
+    """Where everybody waits, time passes at once."""
+    return trio.run(main, *arguments, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
 @pytest.fixture
@@ -55,6 +71,7 @@ def submit(tmp_path, monkeypatch, capsys):
 
         for module in ("submit", "detach"):
             monkeypatch.setattr(f"hubless.cli.{module}.connect", connect)
+        monkeypatch.setattr("hubless.cli.submit.run_trio", run_fast)
         source = tmp_path / "in.jsonl"
         source.write_text(text)
         with pytest.raises(SystemExit) as ended:
@@ -90,6 +107,39 @@ def test_a_line_that_is_not_taken_is_told_with_its_number(submit):
 def test_an_overloaded_mesh_is_asked_again(submit):
     code, out, _, played = submit("1\n", "--detach", outcomes={b"1": [BUSY, BUSY]})
     assert (code, out, len(played.submitted)) == (0, "id-of-1\n", 3)
+
+
+def test_who_waits_for_a_receipt_is_told_so_soon_and_from_whom(submit):
+    code, out, err, _ = submit("1\n2\n", "--detach", outcomes={b"2": [30, LATE]})
+    assert (code, out) == (1, "id-of-1\n")
+    first, second, third, end, count = err.splitlines()
+    assert first == second == third
+    assert first.startswith("waiting for line 2: no receipt from 127.0.0.1:7000.")
+    assert "30 s" in first and "mesh status" in first
+    assert end.startswith("line 2: expired: no receipt in time") and count == "1 of 2 lines are accepted"
+
+
+def test_who_waits_is_told_what_the_mesh_refuses_and_who_refuses(submit):
+    code, _, err, _ = submit("1\n2\n3\n", "--detach", outcomes={b"1": [FULL] * 40, b"3": [FULL] * 40})
+    assert code == 1
+    waiting = "waiting for 2 lines, the first is line 1: refused by owner n1, overloaded: the disk is full."
+    assert err.startswith(waiting)
+    assert err.count(waiting) == 3
+    assert err.splitlines()[-1] == "1 of 3 lines are accepted"
+
+
+def test_who_need_not_wait_is_told_nothing(submit):
+    assert submit("1\n2\n", "--detach", outcomes={b"2": [1, None]})[2] == "2 of 2 lines are accepted\n"
+    code, out, err, _ = submit("1\n", "--detach", "--json", outcomes={b"1": [30, LATE]})
+    assert (code, err) == (1, "")
+    assert json.loads(out)["error"]["code"] == "expired"
+
+
+def test_an_interrupted_run_tells_what_it_does_not_know(submit):
+    outcomes = {b"2": [1, UnreachableError("no node answers")], b"3": [30, None]}
+    code, out, err, _ = submit("1\n2\n3\n", "--detach", outcomes=outcomes)
+    assert (code, out) == (3, "id-of-1\n")
+    assert "1 of 3 lines are accepted; 2 under way, which may be accepted without your knowing" in err
 
 
 def test_an_interrupted_run_tells_what_was_accepted(submit):

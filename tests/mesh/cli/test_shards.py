@@ -8,6 +8,8 @@ import pytest
 
 from hubless.cli.health import problems
 from hubless.cli.names import Names
+from hubless.client.errors import TaskFailed
+from hubless_agents import Failure
 
 
 def shard(number: int, condition: str = "healthy", **fields) -> dict:
@@ -32,7 +34,7 @@ def of(*shards: dict, silent=()) -> dict:
     return {"shards": list(shards), "silent": list(silent)}
 
 
-TASKS = {"tasks": [], "counts": {"running": 3, "succeeded": 1200}, "silent": []}
+TASKS = {"tasks": [], "counts": {"running": 3, "succeeded": 1200}, "silent": [], "unowned": []}
 
 
 def columns(line: str) -> list[str]:
@@ -116,17 +118,28 @@ def test_members_tasks_and_silence_are_named_after_the_shards():
         {"node": "n3", "name": "", "condition": "left"},
     ]
     tasks = {"tasks": [], "counts": {"dead": 2}, "silent": ["n1", "n2", "n3"]}
-    told = [problem.what for problem in problems(members, of(shard(1, "damaged")), tasks, Names(members))]
+    found = problems(members, of(shard(1, "damaged")), tasks, Names(members))
+    told = [problem.what for problem in found]
     assert told[0].startswith("shard 1")
     assert told[1:3] == ["aa: dead", "n2: busy"]
     assert told[3].startswith("n2: no answer in time")  # of who is known to be gone, none is expected
     assert told[4] == "2 tasks are dead: tried too often"
+    assert not any("{" in problem.what + problem.remedy for problem in found)
+
+
+def test_it_is_named_whose_disk_is_full():
+    members = [{"node": "n1", "name": "aa", "condition": "alive"}]
+    (full,) = problems(members, of(shard(1, "disk full"), shard(2, "disk full")), TASKS, Names(members))
+    assert full.what == "shards 1-2: disk full, aa has no room for new tasks"
 
 
 def test_nobody_takes_over_the_shards_of_a_dead_node_that_are_lost_without_it():
-    members = [{"node": "n1", "name": "aa", "condition": "dead"}]
+    members = [{"node": f"n{place}", "name": "", "condition": "alive"} for place in range(2, 5)]
+    members += [{"node": "n1", "name": "aa", "condition": "dead"}]
     (dead,) = problems(members, of(shard(1)), TASKS, Names(members))
     assert "do nothing" in dead.remedy
+    (dead,) = problems(members[1:], of(shard(1)), TASKS, Names(members))  # and nobody else to take them over
+    assert "do nothing" not in dead.remedy
     lost, needed = problems(members, of(shard(1, "quorum_lost")), TASKS, Names(members))
     assert "tasks are not among those shown" in lost.what
     assert "do nothing" not in needed.remedy
@@ -162,9 +175,18 @@ def test_a_shard_that_is_not_lost_is_not_forked(told):
 
 
 def test_there_must_be_such_a_shard(told):
-    code, _, err, _ = told("fork", "17", shards=of(shard(1)))
-    assert code == 2
-    assert "there is no shard 17" in err
+    """It is the mesh that lacks it, so this is a refusal, whoever finds it out."""
+    code, _, err, _ = told("fork", "17", shards=of(shard(0), shard(1)))
+    assert code == 4
+    assert "there is no shard 17: this mesh has shards 0 to 1" in err
+    lacks = TaskFailed(Failure(code="bad_input", message="there is no shard '17'"))
+    assert told("fork", "17", "--yes", fork=lacks)[0] == 4
+
+
+def test_a_shard_with_an_owner_is_not_forked_with_consent_either(told):
+    owned = TaskFailed(Failure(code="refused", message="shard 1 has an owner"))
+    code, out, err, _ = told("fork", "1", "--yes", "--json", fork=owned)
+    assert (code, out, json.loads(err)["error"]["exit"]) == (4, "", 4)
 
 
 def test_fork_with_a_word_of_consent(told):

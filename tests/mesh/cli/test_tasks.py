@@ -69,15 +69,17 @@ def test_tasks_says_who_did_not_answer_and_that_there_are_more(told):
     _, out, _, _ = told(
         "tasks", "--limit", "1", tasks=listed(task("running"), silent=["n2", "n3"], running=9)
     )
-    assert "the newest 1; see more with --limit" in out
+    assert "not more than the newest 1 are shown" in out
     assert "no answer in time from bb, n3" in out
 
 
 def test_tasks_and_dead_letters_say_whose_tasks_are_missing(told):
     _, out, _, _ = told("tasks", tasks=listed(unowned=[3, 4, 5, 9]))
-    assert "no owner of shards 3-5 9 has told: their tasks are missing here" in out
+    assert "no owner of shards 3-5 9 has answered: their tasks are missing here" in out
+    assert out.startswith("none known\n")
+    assert told("tasks", tasks=listed())[1] == "none\n"
     _, out, _, _ = told("dead-letters", dead_letters=listed(unowned=[3]))
-    assert out.startswith("no task is known to be dead\nno owner of shard 3 has told")
+    assert out.startswith("no task is known to be dead\nno owner of shard 3 has answered: its tasks")
 
 
 def test_tasks_for_programs_are_what_the_mesh_said(told):
@@ -106,7 +108,7 @@ def test_status_of_a_task_shows_what_happened_to_it(told):
         "summarise, key 'order-17'",
         "dead",
         "7, owned by aa",
-        "2, the last on bb",
+        "2 by its shard, then apart from it on bb",
         "after 2500 ms",
         "new lineage",
         "provisional: bb ran it",
@@ -132,6 +134,19 @@ def test_a_task_without_an_attempt_yet(told):
     row = task("queued", attempt=0, executor="", failures=[], superseded=[], result=None)
     _, out, _, _ = told("status", ID, status=row)
     assert "attempts   none" in out and "deadline" in out
+
+
+def test_a_task_of_which_only_the_outcome_was_told_shows_no_more(told):
+    row = task(
+        "succeeded", attempt=None, executor="n2", provisional="n2", failures=[], superseded=[], result="7"
+    )
+    row |= {"submitted": None, "entered": 1_000_000.0, "ended": None, "deadline": None}
+    _, out, _, _ = told("status", ID, status=row)
+    assert "apart from it on bb, it is not known how many" in out
+    assert "entered" in out
+    assert not any(word in out for word in ("submitted", "ended ", "deadline", "after ", "none"))
+    (line,) = (line for line in told("tasks", tasks=listed(row, succeeded=1))[1].splitlines() if ID in line)
+    assert line.split()[1:4] == ["summarise", "succeeded", "-"] and line.split()[-1] == "bb"
 
 
 @pytest.mark.parametrize("command", ["status", "cancel", "retry"])
@@ -160,6 +175,15 @@ def test_a_shard_without_a_quorum_is_a_refusal(told):
 def test_a_task_is_cancelled(told):
     code, out, _, asked = told("cancel", ID, cancel={"task": ID, "state": "cancelled"})
     assert (code, out, asked) == (0, f"task {ID} is cancelled\n", [("cancel", ID)])
+
+
+def test_who_cancels_is_told_what_becomes_of_the_attempt_that_runs(told):
+    running = {"task": ID, "state": "cancelled", "executor": "n2"}
+    code, out, _, _ = told("cancel", ID, cancel=running)
+    assert code == 0
+    assert f"task {ID} is cancelled; it was running on node n2" in out and "on_cancel='kill'" in out
+    assert json.loads(told("cancel", ID, "--json", cancel=running)[1]) == running
+    assert told("cancel", ID, cancel=running | {"executor": ""})[1] == f"task {ID} is cancelled\n"
 
 
 def test_what_has_ended_cannot_be_cancelled(told):

@@ -10,8 +10,9 @@ from contextlib import closing
 import pytest
 
 from hubless.cli import main
-from hubless.cli.exits import translated
+from hubless.cli.exits import of_failure, translated
 from hubless.datadir import DataDirectory, DataDirectoryError
+from hubless_agents import Effect, Failure
 
 
 @pytest.fixture
@@ -37,6 +38,10 @@ def mesh(capsys, monkeypatch):
         (["call", "hello", "Ada"], ["is not JSON", "a string needs its own quotes"]),
         (["call", "hello", "1", "--at", "nowhere"], ["'nowhere'", "write it as host:port"]),
         (["call", "hello", "1", "--timeout", "-1"], ["--timeout"]),
+        (["call", "", "1"], ["agent is empty"]),
+        (["submit", "", "--input", "i", "--detach"], ["agent is empty"]),
+        (["tasks", "--agent", ""], ["agent is empty"]),
+        (["dead-letters", "--agent", ""], ["agent is empty"]),
         (["call", "hello", "1", "--tiemout", "1"], ["--tiemout", "--timeout"]),
         (["call", "a" * 201, "1"], ["agent has 201 characters", "at most 200"]),
         (["call", "hello", "1", "--key", "\udcff"], ["key is '\\udcff'", "UTF-8"]),
@@ -94,6 +99,17 @@ def test_a_data_directory_that_cannot_be_used_is_the_users_to_mend(mesh, tmp_pat
 def test_what_a_database_says_in_two_lines_is_told_in_one():
     problem = DataDirectoryError("the journal is damaged (*** in database main ***\nOn tree page 14)")
     assert str(translated(problem)) == "the journal is damaged (*** in database main *** On tree page 14)"
+
+
+def test_a_failure_says_where_it_was():
+    failure = Failure(code="raised", message="ValueError: no", where="n1/echo/worker-1", effect=Effect.MAYBE)
+    assert str(of_failure(failure)).startswith("raised: ValueError: no (at n1/echo/worker-1) (it may have")
+    full = Failure(code="overloaded", message="the disk is full", where="owner n1")
+    assert str(of_failure(full)) == "overloaded: the disk is full (at owner n1)"
+    late = Failure(code="expired", message="too late: allow more", where="client")
+    assert str(of_failure(late)) == "expired: too late: allow more"
+    refusal = Failure(code="refused", message="unknown: see `mesh tasks`", where="n1")
+    assert str(of_failure(refusal)) == "refused: unknown: see `mesh tasks`"  # any node would have said so
 
 
 def test_a_data_directory_in_use_is_named(mesh, tmp_path):
