@@ -1,23 +1,22 @@
 """Operators' questions and orders about tasks and shards: put to the nodes that can answer, and answered as one.
 
 Any node may be asked. About one task, the owner of its shard is consulted; about all, every present node, and who does
-not answer in time is named. What is told of a task is read after its owner has made sure that it still is one.
+not answer in time is named. What the nodes themselves say is in `counsel.py`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
-from hubless.consulted import DEFAULT_LIMIT, MOST_ROWS, body_of, merged, task_details, task_row, with_lost
+from hubless.consulted import body_of, merged, with_lost
+from hubless.counsel import Counsel, Selection, selection_of, task_of
 from hubless.effects import NodeEffect, ToClient, ToPeer
-from hubless.forking import founder_of, replica_of, wish_of
+from hubless.forking import Founding, founder_of, replica_of, wish_of
 from hubless.keeping import Keeping
-from hubless.placement import is_task_id, shard_of_task
-from hubless.tasks.row import TERMINAL, Row, State
+from hubless.placement import shard_of_task
 from hubless.view import View
 from hubless.wire import Ask, Consult, Consulted, Told
 from hubless_agents import Effect, Failure, failure
@@ -30,29 +29,12 @@ _MOST_UNDER_WAY = 256
 
 OF_ALL = frozenset({"shards", "tasks", "dead_letters", "fork"})
 OF_ONE_TASK = frozenset({"status", "result", "cancel", "retry"})
+_READS = frozenset({"status", "result"})
 CONSULTED = OF_ALL | OF_ONE_TASK
 """Questions and orders that other nodes may have to answer."""
 
-
-_UNKNOWN = "no task with this id is known, or it ended so long ago that its result is no longer kept"
-
 _FOUNDING = "founding"
 """The second half of "fork": the best replica that is left has been told to found the new lineage."""
-
-
-class _Founding(msgspec.Struct, frozen=True):
-    """The argument of a "fork" between nodes."""
-
-    shard: int
-    above: int
-
-
-class _Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The argument of "tasks" and "dead_letters"."""
-
-    state: State | None = None
-    agent: str | None = None
-    limit: Annotated[int, msgspec.Meta(ge=1)] = DEFAULT_LIMIT
 
 
 @dataclass(slots=True)
@@ -80,16 +62,10 @@ class Consultation:
     def __init__(self, *, me: str, view: View, keeping: Keeping, shards: int) -> None:
         self._me = me
         self._view = view
-        self._keeping = keeping
         self._shards = shards
         self._asked: dict[int, _Asked] = {}
         self._requests = 0
-        self._reads: dict[int, tuple[str, Consult]] = {}
-        self._orders: dict[bytes, list[tuple[str, Consult]]] = {}
-        self._forks: dict[int, list[tuple[str, int, int]]] = {}
-        keeping.on_read = self._read_ready
-        keeping.on_forked = self._forked
-        keeping.on_disowned = self._disowned
+        self._counsel = Counsel(me=me, keeping=keeping, shards=shards)
 
     # -- from clients -----------------------------------------------------------------------------------
 
@@ -109,139 +85,35 @@ class Consultation:
 
     def _whom(self, ask: Ask) -> tuple[Failure | None, list[str]]:
         """Who can answer, or why nobody can."""
+        mistake = self._mistake(ask)
+        if mistake:
+            return self._failure("bad_input", mistake), []
         if ask.what in OF_ALL:
-            if ask.what == "fork" and wish_of(ask.argument, self._shards) is None:
-                text = f"{ask.argument[:80]!r} is not the number of a shard, with or without `force`: see `mesh shards`"
-                return self._failure("bad_input", text), []
-            if ask.what in ("tasks", "dead_letters") and _wish(ask.argument) is None:
-                text = "the argument is JSON with state, agent and limit, which is at least 1"
-                return self._failure("bad_input", text), []
-            return None, [
-                known.member.node for known in self._view.known() if self._is_there(known.member.node)
-            ]
-        task = self._task_id(ask.argument)
-        if task is None:
-            return self._failure(
-                "bad_input", f"{ask.argument[:80]!r} is not the id of a task of this mesh"
-            ), []
-        shard = shard_of_task(task)
+            present = [known.member.node for known in self._view.known() if self._is_there(known.member.node)]
+            return None, present
+        shard = shard_of_task(bytes.fromhex(ask.argument))
         owner = self._view.owner_of_shard(shard)
         if owner is not None:
             return None, [owner]
         text = f"nobody within reach owns shard {shard} just now: see `mesh shards`, and try again"
         return self._failure("unreachable", text), []
 
-    def _task_id(self, text: str) -> bytes | None:
-        """The task with that id, if this mesh can have one."""
-        try:
-            task = bytes.fromhex(text)
-        except ValueError:
-            return None
-        return task if is_task_id(task, self._shards) else None
+    def _mistake(self, ask: Ask) -> str:
+        """What is wrong with a question, or ""."""
+        argument, last = ask.argument, self._shards - 1
+        if ask.what == "fork" and wish_of(argument, self._shards) is None:
+            return f"there is no shard {argument.partition(' ')[0][:80]!r}: this mesh has shards 0 to {last}"
+        if ask.what in ("tasks", "dead_letters") and selection_of(argument) is None:
+            return "the argument is JSON with state, agent and limit, which is at least 1"
+        if ask.what in OF_ONE_TASK and task_of(argument, self._shards) is None:
+            return f"{argument[:80]!r} is not the id of a task of this mesh: see `mesh tasks`"
+        return ""
 
     # -- from nodes -------------------------------------------------------------------------------------
 
     def consult(self, now_ns: int, node: str, consult: Consult, out: list[NodeEffect]) -> None:
         """Another node, or this one, asks on behalf of its client."""
-        match consult.what:
-            case "shards":
-                self._tell(node, consult.request, {"shards": self._keeping.shard_rows()}, out)
-            case "tasks" | "dead_letters":
-                self._tell(node, consult.request, self._rows(consult), out)
-            case "fork":
-                self._found(now_ns, node, consult, out)
-            case "status" | "result" | "cancel" | "retry" if task := self._task_id(consult.argument):
-                self._about_task(now_ns, node, consult, task, out)
-            case _:
-                text = f"this node knows no answer to {consult.what[:80]!r} of {consult.argument[:80]!r}"
-                problem = self._failure("bad_input", text)
-                out.append(ToPeer(node, Consulted(consult.request, b"", problem)))
-
-    def _about_task(
-        self, now_ns: int, node: str, consult: Consult, task: bytes, out: list[NodeEffect]
-    ) -> None:
-        if not self._keeping.owns(task):
-            self._refuse(
-                node, consult, "unreachable", "the shard of this task moves just now: try again", out
-            )
-        elif consult.what in ("status", "result"):
-            self._reads[self._keeping.read(now_ns, task, out)] = (node, consult)
-        else:
-            if consult.what == "cancel":
-                is_done = self._keeping.owner.cancel(now_ns, task, out)
-            else:
-                is_done = self._keeping.owner.retry(now_ns, task)
-            if is_done:
-                self._orders.setdefault(task, []).append((node, consult))
-                self._keeping.on_changed = self._changed
-            else:
-                self._refuse(node, consult, *_why_not(consult.what, self._keeping.row(task)), out)
-
-    def _read_ready(self, ticket: int, is_owner: bool, out: list[NodeEffect]) -> None:
-        """The rows of the shard that a read was asked for are not stale, or this node can no longer tell."""
-        asked = self._reads.pop(ticket, None)
-        task = None if asked is None else self._task_id(asked[1].argument)
-        if asked is None or task is None:
-            return
-        node, consult = asked
-        row = self._keeping.row(task)
-        if not is_owner:
-            sometimes("a shard moved while an operator's question was under way")
-            self._refuse(
-                node, consult, "unreachable", "the shard of this task moves just now: try again", out
-            )
-        elif row is None:
-            self._refuse(node, consult, "refused", _UNKNOWN, out)
-        else:
-            self._tell(
-                node, consult.request, task_details(row, self._me, is_cut=consult.what == "status"), out
-            )
-
-    def _changed(self, row: Row, out: list[NodeEffect]) -> None:
-        """A task has changed: who ordered that is told. What is cancelled may begin another attempt before it ends."""
-        if row.task not in self._orders:
-            return
-        orders = self._orders.pop(row.task)
-        waiting = [order for order in orders if order[1].what == "cancel" and row.state not in TERMINAL]
-        for node, consult in (order for order in orders if order not in waiting):
-            self._tell(node, consult.request, {"task": row.task.hex(), "state": row.state.value}, out)
-        if waiting:
-            self._orders[row.task] = waiting
-        self._look_whether_to_listen()
-
-    def _disowned(self, shard: int, out: list[NodeEffect]) -> None:
-        """Another node decides about a shard: whether it will find the orders in its log, this one never hears."""
-        text = (
-            "the shard of this task moved before that was decided: it may have been done, see `mesh status`"
-        )
-        for task in [task for task in self._orders if shard_of_task(task) == shard]:
-            sometimes("a shard moved before an operator's order was decided")
-            for node, consult in self._orders.pop(task):
-                self._refuse(node, consult, "unreachable", text, out, effect=Effect.MAYBE)
-        self._look_whether_to_listen()
-
-    def _look_whether_to_listen(self) -> None:
-        if not self._orders:
-            self._keeping.on_changed = None
-
-    def _found(self, now_ns: int, node: str, consult: Consult, out: list[NodeEffect]) -> None:
-        """This node has the best replica of a shard: it founds a new lineage."""
-        try:
-            order = msgspec.json.decode(consult.argument, type=_Founding)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            self._refuse(node, consult, "bad_input", "this is no order to fork a shard", out)
-            return
-        index = self._keeping.fork(now_ns, order.shard, order.above, node)
-        if index is None:
-            text = f"the replica of shard {order.shard} here can found no new lineage: see `mesh shards`"
-            self._refuse(node, consult, "refused", text, out)
-        else:
-            self._forks.setdefault(order.shard, []).append((node, consult.request, index))
-
-    def _forked(self, shard: int, out: list[NodeEffect]) -> None:
-        """The log of a shard says that it was forked: who ordered that is told."""
-        for node, request, index in self._forks.pop(shard, ()):
-            self._tell(node, request, {"shard": shard, "replicas": [self._me], "index": index}, out)
+        self._counsel.consult(now_ns, node, consult, out)
 
     def consulted(self, now_ns: int, node: str, answer: Consulted, out: list[NodeEffect]) -> None:
         """A node has answered."""
@@ -291,18 +163,26 @@ class Consultation:
             self._have_founded(now_ns, asked, out)
             return
         if asked.what in OF_ALL:
-            wish = _wish(asked.argument) or _Wish()
-            limit = min(wish.limit, MOST_ROWS)
-            body = merged(asked.what, asked.bodies, limit, self._view.label, self._shards)
+            selection = selection_of(asked.argument) or Selection()
+            body = merged(asked.what, asked.bodies, selection.most, self._view.label, self._shards)
             if asked.what == "shards":
                 terms = [self._view.term_of_shard(shard) for shard in range(self._shards)]
                 body = {"shards": with_lost(body["shards"], terms)}
             told = Told(asked.request, msgspec.json.encode({**body, "silent": silent}))
         else:
-            who = "the best replica that is left" if asked.what == _FOUNDING else "the owner of its shard"
-            text = f"{who}, {silent[0] if silent else 'nobody'}, did not answer in time"
-            told = Told(asked.request, b"", self._failure("unreachable", text, effect=Effect.MAYBE))
+            told = Told(asked.request, b"", self._silence(asked))
         out.append(ToClient(asked.route, told))
+
+    def _silence(self, asked: _Asked) -> Failure:
+        """The only one that could answer did not: an order may have been carried out all the same."""
+        who = "the best replica that is left" if asked.what == _FOUNDING else "the owner of its shard"
+        text = f"{who}, {', '.join(map(self._view.label, sorted(asked.waiting)))}, did not answer in time"
+        if asked.what in _READS:
+            return self._failure("unreachable", f"{text}: try again")
+        where = "shards" if asked.what == _FOUNDING else "status"
+        return self._failure(
+            "unreachable", f"{text}: see `mesh {where}` for whether it was done", effect=Effect.MAYBE
+        )
 
     def _have_founded(self, now_ns: int, asked: _Asked, out: list[NodeEffect]) -> None:
         """All that can be known of a shard that is to be forked is known."""
@@ -322,6 +202,7 @@ class Consultation:
             silent=asked.waiting,
             gone=[node for node in sorted(voters) if not self._view.is_present(node)],
             term=self._view.term_of_shard(wish.shard),
+            label=self._view.label,
         )
         if isinstance(founder, str):
             sometimes("an operator was kept from forking a shard")
@@ -332,72 +213,11 @@ class Consultation:
         self._asked[self._requests] = _Asked(
             asked.route, asked.request, _FOUNDING, asked.argument, due_ns, {founder.node}
         )
-        order = msgspec.json.encode(_Founding(wish.shard, founder.above)).decode()
+        order = msgspec.json.encode(Founding(wish.shard, founder.above)).decode()
         out.append(ToPeer(founder.node, Consult(self._requests, "fork", order)))
-
-    def _rows(self, consult: Consult) -> dict[str, Any]:
-        wish = _wish(consult.argument) or _Wish()
-        is_of_dead = consult.what == "dead_letters"
-        counts: dict[str, int] = {}
-        rows: list[dict[str, Any]] = []
-        limit = min(wish.limit, MOST_ROWS)
-        owned: list[int] = []
-        for shard, machine in self._keeping.owned_machines():
-            owned.append(shard)
-            for state, count in machine.counts.items():
-                counts[state.value] = counts.get(state.value, 0) + count
-            shelves = [machine.dead_letters()]
-            if not is_of_dead:
-                shelves += (machine.live(), machine.ended())
-            for shelf in shelves:
-                newest = islice((row for row in reversed(shelf) if _fits(row, wish)), limit)
-                rows += (task_row(row, self._me, with_failures=is_of_dead) for row in newest)
-        rows.sort(key=lambda row: row["submitted"])
-        return {"tasks": rows[-limit:], "counts": counts, "owned": owned}
-
-    def _tell(self, node: str, request: int, body: dict[str, Any], out: list[NodeEffect]) -> None:
-        out.append(ToPeer(node, Consulted(request, msgspec.json.encode(body))))
-
-    def _refuse(
-        self,
-        node: str,
-        consult: Consult,
-        code: Code,
-        text: str,
-        out: list[NodeEffect],
-        *,
-        effect: Effect = Effect.NONE,
-    ) -> None:
-        out.append(ToPeer(node, Consulted(consult.request, b"", self._failure(code, text, effect=effect))))
 
     def _is_there(self, node: str) -> bool:
         return self._view.is_present(node) and self._view.work_address(node) is not None
 
     def _failure(self, code: Code, text: str, *, effect: Effect = Effect.NONE) -> Failure:
         return failure(code, text, where=self._me, effect=effect)
-
-
-def _why_not(order: str, row: Row | None) -> tuple[Code, str]:
-    """Why an order about a task was not taken."""
-    if row is None:
-        return "refused", _UNKNOWN
-    has_ended = row.state in TERMINAL
-    if order == "cancel" and has_ended:
-        return "refused", f"this task has ended, its state is {row.state}: see `mesh status {row.task.hex()}`"
-    if order == "retry" and (not has_ended or row.state is State.SUCCEEDED):
-        return (
-            "refused",
-            f"the state of this task is {row.state}: only one that ended without a result is tried again",
-        )
-    return "unreachable", "the shard of this task takes no orders just now: try again"
-
-
-def _fits(row: Row, wish: _Wish) -> bool:
-    return (wish.state is None or row.state is wish.state) and (wish.agent is None or row.agent == wish.agent)
-
-
-def _wish(argument: str) -> _Wish | None:
-    try:
-        return msgspec.json.decode(argument or "{}", type=_Wish)
-    except msgspec.MsgspecError:
-        return None

@@ -29,7 +29,8 @@ class _ShardsShape(msgspec.Struct):
 
 
 class _TaskShape(msgspec.Struct):
-    submitted: float
+    submitted: float | None
+    entered: float | None = None
 
 
 class _TasksShape(msgspec.Struct):
@@ -48,19 +49,25 @@ def body_of(what: str, raw: bytes) -> dict[str, Any] | None:
 
 
 def task_row(row: Row, owner: str, *, with_failures: bool = False) -> dict[str, Any]:
-    """A task in a list. Times are unix seconds."""
+    """A task in a list. Times are unix seconds.
+
+    `provisional` ran the task apart, beside the shard's own attempts, which `attempt` counts. Of a task that the shard
+    had not known it told the outcome only: `entered` is then when that came, and what was before is None.
+    """
+    is_entered = _is_entered(row)
     told: dict[str, Any] = {
         "task": row.task.hex(),
         "agent": row.agent,
         "key": row.key,
         "state": row.state.value,
-        "attempt": row.attempt,
-        "executor": node_of(row.executor),
+        "attempt": None if is_entered else row.attempt,
+        "executor": row.provisional_from or node_of(row.executor),
         "owner": owner,
         "shard": int.from_bytes(row.task[:2], "big"),
-        "submitted": row.submitted_ms / 1000,
-        "ended": row.ended_ms / 1000 if row.ended_ms else None,
-        "deadline": row.deadline_ms / 1000,
+        "submitted": None if is_entered else row.submitted_ms / 1000,
+        "entered": row.submitted_ms / 1000 if is_entered else None,
+        "ended": row.ended_ms / 1000 if row.ended_ms and not is_entered else None,
+        "deadline": None if is_entered else row.deadline_ms / 1000,
         "forked": row.forked,
         "provisional": row.provisional_from,
         "merged": row.merged,
@@ -89,6 +96,11 @@ def task_details(row: Row, owner: str, *, is_cut: bool = True) -> dict[str, Any]
     }
 
 
+def known_since(row: dict[str, Any]) -> float:
+    """When the shard of a told task first heard of it."""
+    return next((row[when] for when in ("submitted", "entered") if row.get(when) is not None), 0.0)
+
+
 def merged(
     what: str, bodies: Sequence[dict[str, Any]], limit: int, label: Callable[[str], str], shards: int
 ) -> dict[str, Any]:
@@ -99,7 +111,7 @@ def merged(
     for body in bodies:
         for state, count in body["counts"].items():
             counts[state] = counts.get(state, 0) + count
-    tasks = sorted((row for body in bodies for row in body["tasks"]), key=lambda row: row["submitted"])
+    tasks = sorted((row for body in bodies for row in body["tasks"]), key=known_since)
     owned = {shard for body in bodies for shard in body.get("owned", ())}
     return {
         "tasks": tasks[-limit:],
@@ -147,6 +159,11 @@ def _lost(shard: int, term: int) -> dict[str, Any]:
         "live": 0,
         "kept": 0,
     }
+
+
+def _is_entered(row: Row) -> bool:
+    """Whether the shard first heard of the task with its provisional outcome: such a row begins at its deadline."""
+    return bool(row.provisional_from) and row.deadline_ms == row.submitted_ms
 
 
 def _failure(failure: Failure) -> dict[str, Any]:

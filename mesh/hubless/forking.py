@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -41,6 +41,21 @@ class Founder(NamedTuple):
     above: int
 
 
+class Founding(msgspec.Struct, frozen=True):
+    """The argument of the "fork" that a node with the best replica is given."""
+
+    shard: int
+    above: int
+
+
+def founding_of(argument: str) -> Founding | None:
+    """What the order to found a new lineage says; None if it cannot be read."""
+    try:
+        return msgspec.json.decode(argument, type=Founding)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
 def wish_of(argument: str, shards: int) -> Wish | None:
     """What the argument of "fork" says; None if it names no shard of the mesh."""
     number, _, force = argument.partition(" ")
@@ -64,6 +79,7 @@ def founder_of(
     silent: Collection[str],
     gone: Collection[str],
     term: int,
+    label: Callable[[str], str],
 ) -> Founder | str:
     """Who founds the new lineage, or why nobody may.
 
@@ -72,11 +88,12 @@ def founder_of(
         silent: nodes that were asked and did not answer.
         gone: voters that are dead, have left, or are not known any more.
         term: the highest in which anybody was heard to own the shard.
+        label: how people call a node.
     """
     shard = wish.shard
     owner = next((node for node, row in sorted(told.items()) if row.is_owner), None)
     if owner is not None:
-        return f"shard {shard} has an owner, {owner}, and with it a majority: there is nothing to fork"
+        return f"shard {shard} has an owner, {label(owner)}, and with it a majority: there is nothing to fork"
     useful = {node: row for node, row in told.items() if row.condition not in _USELESS and row.voters}
     if not useful:
         return f"no node that answers has a replica of shard {shard} that can be used: nothing is left to fork from"
@@ -87,10 +104,16 @@ def founder_of(
     voters = {*config.voters, *config.outgoing}
     left = voters.difference(gone)
     if has_quorum(config, left) and not wish.is_forced:
-        names = ", ".join(sorted(left))
-        return f"shard {shard} may still have a majority: {names} are not known to be dead; wait, or force it"
+        names = ", ".join(map(label, sorted(left)))
+        return (
+            f"shard {shard} may still have a majority with {names}, not known to be dead: wait until they are back, "
+            "or use --force if you know that they never will be"
+        )
     doubtful = voters.intersection(silent)
     if doubtful and not wish.is_forced:
-        names = ", ".join(sorted(doubtful))
-        return f"{names} did not answer, and may have more of shard {shard}: ask again, or force it"
+        names = ", ".join(map(label, sorted(doubtful)))
+        return (
+            f"no answer from {names}, who may have more of shard {shard}: ask again, "
+            "or use --force if you know that they are gone for ever"
+        )
     return Founder(best, max(term, *(row.term for row in told.values())))

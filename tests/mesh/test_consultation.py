@@ -12,7 +12,7 @@ import pytest
 from hubless.consultation import Consultation
 from hubless.effects import NodeEffect, ToClient, ToPeer
 from hubless.placement import mint_task_id, shard_of_task
-from hubless.tasks.entries import AttemptEnded, Cancelled, Entry, Follows, Submitted
+from hubless.tasks.entries import AttemptEnded, Cancelled, Entered, Entry, Follows, Submitted
 from hubless.tasks.machine import Machine
 from hubless.tasks.row import Row
 from hubless.view import View
@@ -241,7 +241,17 @@ def test_an_owner_that_says_nothing_may_have_done_what_it_was_told(room: Room) -
     room.view.learn_owner(3, 1, "n2")
     room.ask("cancel", TASK.hex())
     failure = refused(room.tick(2 * S))
-    assert (failure.code, failure.effect, "n2" in failure.message) == ("unreachable", Effect.MAYBE, True)
+    assert (failure.code, failure.effect) == ("unreachable", Effect.MAYBE)
+    assert "name-n2 (n2), did not answer in time: see `mesh status`" in failure.message
+
+
+@pytest.mark.parametrize("what", ["status", "result"])
+def test_a_question_that_nobody_answers_has_changed_nothing(room: Room, what: str) -> None:
+    room.view.learn_owner(3, 1, "n2")
+    room.ask(what, TASK.hex())
+    failure = refused(room.tick(2 * S))
+    assert (failure.code, failure.effect) == ("unreachable", Effect.NONE)
+    assert failure.message.endswith("name-n2 (n2), did not answer in time: try again")
 
 
 def test_nobody_waits_for_the_answer_of_the_dead(room: Room) -> None:
@@ -277,12 +287,21 @@ def test_who_is_lost_while_others_are_due_is_not_waited_for_in_the_end(room: Roo
         ("status", TASK.hex(), "unreachable"),
         ("tasks", "all", "bad_input"),
         ("dead_letters", '{"colour": 1}', "bad_input"),
+        ("fork", "16", "bad_input"),
+        ("fork", "x force", "bad_input"),
     ],
 )
 def test_what_cannot_be_answered_is_refused_at_once(room: Room, what: str, argument: str, code: str) -> None:
     failure = refused(room.ask(what, argument))
     assert (failure.code, failure.effect) == (code, Effect.NONE)
     assert room.consultation.next_deadline_ns() is None
+
+
+def test_who_names_a_shard_that_there_is_not_is_told_which_there_are(room: Room) -> None:
+    assert (
+        refused(room.ask("fork", "16 force")).message
+        == "there is no shard '16': this mesh has shards 0 to 15"
+    )
 
 
 def test_too_many_questions_at_a_time_are_refused(room: Room) -> None:
@@ -328,8 +347,35 @@ def test_an_order_is_answered_when_it_is_decided(room: Room) -> None:
     assert room.consult("cancel", TASK.hex(), "n1") == []
     assert room.keeping.orders == [("cancel", TASK)]
     assert room.follow(Cancelled(task_of(1), 2_000)) == [], "that was another one"
-    assert consulted(room.follow(Cancelled(TASK, 2_000))) == {"task": TASK.hex(), "state": "cancelled"}
+    told = {"task": TASK.hex(), "state": "cancelled", "executor": "n1"}
+    assert consulted(room.follow(Cancelled(TASK, 2_000))) == told
     assert room.keeping.on_changed is None, "and nobody listens any more"
+
+
+def test_where_a_task_runs_on_is_told_only_of_one_that_ran_when_it_was_cancelled(room: Room) -> None:
+    room.follow(submitted())
+    broken = Failure(code="worker_died", message="gone", effect=Effect.MAYBE)
+    room.follow(AttemptEnded(TASK, 1, None, broken, 2_000, Follows.AGAIN))
+    room.consult("cancel", TASK.hex())
+    assert consulted(room.follow(Cancelled(TASK, 2_000)))["executor"] == ""
+
+
+def test_of_a_task_that_ran_apart_nothing_is_told_that_its_shard_cannot_know(room: Room) -> None:
+    """The shard first hears of it with the outcome: when it was handed in, and how often it was tried, nobody told."""
+    room.follow(Entered(TASK, "echo", "", b"1", b"2", None, "n2", 5_000))
+    room.follow(submitted(1))
+    room.follow(Entered(task_of(1), "echo", "", b"1", b"2", None, "n2", 6_000))
+    apart, known = consulted(room.consult("tasks"))["tasks"][::-1]
+    whens = ("submitted", "entered", "ended", "deadline")
+    assert [apart[when] for when in whens] == [None, 5.0, None, None]
+    assert (apart["state"], apart["attempt"], apart["executor"], apart["provisional"]) == (
+        "succeeded",
+        None,
+        "n2",
+        "n2",
+    )
+    assert [known[when] for when in whens] == [2.0, None, 6.0, 60.0]
+    assert (known["attempt"], known["executor"]) == (1, "n2")
 
 
 def test_a_cancellation_is_answered_by_an_end_and_not_by_another_attempt(room: Room) -> None:

@@ -32,7 +32,10 @@ def founder(
     term: int = 0,
     force: bool = False,
 ) -> Founder | str:
-    return founder_of(Wish(3, force), told, silent=silent, gone=tuple(gone), term=term)
+    gone_ones = tuple(gone)
+    return founder_of(
+        Wish(3, force), told, silent=silent, gone=gone_ones, term=term, label=lambda node: f"name-of-{node}"
+    )
 
 
 def test_the_only_one_left_is_taken() -> None:
@@ -55,11 +58,15 @@ def test_the_latest_term_that_anybody_knows_counts() -> None:
 
 @pytest.mark.parametrize("force", [False, True])
 def test_a_shard_with_an_owner_is_left_alone(force: bool) -> None:
-    assert "has an owner, c" in str(founder({"a": replica(), "c": replica(is_owner=True)}, force=force))
+    assert "has an owner, name-of-c, " in str(
+        founder({"a": replica(), "c": replica(is_owner=True)}, force=force)
+    )
 
 
 def test_nodes_in_doubt_are_waited_for_unless_it_is_forced() -> None:
-    assert "a, b are not known to be dead" in str(founder({"a": replica()}, gone="c"))
+    assert "a majority with name-of-a, name-of-b, not known to be dead" in str(
+        founder({"a": replica()}, gone="c")
+    )
     assert founder({"a": replica()}, gone="c", force=True) == Founder("a", 5)
 
 
@@ -71,7 +78,7 @@ def test_both_halves_of_a_joint_configuration_need_a_majority() -> None:
 
 def test_who_did_not_answer_may_have_more() -> None:
     told = {"a": replica(voters=("a", "b", "c", "d", "e"))}
-    assert "e did not answer" in str(founder(told, silent=("e",), gone="bcd"))
+    assert "no answer from name-of-e, " in str(founder(told, silent=("e",), gone="bcd"))
     assert founder(told, silent=("e",), gone="bcd", force=True) == Founder("a", 5)
     assert founder({"a": replica()}, silent=("z",)) == Founder("a", 5)
 
