@@ -22,6 +22,7 @@ from hubless.tasks.counters import GatewayCounters
 from hubless.tasks.pending import FIRST_RESEND_NS, Pending
 from hubless.tasks.reach import Reach
 from hubless.tasks.screening import Screening
+from hubless.tasks.steering import Steering
 from hubless.tasks.wheel import Wheel
 from hubless.view import View
 from hubless.wire import (
@@ -30,7 +31,6 @@ from hubless.wire import (
     Durability,
     Moved,
     OwnedBy,
-    Place,
     Refused,
     Settled,
     ShardChoice,
@@ -80,6 +80,7 @@ class Gateway:
         self._admission = admission
         self._apart = apart
         self._reach = Reach(view, patience_ns=patience_ns)
+        self._steering = Steering(view, self._reach, goes_apart=apart is not None)
         self._asking = Asking(view)
         self._pending: dict[bytes, Pending] = {}
         self._of_shard: dict[int, dict[bytes, Pending]] = {}
@@ -104,7 +105,7 @@ class Gateway:
             out.append(ToClient(route, Answer(submit.task, None, refusal, self._me, 0)))
             return
         may_go_back = not submit.again or submit.shard is ShardChoice.AT_ONCE
-        if is_kept and may_go_back and self._is_better_elsewhere(submit.task, submit):
+        if is_kept and may_go_back and self._steering.is_better_elsewhere(submit.task, submit):
             self.counters.steered += 1
             sometimes("asked a client for an id of another shard")
             self._admission.finished(submit.agent)
@@ -132,7 +133,7 @@ class Gateway:
             wants_receipt=submit.receipt,
             begun_ns=now_ns - max(0, submit.age_ms) * _MS,
             shard=submit.shard,
-            runs_apart=is_kept and self._runs_apart(submit.agent),
+            runs_apart=is_kept and self._steering.runs_apart(submit.agent),
             is_apart=is_kept and self._apart is not None and self._apart.knows(submit.task),
         )
         self._pending[submit.task] = pending
@@ -285,38 +286,17 @@ class Gateway:
             return offer is None or offer.is_kept
         return submit.durability is Durability.REPLICATED
 
-    def _runs_apart(self, agent: str) -> bool:
-        offer = self._view.offer(agent)
-        return self._apart is not None and offer is not None and offer.runs_apart
-
-    def _is_better_elsewhere(self, task: bytes, call: Submit | Pending, *, is_lost: bool = False) -> bool:
-        """Whether a task had better go back to its client: for the id of another shard if nobody has begun it, to go to
-        another gateway, or for good. One with a key waits here for the next owner, unless its shard `is_lost`; any
-        whose shard is fixed may be run apart here.
-        """
-        runs_apart = self._runs_apart(call.agent)
-        is_hasty = call.shard is ShardChoice.AT_ONCE and not runs_apart
-        is_fixed = bool(call.key) or call.shard is not ShardChoice.FREE
-        if is_fixed and runs_apart:
-            return False
-        owner = self._view.owner_of_shard(shard_of_task(task))
-        if owner is not None and not self._view.is_silent(owner):
-            return False
-        if runs_apart:
-            return bool(self._view.reachable())
-        return is_hasty or is_lost or not call.key
-
     def _place(self, now_ns: int, task: bytes, pending: Pending, out: list[NodeEffect]) -> None:
         """Gives the task to its owner; if nobody is known to be that, the shard's replicas are asked."""
         to = self._owner_for(now_ns, task, pending)
-        if self._is_steered(now_ns, task, pending):
+        if self._steering.has_waited_in_vain(now_ns, task, pending):
             self._give_back(task, pending, out)
             return
         self._look_again(now_ns, task, pending, self._patience_ns(now_ns, task, pending))
         if not to:
             self._asking.want(now_ns, shard_of_task(task), out)
             return
-        out.append(ToPeer(to, self._placement(now_ns, task, pending)))
+        out.append(ToPeer(to, pending.placement(now_ns, task, self._me)))
         if not pending.is_apart:
             pending.placed, pending.placed_with = pending.placed + 1, to
         if pending.is_unwanted:  # whoever has it has to know that this gateway asks, to let it withdraw
@@ -327,22 +307,6 @@ class Gateway:
     def _place_again(self, now_ns: int, task: bytes, pending: Pending, out: list[NodeEffect]) -> None:
         self.counters.placed_again += pending.was_placed
         self._place(now_ns, task, pending, out)
-
-    def _placement(self, now_ns: int, task: bytes, pending: Pending) -> Place:
-        return Place(
-            task,
-            pending.agent,
-            pending.key,
-            pending.payload,
-            max(1, (pending.deadline_ns - now_ns) // _MS),
-            self._me,
-            receipt=pending.wants_receipt,
-            is_kept=pending.is_kept,
-            again=pending.again,
-            once=not pending.is_repeatable,
-            apart=pending.is_apart,
-            age_ms=max(1, (now_ns - pending.begun_ns) // _MS) if pending.may_be_known else 0,
-        )
 
     def _owner_for(self, now_ns: int, task: bytes, pending: Pending) -> str:
         """The owner, as far as known, else "".
@@ -363,13 +327,6 @@ class Gateway:
     def _is_wanted(self, shard: int) -> bool:
         """Whether any task waits for an owner of the shard."""
         return any(not pending.owner for pending in self._of_shard.get(shard, {}).values())
-
-    def _is_steered(self, now_ns: int, task: bytes, pending: Pending) -> bool:
-        """Whether a task has waited here for its shard in vain, and its client may find it elsewhere."""
-        if not pending.is_kept or pending.is_apart or not pending.routes:
-            return False
-        is_lost = self._reach.is_lost(now_ns, shard_of_task(task))
-        return is_lost and self._is_better_elsewhere(task, pending, is_lost=True)
 
     def _give_back(self, task: bytes, pending: Pending, out: list[NodeEffect]) -> None:
         self._forget(task)

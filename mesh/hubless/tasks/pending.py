@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from hubless.wire import ShardChoice
+from hubless.wire import Place, ShardChoice
 
+_MS = 1_000_000
 FIRST_RESEND_NS = 1_000_000_000
 
 
@@ -51,6 +52,23 @@ class Pending(Struct, gc=False):
     def may_be_known(self) -> bool:
         """Whether anybody beside this gateway may have begun it."""
         return self.was_placed or self.again
+
+    def placement(self, now_ns: int, task: bytes, gateway: str) -> Place:
+        """What its owner is told, by this gateway."""
+        return Place(
+            task,
+            self.agent,
+            self.key,
+            self.payload,
+            max(1, (self.deadline_ns - now_ns) // _MS),
+            gateway,
+            receipt=self.wants_receipt,
+            is_kept=self.is_kept,
+            again=self.again,
+            once=not self.is_repeatable,
+            apart=self.is_apart,
+            age_ms=max(1, (now_ns - self.begun_ns) // _MS) if self.may_be_known else 0,
+        )
 
     def was_refused_by(self, node: str) -> None:
         """A node does not own the shard. If nobody else was asked, and it but once, nobody can have taken the task."""
