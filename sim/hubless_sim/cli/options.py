@@ -51,10 +51,10 @@ def system_option(command: Decorated) -> Decorated:
         "--system",
         type=click.Choice(list(SWARMS)),
         help="What runs. shards, if left out: the replicas of shards alone. gossip: membership alone; cramped: with "
-        "little room; accused: one is called dead; frozen-gossip: some never get well. mesh: whole nodes with clients, "
-        "under faults of all kinds; frozen: one of them never gets well; frozen-two: two of seven never do; pools: "
-        "executors that fail; crowds: one that never has room; sinks: one that fails fast; apart: agents that go on in "
-        "a partition; agents: those that misbehave.",
+        "little room; accused: one is called dead; hushed: rumours run out at once; frozen-gossip: some never get "
+        "well. mesh: whole nodes with clients, under faults of all kinds; frozen: one of them never gets well; "
+        "frozen-two: two of seven never do; pools: executors that fail; crowds: one that never has room; sinks: one "
+        "that fails fast; apart: agents that go on in a partition; agents: those that misbehave.",
     )(command)
 
 

@@ -26,6 +26,7 @@ from hubless_gossip import LinkUp as CoreLinkUp
 from hubless_sim.addresses import FIRST_PORT, address_of
 from hubless_sim.checkers.bounds import Overfull
 from hubless_sim.faults import index_of
+from hubless_sim.gossip.haste import Haste
 from hubless_sim.world.hosts import (
     Birth,
     Command,
@@ -65,9 +66,10 @@ def configured(preset: str, knobs: dict[str, int | float | bool]) -> GossipConfi
 class GossipHost:
     """One process of the mesh as far as membership goes: the core, and nothing around it."""
 
-    __slots__ = ("core",)
+    __slots__ = ("_haste", "core")
 
     def __init__(self, birth: Birth, *, mesh: bytes, config: GossipConfig) -> None:
+        self._haste = Haste(birth.name, mesh, config)
         kept = Remembered.from_bytes(birth.kept) if birth.kept else Remembered(0)
         self.core = Gossip(
             Identity(mesh=mesh, node=birth.name, boot=birth.boot, address=address_of(birth.node)),
@@ -82,6 +84,8 @@ class GossipHost:
         """Hand the event to the core and put its effects into the world's terms."""
         effects = self.core.handle(now_ns, _inward(event))
         out = [_outward(effect) for effect in effects] if effects else []
+        packet = event.packet if isinstance(event, Delivered) else None
+        out += [Note(each) for each in self._haste.watch(now_ns, packet, effects, self.core)]
         for what, (size, most) in self.core.fill().items():
             if size > most:
                 out.append(Note(Overfull(f"the {what}", size, most)))

@@ -18,6 +18,7 @@ from hubless_sim.checkers.bounds import Overfull, overfull
 from hubless_sim.checkers.membership import Settled, wrong_metadata, wrong_views
 from hubless_sim.faults import MS, index_of
 from hubless_sim.gossip.audit import Audit
+from hubless_sim.gossip.haste import Hasty, hasty
 from hubless_sim.gossip.host import GossipHost, Order, configured
 from hubless_sim.run import Run
 from hubless_sim.tapes.operations import Leave, Load, Meta, Operation
@@ -50,6 +51,7 @@ class GossipRun(Run):
             raise TapeError(f"tape: {error} at `$.system`.") from error
         self.told: list[Told] = []
         self.overfull: list[tuple[int, str, Overfull]] = []
+        self.hasty: list[tuple[int, str, Hasty]] = []
         self._asks_for_views = tape.system.right_views
         self._core = tape.system.core
         self._settled_ms = tape.system.settled_ms
@@ -70,9 +72,11 @@ class GossipRun(Run):
         return {member.node: member.condition for member in self.core(name).members()}
 
     def violations(self) -> Sequence[Violation]:
-        """What was kept beyond its bound; of tapes that ask for right views, what was told or is held wrongly, too."""
+        """What was kept beyond its bound, and who was held dead too soon; of tapes that ask for right views, what was
+        told or is held wrongly, too."""
+        always = (*overfull(self.overfull), *hasty(self.hasty))
         if not self._asks_for_views:
-            return tuple(overfull(self.overfull))
+            return always
         metadata = {
             name: {
                 member.node: member.meta for member in self.core(name).members() if self._counts(member.node)
@@ -81,7 +85,7 @@ class GossipRun(Run):
         }
         return (
             *self._audit.violations,
-            *overfull(self.overfull),
+            *always,
             *(wrong_views(self._views()) if self._settled_ms is None else self._settled.violations()),
             *wrong_metadata(metadata),
         )
@@ -126,6 +130,9 @@ class GossipRun(Run):
         name = f"n{node}"
         if isinstance(value, Overfull):
             self.overfull.append((now_ns, name, value))
+            return
+        if isinstance(value, Hasty):
+            self.hasty.append((now_ns, name, value))
             return
         self.told.append(Told(now_ns, name, value))
         if self._asks_for_views:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from hubless_sim.gossip import accused_swarm
+from hubless_sim.gossip import accused_swarm, hushed_swarm
 from hubless_sim.gossip import frozen_swarm as frozen_gossip_swarm
 from hubless_sim.gossip import swarm as gossip_swarm
 from hubless_sim.mesh import agent_swarm, apart_swarm, crowd_swarm, frozen_swarm, pool_swarm, sink_swarm
@@ -24,5 +24,6 @@ SWARMS: dict[str, Callable[[int], Tape]] = {
     "frozen-gossip": frozen_gossip_swarm.drawn_tape,
     "cramped": gossip_swarm.cramped_tape,
     "accused": accused_swarm.drawn_tape,
+    "hushed": hushed_swarm.drawn_tape,
 }
 """By the name of a system, its drawing."""

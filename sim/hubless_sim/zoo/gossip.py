@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from hubless.view import View
 from hubless_gossip import Member, evidence
 from hubless_gossip import claims as claims_module
-from hubless_gossip.claims import Rank, Standing, Statement
+from hubless_gossip.claims import Claim, Rank, Standing, Statement
 from hubless_gossip.core import Gossip
 from hubless_gossip.events import Remembered
 from hubless_gossip.healing import Healer
@@ -20,6 +20,7 @@ from hubless_gossip.pushpull import PushPull
 from hubless_gossip.relay import Relays
 from hubless_gossip.rumours import RumourKey, Rumours
 from hubless_gossip.suspicion import Suspicions
+from hubless_gossip.view import View as GossipView
 from hubless_sim.zoo.planting import Bed, Swaps
 
 BED = Bed("gossip")
@@ -116,6 +117,20 @@ def takes_silence_of_a_busy_process_for_death(swaps: Swaps) -> None:
 def believes_a_single_accuser(swaps: Swaps) -> None:
     """One node's word is enough for a death, however many others there are to ask."""
     swaps.put(evidence, "accusers_needed", lambda _reachable: 1)
+
+
+@BED.plant("hushed", first=0)
+def takes_a_push_pull_merge_for_a_confirmation(swaps: Swaps) -> None:
+    """Accusers that a push-pull brought end a suspicion sooner, as if their rumours had come."""
+
+    def confirming(
+        self: GossipView, now_ns: int, claim: Claim, *, merged: bool = False, spread: bool = True
+    ) -> bool:
+        is_news = hear(self, now_ns, claim, merged=merged, spread=spread)
+        self._suspicions.confirm(claim.node, claim.standing)
+        return is_news
+
+    hear = swaps.put(GossipView, "hear", confirming)
 
 
 @BED.plant("gossip", first=1)

@@ -10,7 +10,18 @@ import msgspec
 
 Area = Literal["gossip", "raft", "journal", "tasks", "workers", "breakers"]
 Sweep = Literal[
-    "gossip", "shards", "mesh", "frozen", "pools", "crowds", "sinks", "apart", "agents", "cramped", "accused"
+    "gossip",
+    "shards",
+    "mesh",
+    "frozen",
+    "pools",
+    "crowds",
+    "sinks",
+    "apart",
+    "agents",
+    "cramped",
+    "accused",
+    "hushed",
 ]
 
 _ABSENT = object()
