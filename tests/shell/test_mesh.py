@@ -79,7 +79,9 @@ class Town:
 
 
 @asynccontextmanager
-async def _town(folder: Path, count: int, kind: type[LocalNode] = LocalNode) -> AsyncIterator[Town]:
+async def _town(
+    folder: Path, count: int, kind: type[LocalNode] = LocalNode, *options: str
+) -> AsyncIterator[Town]:
     (folder / "agents.py").write_text(AGENTS)
     events: list[tuple[str, dict[str, Any]]] = []
     async with local_mesh(lambda node, event: events.append((node.name, event))) as mesh:
@@ -89,7 +91,7 @@ async def _town(folder: Path, count: int, kind: type[LocalNode] = LocalNode) -> 
                 str(folder / "agents.py"),
                 folder / f"n{number}",
                 f"127.0.0.1:{port}",
-                ("--profile", "local"),
+                ("--profile", "local", *options),
             )
             for number, port in enumerate(free_ports(count))
         ]
@@ -136,6 +138,41 @@ async def test_the_first_node_is_as_mortal_as_any_other(tmp_path: Path) -> None:
             await first.wait_ready()
         async with town.client([first]) as client:
             assert await _doubles(client, "double", range(5)) == [0, 2, 4, 6, 8]
+
+
+async def test_all_nodes_are_replaced_under_load_and_every_task_is_kept(tmp_path: Path) -> None:
+    """Three are drained one after the other and three others come. The client was told of the first ones only."""
+    few = ("--shards", "8")
+    async with _town(tmp_path, 3, LocalNode, *few) as town, town.client() as client:
+        accepted: dict[str, int] = {}
+        is_over = trio.Event()
+
+        async def submit() -> None:
+            while not is_over.is_set():
+                number = len(accepted)
+                handle = await client.submit("slowly", number)
+                accepted[handle.id] = number
+                await trio.sleep(0.02)
+
+        async def replace(old: LocalNode, number: int, port: int) -> None:
+            listen = f"127.0.0.1:{port}"
+            newcomer = LocalNode(f"n{number}", old.target, tmp_path / f"n{number}", listen, old.options)
+            town.mesh.start(newcomer, [old.work])
+            await newcomer.wait_ready()
+            command = [sys.executable, "-m", "hubless.cli", "drain", _id(old), "--at", newcomer.work]
+            await trio.run_process(command, capture_stdout=True)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(submit)
+            for number, (old, port) in enumerate(zip(town.nodes, free_ports(3), strict=True), start=3):
+                with trio.fail_after(PATIENCE_S):
+                    await replace(old, number, port)
+                    await town.until(lambda old=old: old.ready is None)
+            is_over.set()
+        with trio.fail_after(PATIENCE_S):
+            kept = {task: await client.result(task) for task in accepted}
+        assert kept == {task: 2 * number for task, number in accepted.items()}
+        assert len(kept) > 20
 
 
 async def test_a_restarted_node_keeps_its_id_and_counts_its_boots(tmp_path: Path) -> None:
