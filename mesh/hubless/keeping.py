@@ -28,6 +28,7 @@ from hubless.shard.events import (
 from hubless.shard.fork import forks_of, lineage_of
 from hubless.shard.private import PRIVATE
 from hubless.shard.replicas import Replicas
+from hubless.succession import Succession
 from hubless.tasks.apart import Apart
 from hubless.tasks.dispatch import Dispatch
 from hubless.tasks.entries import Entered, Forked
@@ -36,13 +37,12 @@ from hubless.tasks.owner import Owner
 from hubless.tasks.row import Row
 from hubless.tasks.shards import Change, ShardTasks
 from hubless.view import View
-from hubless.wire import Enter, EnterDone, Moved, OwnedBy, Owns, Place, Settled
+from hubless.wire import Enter, EnterDone, Moved, OwnedBy, Place, Settled
 from hubless.wire.replication import ShardMessage
 from hubless_agents import Failure
 from hubless_gossip.marks import sometimes
 
 _MS = 1_000_000
-_SUCCESSION_NS = 1_000 * _MS
 _RETRY_AFTER_MS = 1_000
 
 
@@ -59,10 +59,8 @@ class Keeping:
         self._replicas = replicas
         self._epoch_ns = epoch_ns
         self._tasks = ShardTasks(replicas)
-        self._news: dict[int, int] = {}
-        self._left: dict[int, int] = {}
+        self._succession = Succession(me=me, view=view)
         self._forked_by: dict[int, str] = {}
-        self._strangers: dict[str, None] = {}
         self._tickets = 0
         self.on_changed: Callable[[Row, list[NodeEffect]], None] | None = None
         self.on_disowned: Callable[[int, list[NodeEffect]], None] | None = None
@@ -138,7 +136,7 @@ class Keeping:
 
     def met(self, node: str) -> None:
         """Another process takes part: it does not know yet what this node owns."""
-        self._strangers[node] = None
+        self._succession.met(node)
 
     # -- the journal ------------------------------------------------------------------------------------
 
@@ -174,17 +172,14 @@ class Keeping:
                 if is_mine:
                     self._decided(now_ns, shard, changes, out)
             case Owning(shard=shard, term=term):
-                self._news[shard] = term
-                self._left.pop(shard, None)
-                self._view.learn_owner(shard, term, self._me)
+                self._succession.took_over(shard, term)
                 unfinished = self._tasks.owning(shard, term)
                 self._mark_fork(now_ns, shard, term)
                 machine = self._tasks.machine(shard)
                 unmerged = () if machine is None else machine.unmerged()
                 self.owner.took_over(now_ns, unfinished, out, unmerged=unmerged)
             case Disowned(shard=shard):
-                self._news.pop(shard, None)
-                self._left[shard] = now_ns
+                self._succession.gave_up(now_ns, shard)
                 self._tasks.disowned(shard)
                 self.owner.gave_up(now_ns, shard, out)
                 if self.on_disowned is not None:
@@ -203,10 +198,7 @@ class Keeping:
 
     def tick(self, now_ns: int, out: list[NodeEffect]) -> None:
         """Does what is due."""
-        for shard in [shard for shard, at_ns in self._left.items() if now_ns - at_ns >= _SUCCESSION_NS]:
-            del self._left[shard]
-            sometimes("nobody came forward for a shard that this node had owned")
-            self._view.doubt_owner(shard, self._me)  # nobody has said that it is the next one
+        self._succession.tick(now_ns)
         self.owner.tick(now_ns, out)
         self.apart.tick(now_ns, out)
         self._replicas.tick(now_ns, out)
@@ -216,7 +208,7 @@ class Keeping:
         self._tasks.compact()
         self.apart.compact()
         self._replicas.tick_ended(now_ns, out)
-        return self._announce(out)
+        return self._succession.announce(self._tasks.owned, out)
 
     def next_deadline_ns(self) -> int | None:
         return earliest(
@@ -387,23 +379,6 @@ class Keeping:
                 out.append(ToPeer(entry.node, EnterDone(entry.task)))
             if row is not None and self.on_changed is not None:
                 self.on_changed(row, out)
-
-    def _announce(self, out: list[NodeEffect]) -> frozenset[int]:
-        """Everybody hears of new ownerships, newcomers of all."""
-        news, self._news = self._news, {}
-        strangers, self._strangers = self._strangers, {}
-        if news:
-            led = Owns(tuple(news.items()))
-            present = (known.member.node for known in self._view.known())
-            out += (
-                ToPeer(node, led)
-                for node in present
-                if node != self._me and node not in strangers and self._view.is_present(node)
-            )
-        owned = self._tasks.owned
-        if strangers and owned:
-            out += (ToPeer(node, Owns(tuple(sorted(owned.items())))) for node in strangers)
-        return frozenset(news)
 
     def _full(self) -> Failure:
         return Failure(
