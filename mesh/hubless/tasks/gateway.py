@@ -21,8 +21,8 @@ from hubless.tasks.attempts import LONGEST_DEADLINE_MS
 from hubless.tasks.counters import GatewayCounters
 from hubless.tasks.pending import FIRST_RESEND_NS, Pending
 from hubless.tasks.reach import Reach
+from hubless.tasks.redirects import Redirects
 from hubless.tasks.screening import Screening
-from hubless.tasks.steering import Steering
 from hubless.tasks.wheel import Wheel
 from hubless.view import View
 from hubless.wire import (
@@ -80,7 +80,7 @@ class Gateway:
         self._admission = admission
         self._apart = apart
         self._reach = Reach(view, patience_ns=patience_ns)
-        self._steering = Steering(view, self._reach, goes_apart=apart is not None)
+        self._redirects = Redirects(view, self._reach, goes_apart=apart is not None)
         self._asking = Asking(view)
         self._pending: dict[bytes, Pending] = {}
         self._of_shard: dict[int, dict[bytes, Pending]] = {}
@@ -105,7 +105,7 @@ class Gateway:
             out.append(ToClient(route, Answer(submit.task, None, refusal, self._me, 0)))
             return
         may_go_back = not submit.again or submit.shard is ShardChoice.AT_ONCE
-        if is_kept and may_go_back and self._steering.is_better_elsewhere(submit.task, submit):
+        if is_kept and may_go_back and self._redirects.is_better_elsewhere(submit.task, submit):
             self.counters.steered += 1
             sometimes("asked a client for an id of another shard")
             self._admission.finished(submit.agent)
@@ -133,7 +133,7 @@ class Gateway:
             wants_receipt=submit.receipt,
             begun_ns=now_ns - max(0, submit.age_ms) * _MS,
             shard=submit.shard,
-            runs_apart=is_kept and self._steering.runs_apart(submit.agent),
+            runs_apart=is_kept and self._redirects.runs_apart(submit.agent),
             is_apart=is_kept and self._apart is not None and self._apart.knows(submit.task),
         )
         self._pending[submit.task] = pending
@@ -289,7 +289,7 @@ class Gateway:
     def _place(self, now_ns: int, task: bytes, pending: Pending, out: list[NodeEffect]) -> None:
         """Gives the task to its owner; if nobody is known to be that, the shard's replicas are asked."""
         to = self._owner_for(now_ns, task, pending)
-        if self._steering.has_waited_in_vain(now_ns, task, pending):
+        if self._redirects.has_waited_in_vain(now_ns, task, pending):
             self._give_back(task, pending, out)
             return
         self._look_again(now_ns, task, pending, self._patience_ns(now_ns, task, pending))

@@ -9,7 +9,7 @@ from hubless.view import View
 from hubless.wire import ShardChoice, Submit
 
 
-class Steering:
+class Redirects:
     """Judges by what this node reaches.
 
     Args:
