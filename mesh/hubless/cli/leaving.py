@@ -29,7 +29,7 @@ def order_to_go(
 
     Raises:
         CommandError: the node is gone, is to drain and nobody else is there, dies before it has left, or has not left
-            in time.
+            in time, or before Ctrl-C.
     """
     members = mesh.members()
     meant = [member for member in members if node in (member["node"], member["name"])]
@@ -40,7 +40,11 @@ def order_to_go(
         raise refused(f"{text}, or stop it with `mesh leave {node}`", "alone")
     asked: str = mesh.ask(order, node)["node"]
     if wait_s is not None:
-        _wait_until_left(mesh, asked, wait_s, order, is_last=not others, meanwhile=meanwhile)
+        try:
+            _wait_until_left(mesh, asked, wait_s, order, is_last=not others, meanwhile=meanwhile)
+        except KeyboardInterrupt as problem:
+            text = f"interrupted; node {asked} was asked to {order} and goes on with that: see `mesh members`"
+            raise CommandError(text, Exit.INTERRUPTED, "interrupted") from problem
     return asked
 
 
@@ -81,5 +85,6 @@ def _wait_until_left(
             if condition == "dead":
                 raise CommandError(f"node {node} died before it had left", Exit.FAILED, "died")
         time.sleep(_LOOK_EVERY_S)
-    text = f"node {node} was asked to {order} and is {condition} after {timeout:g} s: see `mesh members`"
+    where = "shards" if order == "drain" else "members"
+    text = f"node {node} was asked to {order} and is {condition} after {timeout:g} s: it goes on, see `mesh {where}`"
     raise CommandError(text, Exit.FAILED, "still_there")

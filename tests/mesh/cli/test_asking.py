@@ -29,13 +29,13 @@ def member(node: str, condition: str = "alive", *, load: int = 0) -> dict:
 class Played:
     """A mesh whose members are first one list, then the next, and at last always the last."""
 
-    def __init__(self, views: list[list[dict] | UnreachableError]) -> None:
+    def __init__(self, views: list[list[dict] | BaseException]) -> None:
         self._views = itertools.chain(views, itertools.repeat(views[-1]))
         self.asked: list[tuple[str, str]] = []
 
     def members(self) -> list[dict]:
         view = next(self._views)
-        if isinstance(view, UnreachableError):
+        if isinstance(view, BaseException):
             raise view
         return view
 
@@ -110,7 +110,7 @@ def test_the_only_node_that_is_there_is_not_drained(mesh, options):
 
 @pytest.mark.parametrize(
     ("last", "words"),
-    [("dead", "died before it had left"), ("busy", "is busy after 0.15 s: see `mesh members`")],
+    [("dead", "died before it had left"), ("busy", "is busy after 0.15 s: it goes on, see `mesh members`")],
 )
 def test_a_node_that_does_not_leave_is_an_error(mesh, last, words):
     views = [[member("n1"), member("n2")], [member("n1"), member("n2", last)]]
@@ -136,7 +136,14 @@ def test_drain_need_not_wait(mesh):
 def test_a_node_that_is_not_drained_in_time_is_an_error(mesh):
     code, _, err, _ = mesh("drain", "n2", "--timeout", "0.15", views=[[member("n1"), member("n2")]])
     assert code == 1
-    assert "n2 was asked to drain and is alive after 0.15 s" in err
+    assert "n2 was asked to drain and is alive after 0.15 s: it goes on, see `mesh shards`" in err
+
+
+@pytest.mark.parametrize("order", ["leave", "drain"])
+def test_who_stops_waiting_is_told_that_the_node_goes_on(mesh, order):
+    code, _, err, _ = mesh(order, "n2", views=[[member("n1"), member("n2")], KeyboardInterrupt()])
+    assert code == 5
+    assert f"interrupted; node n2 was asked to {order} and goes on with that" in err
 
 
 def test_members_shows_how_many_attempts_run(mesh):
