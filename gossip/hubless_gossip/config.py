@@ -9,6 +9,13 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
+from hubless_gossip.claims import ACCUSERS_MAX
+from hubless_gossip.codec import PACKET_MAX_BYTES
+from hubless_gossip.messages import MEMBERS_MAX
+
+_PUSH_PULL_LEAST_BYTES = 2048
+"""Room for the largest entry there is."""
+
 
 class GossipConfig(Struct, frozen=True, kw_only=True):
     """Durations in milliseconds. Raises ValueError, naming the field, on values that cannot work."""
@@ -19,7 +26,8 @@ class GossipConfig(Struct, frozen=True, kw_only=True):
     probe_timeout_ms: int = 500
     """Indirect probes go out `probe_timeout * (h + 1)` after an unanswered ping."""
     nack_percent: int = 80
-    """A relay answers nack (or link-alive) after `nack_percent %` of the probe timeout."""
+    """A relay answers nack (or link-alive) after `nack_percent %` of the probe timeout, or of what is left of the
+    interval after it, if that is less: so that it comes before the verdict."""
     indirect_probes: int = 3
     """Relays per failed ping; up to two of them watch the target through a monitored link."""
     health_max: int = 8
@@ -32,7 +40,8 @@ class GossipConfig(Struct, frozen=True, kw_only=True):
     """max = suspicion_max_mult * min; timeout = max - (max - min) * log(c + 1) / log(K + 1), c = accusers
     after the first that rumours named to this node, and itself; see suspicion.py."""
     confirmations: int = 3
-    """K. With fewer than K + 2 members nobody can confirm often enough: K = max(0, n - 2)."""
+    """K, at most 3: an accusation names up to 4 accusers. Among fewer than K + 2 members nobody can confirm often
+    enough: there it is max(0, n - 2)."""
 
     # --- rumours (SWIM section 4.1, memberlist) ---
     gossip_interval_ms: int = 200
@@ -111,9 +120,28 @@ class GossipConfig(Struct, frozen=True, kw_only=True):
             raise ValueError(
                 f"GossipConfig.suspicion_max_mult must be at least 1, not {self.suspicion_max_mult}"
             )
-        if self.packet_max_bytes < 1400:
+        if self.confirmations >= ACCUSERS_MAX:
             raise ValueError(
-                f"GossipConfig.packet_max_bytes must be at least 1400, not {self.packet_max_bytes}"
+                f"GossipConfig.confirmations must be below {ACCUSERS_MAX}, not {self.confirmations}: no accusation "
+                "names more accusers"
+            )
+        self._check_sizes()
+
+    def _check_sizes(self) -> None:
+        """Receivers drop what is larger, whatever their own configuration is."""
+        if not 1400 <= self.packet_max_bytes <= PACKET_MAX_BYTES:
+            raise ValueError(
+                f"GossipConfig.packet_max_bytes must be 1400..{PACKET_MAX_BYTES}, not {self.packet_max_bytes}"
+            )
+        if not _PUSH_PULL_LEAST_BYTES <= self.push_pull_max_bytes <= PACKET_MAX_BYTES:
+            raise ValueError(
+                f"GossipConfig.push_pull_max_bytes must be {_PUSH_PULL_LEAST_BYTES}..{PACKET_MAX_BYTES}, "
+                f"not {self.push_pull_max_bytes}"
+            )
+        if self.members_max > MEMBERS_MAX:
+            raise ValueError(
+                f"GossipConfig.members_max must be at most {MEMBERS_MAX}, not {self.members_max}: no message "
+                "compares views of more"
             )
 
     @classmethod

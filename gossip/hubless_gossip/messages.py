@@ -14,6 +14,8 @@ from hubless_gossip.claims import Standing
 from hubless_gossip.member import Address, Count, Load, NodeId
 
 BUCKETS = 64
+MEMBERS_MAX = 4096
+"""That one message names."""
 SIGNATURE_MAX_BYTES = 64
 BLOB_MAX_BYTES = 1200
 
@@ -106,8 +108,8 @@ class Summaries(Struct, frozen=True, array_like=True, tag=10):
     """Step 3: for the buckets in `mask` that differ, each member's fingerprint (0: held dead or left)."""
 
     mask: Hash
-    nodes: Annotated[tuple[NodeId, ...], Meta(max_length=4096)]
-    prints: Annotated[tuple[Hash, ...], Meta(max_length=4096)]
+    nodes: Annotated[tuple[NodeId, ...], Meta(max_length=MEMBERS_MAX)]
+    prints: Annotated[tuple[Hash, ...], Meta(max_length=MEMBERS_MAX)]
 
 
 class Entry(Struct, frozen=True, array_like=True):
@@ -121,8 +123,8 @@ class Entry(Struct, frozen=True, array_like=True):
 class Entries(Struct, frozen=True, array_like=True, tag=11):
     """Steps 4 and 5: members that differ, and the names of those the sender wants in return."""
 
-    entries: Annotated[tuple[Entry, ...], Meta(max_length=4096)]
-    wants: Annotated[tuple[NodeId, ...], Meta(max_length=4096)] = ()
+    entries: Annotated[tuple[Entry, ...], Meta(max_length=MEMBERS_MAX)]
+    wants: Annotated[tuple[NodeId, ...], Meta(max_length=MEMBERS_MAX)] = ()
 
 
 class Join(Struct, frozen=True, array_like=True, tag=12, gc=False):
@@ -137,7 +139,7 @@ class JoinAnswer(Struct, frozen=True, array_like=True, tag=13):
 
     part: Annotated[int, Meta(ge=0, le=4095)]
     parts: Annotated[int, Meta(ge=1, le=4096)]
-    entries: Annotated[tuple[Entry, ...], Meta(max_length=4096)]
+    entries: Annotated[tuple[Entry, ...], Meta(max_length=MEMBERS_MAX)]
 
 
 Message = (

@@ -59,7 +59,8 @@ class Relays:
             sometimes("refused an errand, having too many")
             return False
         timeout_ns = self._config.probe_timeout_ms * 1_000_000
-        nack_ns = now_ns + timeout_ns * self._config.nack_percent // 100
+        waits_ns = self._config.probe_interval_ms * 1_000_000 - timeout_ns  # who asks, until its verdict
+        nack_ns = now_ns + min(timeout_ns, waits_ns) * self._config.nack_percent // 100
         self._errands[seq] = _Errand(request, origin, nack_ns, now_ns + 2 * timeout_ns)
         self._nacking.append(seq)
         self._expiring.append(seq)

@@ -144,7 +144,7 @@ class Lockstep:
         del self.cores[name]
         boot = self._boots[name]
         self.blocked.pop(name, None)
-        for watcher, links in self.links.items():
+        for watcher, links in self.links.items() if self.monitored else ():
             if name in links and watcher in self.cores:
                 self.at(self.now + MS, lambda w=watcher: self.give(w, LinkDown(name, boot)))
                 if refused:
