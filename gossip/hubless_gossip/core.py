@@ -202,8 +202,8 @@ class Gossip:
 
     @property
     def settled(self) -> bool:
-        """No rumour waits to be spread: after LeaveRequested the process may stop now."""
-        return not self._rumours
+        """No rumour waits to be spread, or nobody is left to hear it: after LeaveRequested the process may stop now."""
+        return not self._rumours or not self._has_audience()
 
     def fill(self) -> dict[str, tuple[int, int]]:
         """How much there is of what is bounded, and how much there may be: (now, most), by what it is."""
@@ -309,10 +309,11 @@ class Gossip:
         """Join, heal, compare."""
         for address in self._joiner.run(now):
             self._push_pull.ask_to_join(address)
-        failed = self._healer.run(now)
-        if failed is not None:
-            self._push_pull.begin(failed)
+        if self._healer.is_due(now):
             self._view.forget_old(now)
+            failed = self._healer.run(now)
+            if failed is not None:
+                self._push_pull.begin(failed)
         self._push_pull.run(now)
         self._paths.run(now)
 
@@ -357,10 +358,7 @@ class Gossip:
 
     def _gossip(self, now: int) -> None:
         """Rumours leave every gossip interval as long as there are any."""
-        myself = (
-            0 if self._own.leaving else 1
-        )  # who leaves is no longer in the ring, and has a goodbye to spread
-        if not self._rumours or len(self._table.ring) + len(self._view.recent_dead) <= myself:
+        if self.settled:
             self._gossip_ns = None
             return
         if self._gossip_ns is None:
@@ -372,6 +370,11 @@ class Gossip:
             address = self._table.address(node)
             if address is not None:
                 self._outbox.gossip(address)
+
+    def _has_audience(self) -> bool:
+        """Whether anybody is known to gossip to. Who leaves is no longer in the ring itself."""
+        others = len(self._table.ring) - (not self._own.leaving)
+        return others + len(self._view.recent_dead) > 0
 
     def _audience(self, now: int) -> list[str]:
         """Whom to gossip to: live members, and now and then one that died a short while ago."""

@@ -80,10 +80,12 @@ class Healer:
     def next_ns(self) -> int | None:
         return self._due_ns if self._remembered or self._table.finals() else None
 
+    def is_due(self, now_ns: int) -> bool:
+        """Whether it is time to try one."""
+        return now_ns >= self._due_ns
+
     def run(self, now_ns: int) -> Address | None:
-        """The address of the failed peer to try now, if it is time and there is one."""
-        if now_ns < self._due_ns:
-            return None
+        """The address of the failed peer to try now, if there is one. Call it when it is time."""
         self._wait(now_ns)
         if not self._queue:
             dead = [node for node in self._table.finals() if self._is_failed(node)]

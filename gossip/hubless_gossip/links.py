@@ -36,7 +36,7 @@ class Links:
         self.dirty = True
 
     def hear(self, node: str, boot: int, state: LinkState) -> bool:
-        """Note what a link said. False if it is about nobody that is watched or about an older process."""
+        """Note what a link said. False if it is about nobody that is known, or about an older process."""
         known = self._states.get(node)
         if known is not None and known[0] > boot:
             return False

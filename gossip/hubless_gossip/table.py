@@ -83,6 +83,7 @@ class Table:
     def drop(self, node: str) -> None:
         """Forget a dead or left member."""
         del self._claims[node], self._since[node], self._finals[node]
+        self._forget_load(node)
 
     def hear_load(self, node: str, load: int, busy: bool) -> bool:
         """What a member told of itself directly. Returns whether its shown condition changed."""

@@ -377,7 +377,7 @@ class View:
         self._adopt(now_ns, held, dead, spread=True)
 
     def forget_old(self, now_ns: int) -> None:
-        """Drop tombstones whose time is over."""
+        """Drop tombstones whose time is over, the oldest first."""
         keep_ns = self._config.forget_after_ms * 1_000_000
         driver_ns = self._clock.to_driver(now_ns)
         while (node := next((n for n in self.table.finals() if n != self._me), None)) is not None:

@@ -280,6 +280,19 @@ def test_leaving_is_known_everywhere_and_is_not_a_death(mesh: Make, count: int) 
     assert everybody_sees(net, "n1", LEFT)
 
 
+def test_who_leaves_is_settled_when_it_has_said_so_often_enough(mesh: Make) -> None:
+    net = mesh(3)
+    net.give("n1", LeaveRequested())
+    assert not net.cores["n1"].settled
+    until(net, 5.0, lambda: net.cores["n1"].settled)
+
+
+def test_who_leaves_and_has_nobody_to_tell_is_settled() -> None:
+    core = lone()
+    core.handle(0, LeaveRequested())
+    assert core.settled
+
+
 def test_metadata_reaches_everybody_with_a_higher_incarnation(mesh: Make) -> None:
     net = mesh(10)
     net.give("n3", MetaChanged(b"agents"))
@@ -403,6 +416,10 @@ def test_misuse_by_the_caller_raises_early(event: Any) -> None:
         ({"nack_percent": 100}, "nack_percent"),
         ({"suspicion_max_mult": 0.5}, "suspicion_max_mult"),
         ({"packet_max_bytes": 100}, "packet_max_bytes"),
+        ({"push_pull_max_bytes": 1399}, "push_pull_max_bytes"),
+        ({"push_pull_max_bytes": 65_537}, "push_pull_max_bytes"),
+        ({"members_max": 4097}, "members_max"),
+        ({"confirmations": 4}, "confirmations"),
         ({"no_such_knob": 1}, "no_such_knob"),
     ],
 )

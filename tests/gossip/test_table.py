@@ -74,6 +74,19 @@ TestTable = TableAgainstDictionary.TestCase
 TestTable.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 
 
+def test_what_a_member_said_of_its_load_is_forgotten_with_it() -> None:
+    """Who is held dead and runs says its load all the same; it was shown of whoever was met by that name later."""
+    table = Table()
+    said = Statement("x", 1, 1, Address("h", 1), b"")
+    table.put(Claim("x", Standing(1, 1, 0, Rank.DEAD), said), 1)
+    table.hear_load("x", 200, True)
+    table.drop("x")
+    table.put(Claim("x", Standing(1, 2, 0, Rank.ALIVE), said), 2)
+    member = table.member("x")
+    assert member is not None
+    assert (member.load, member.condition) == (0, Condition.ALIVE)
+
+
 def test_a_view_hash_finds_the_bucket_that_differs() -> None:
     one, other = ViewHash(), ViewHash()
     for number in range(100):
