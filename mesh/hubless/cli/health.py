@@ -9,6 +9,8 @@ from typing import Any
 from hubless.cli.names import Names
 from hubless.cli.screen import ranges
 from hubless.cli.shardview import CONDITIONS
+from hubless.shard.quorum import has_quorum
+from hubless.wire.replication import Config
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,10 @@ _SHARDS = {
     "moving": ("their replicas change", "nothing: this ends by itself"),
 }
 _PASSING = ("moving", "electing")
+_UNHEARD = (
+    "no majority of their replicas is within reach, since nothing is heard of {unheard}",
+    "start what is missing again with its data; if it runs, have it join one of the nodes that are here",
+)
 _REPLICAS = 3
 _DEAD = "start {it} again with {its} data; or do nothing: others take {its} shards over"
 _DEAD_AND_FEW = (
@@ -63,15 +69,33 @@ def problems(
 ) -> list[Problem]:
     """All that is wrong, from the answers to "members", "shards" and "tasks"."""
     gone = {member["node"] for member in members if member["condition"] in ("dead", "left")}
+    known = {member["node"] for member in members}
+    stuck = [row for row in shards["shards"] if _is_stuck(row, known)]
     is_lost = any(row["condition"] == "quorum_lost" for row in shards["shards"])
     are_few = len(members) - len(gone) < _REPLICAS
     of_dead = _DEAD_AND_NEEDED if is_lost else _DEAD_AND_FEW if are_few else _DEAD
     return [
-        *_of_shards(shards["shards"], names),
+        *_of_unheard(stuck, known, names),
+        *_of_shards([row for row in shards["shards"] if row not in stuck], names),
         *_of_members(members, {"dead": of_dead, **_IN_DOUBT}, names),
         *_of_silence({*shards["silent"], *tasks["silent"]} - gone, names),
         *_of_tasks(tasks["counts"]),
     ]
+
+
+def _is_stuck(row: dict[str, Any], known: set[str]) -> bool:
+    """Whether an election waits for nodes that are not even known: the asked node came back, and has not met them."""
+    return row["condition"] == "electing" and not has_quorum(
+        Config(tuple(row["voters"]), tuple(row["outgoing"])), known
+    )
+
+
+def _of_unheard(stuck: list[dict[str, Any]], known: set[str], names: Names) -> Iterator[Problem]:
+    if stuck:
+        what, remedy = _UNHEARD
+        unheard = sorted({node for row in stuck for node in (*row["voters"], *row["outgoing"])} - known)
+        numbers = ranges([row["shard"] for row in stuck])
+        yield Problem(f"shards {numbers}: {what.format(unheard=names.of(unheard))}", remedy)
 
 
 def _of_shards(shards: list[dict[str, Any]], names: Names) -> Iterator[Problem]:

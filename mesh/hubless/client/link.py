@@ -192,8 +192,8 @@ async def diagnosis(address: str) -> str:
         with anyio.fail_after(2):
             async with await anyio.connect_tcp(where.host, where.port):
                 return (
-                    "it takes the connection and says nothing: a node that is starting or stopped, a node's gossip "
-                    "port, or no node"
+                    "it takes the connection and says nothing: a node that looks for its mesh, as its log says, or is "
+                    "stopped, the gossip port of one, or no node"
                 )
     except TimeoutError:
         return "no answer"

@@ -105,7 +105,8 @@ def test_a_mesh_that_is_not_well_says_what_to_do(told):
     ["quorum_lost", "damaged", "journal failed", "disk full", "under-replicated", "electing", "moving"],
 )
 def test_every_condition_of_a_shard_has_its_remedy(condition):
-    (problem,) = problems([], of(shard(1, condition), shard(2)), TASKS, Names())
+    members = [{"node": f"n{place}", "name": "", "condition": "alive"} for place in range(1, 4)]
+    (problem,) = problems(members, of(shard(1, condition), shard(2)), TASKS, Names())
     assert problem.what.startswith(f"shard 1: {condition.replace('_', ' ')}, ")
     assert problem.remedy
     assert problem.is_grave is (condition not in ("electing", "moving"))
@@ -125,6 +126,17 @@ def test_members_tasks_and_silence_are_named_after_the_shards():
     assert told[3].startswith("n2: no answer in time")  # of who is known to be gone, none is expected
     assert told[4] == "2 tasks are dead: tried too often"
     assert not any("{" in problem.what + problem.remedy for problem in found)
+
+
+def test_an_election_that_waits_for_nodes_that_nobody_knows_does_not_pass():
+    """A node that came back before the others has not met them: they are not even dead."""
+    here = [{"node": "n1", "name": "aa", "condition": "alive"}]
+    electing = of(shard(1, "electing", owner=""), shard(2, "electing", owner=""))
+    (stuck,) = problems(here, electing, TASKS, Names(here))
+    assert stuck.is_grave and "shards 1-2: no majority" in stuck.what and "heard of n2, n3" in stuck.what
+    assert "start what is missing" in stuck.remedy
+    others = [{"node": "n2", "name": "", "condition": "suspect"}]
+    assert not any(problem.is_grave for problem in problems(here + others, electing, TASKS, Names(here)))
 
 
 def test_it_is_named_whose_disk_is_full():
