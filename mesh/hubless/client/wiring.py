@@ -98,7 +98,7 @@ class Wiring:
         with anyio.move_on_after(timeout):
             while True:
                 before, answer = answer, await self._answer(what, argument, at)
-                if is_order or at is not None or isinstance(answer, Told):
+                if is_order or isinstance(answer, Told):
                     break
                 if _is_absent(answer):
                     answer = before or answer
