@@ -44,7 +44,7 @@ from hubless_gossip.memory import Memory
 from hubless_gossip.outbox import Outbox
 from hubless_gossip.own import Own
 from hubless_gossip.paths import Paths
-from hubless_gossip.probe import Prober, Verdict
+from hubless_gossip.probe import Probe, Prober, Verdict
 from hubless_gossip.pushpull import PushPull
 from hubless_gossip.relay import Relays
 from hubless_gossip.rumours import Rumours
@@ -278,8 +278,8 @@ class Gossip:
     # --- time ---------------------------------------------------------------------------------
 
     def _run(self, now: int) -> None:
-        for node, boot, verdict in self._prober.run(now):
-            self._conclude(now, node, boot, verdict)
+        for probe, verdict in self._prober.run(now):
+            self._conclude(now, probe, verdict)
         self._relays.run(now)
         self._view.run(now)
         if not self._own.leaving:
@@ -317,12 +317,14 @@ class Gossip:
         self._push_pull.run(now)
         self._paths.run(now)
 
-    def _conclude(self, now: int, node: str, boot: int, verdict: Verdict) -> None:
+    def _conclude(self, now: int, probe: Probe, verdict: Verdict) -> None:
+        node = probe.target
         match verdict:
             case Verdict.SILENT:
-                self._view.accuse(now, node, boot)
+                if not self._view.accuse(now, node, probe.boot, probe.incarnation):
+                    self._prober.probe_again(node)
             case Verdict.BUSY:
-                self._view.vouch(now, node, boot)
+                self._view.vouch(now, node, probe.boot)
             case Verdict.RELAYED:
                 if self._paths.relayed(now, node):
                     self._prober.probe_again(node)

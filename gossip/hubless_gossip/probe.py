@@ -12,7 +12,7 @@ from __future__ import annotations
 import enum
 import random
 
-from hubless_gossip.claims import Rank
+from hubless_gossip.claims import Claim, Rank
 from hubless_gossip.config import GossipConfig
 from hubless_gossip.counters import Counters
 from hubless_gossip.health import Health
@@ -40,7 +40,7 @@ class Verdict(enum.Enum):
 
 
 class Probe:
-    """One probe on its way."""
+    """One probe on its way, of a process (`boot`) that had last said something in `incarnation`."""
 
     __slots__ = (
         "address",
@@ -48,6 +48,7 @@ class Probe:
         "boot",
         "ends_ns",
         "heard",
+        "incarnation",
         "indirect_ns",
         "link_alive",
         "relayed",
@@ -56,10 +57,11 @@ class Probe:
     )
 
     def __init__(
-        self, target: str, boot: int, address: Address, indirect_ns: int, ends_ns: int, *, scheduled: bool
+        self, claim: Claim, address: Address, indirect_ns: int, ends_ns: int, *, scheduled: bool
     ) -> None:
-        self.target = target
-        self.boot = boot
+        self.target = claim.node
+        self.boot = claim.standing.boot
+        self.incarnation = claim.standing.incarnation
         self.address = address
         self.indirect_ns: int | None = indirect_ns
         self.ends_ns = ends_ns
@@ -77,14 +79,13 @@ class Prober:
         "_again",
         "_config",
         "_counters",
-        "_cursor",
         "_health",
         "_links",
         "_me",
         "_next_seq",
-        "_order",
         "_outbox",
         "_probes",
+        "_rest",
         "_rng",
         "_starts_ns",
         "_table",
@@ -111,8 +112,8 @@ class Prober:
         self._outbox = outbox
         self._counters = counters
         self._rng = rng
-        self._order: list[str] = []
-        self._cursor = 0
+        self._rest: list[str] = []
+        """Who is still to be probed in this round."""
         self._again: list[str] = []
         self._probes: dict[int, Probe] = {}
         self._next_seq = rng.getrandbits(16)
@@ -124,8 +125,9 @@ class Prober:
         return self._next_seq
 
     def welcome(self, node: str) -> None:
-        """A member became live: it is probed somewhere in this round or the next."""
-        self._order.insert(self._rng.randint(0, len(self._order)), node)
+        """A member became live: it has one place, at random, in what is left of this round."""
+        if node not in self._rest:
+            self._rest.insert(self._rng.randint(0, len(self._rest)), node)
 
     def probe_again(self, node: str) -> None:
         """Let the next scheduled probe be of this node."""
@@ -151,14 +153,12 @@ class Prober:
             if self._table.is_live(node):
                 return node
         for _ in range(2):
-            while self._cursor < len(self._order):
-                node = self._order[self._cursor]
-                self._cursor += 1
+            while self._rest:
+                node = self._rest.pop()
                 if self._table.is_live(node):
                     return node
-            self._order = [node for node in self._table.ring.nodes() if node != self._me]
-            self._rng.shuffle(self._order)
-            self._cursor = 0
+            self._rest = [node for node in self._table.ring.nodes() if node != self._me]
+            self._rng.shuffle(self._rest)
         return None
 
     def start(self, now_ns: int, target: str, *, scheduled: bool) -> tuple[int, Address] | None:
@@ -175,8 +175,7 @@ class Prober:
         seq = self.sequence()
         factor = self._health.multiplier * _MS
         self._probes[seq] = Probe(
-            target,
-            claim.standing.boot,
+            claim,
             claim.statement.address,
             now_ns + self._config.probe_timeout_ms * factor,
             now_ns + self._config.probe_interval_ms * factor,
@@ -216,20 +215,20 @@ class Prober:
             probe.link_alive = True
         probe.heard = min(probe.asked, probe.heard + 1)
 
-    def run(self, now_ns: int) -> list[tuple[str, int, Verdict]]:
-        """Send the indirect probes that are due; the verdicts (node, boot, ...) of the probes that end now."""
+    def run(self, now_ns: int) -> list[tuple[Probe, Verdict]]:
+        """Send the indirect probes that are due; the probes that end now, and how."""
         if all(
             now_ns < (p.ends_ns if p.indirect_ns is None else p.indirect_ns) for p in self._probes.values()
         ):
             return []
-        verdicts: list[tuple[str, int, Verdict]] = []
+        verdicts: list[tuple[Probe, Verdict]] = []
         for seq, probe in list(self._probes.items()):
             if probe.indirect_ns is not None and probe.indirect_ns <= now_ns:
                 probe.indirect_ns = None
                 self._ask_relays(seq, probe)
             if probe.ends_ns <= now_ns:
                 del self._probes[seq]
-                verdicts.append((probe.target, probe.boot, self._judge(probe)))
+                verdicts.append((probe, self._judge(probe)))
         return verdicts
 
     def _ask_relays(self, seq: int, probe: Probe) -> None:

@@ -98,9 +98,10 @@ class Suspicions:
             self._by_node[node] = running
             self._schedule(node, running)
 
-    def confirm(self, node: str, said: Standing) -> None:
+    def confirm(self, now_ns: int, node: str, said: Standing) -> None:
         """What a rumour said of `node`, or this node says itself. Accusers of the very same suspicion that were not
-        heard before shorten its timer, however well they are known from push-pulls; beyond K they change nothing."""
+        heard before shorten its timer, however well they are known from push-pulls; beyond K they change nothing.
+        It never ends at once: a refutation may be the next that is read."""
         running = self._by_node.get(node)
         if running is None or said.rank != Rank.SUSPECT or running.version != _version(said):
             return
@@ -110,7 +111,7 @@ class Suspicions:
             if accuser != running.first and running.confirmed < running.wanted:
                 running.heard.add(accuser)
         if running.confirmed > before:
-            self._schedule(node, running)
+            self._schedule(node, running, soonest_ns=now_ns + self._config.gossip_interval_ms * 1_000_000)
 
     def own(self, node: str) -> None:
         """This node's own probe failed as well."""
@@ -161,9 +162,9 @@ class Suspicions:
             out.append(node)
         return out
 
-    def _schedule(self, node: str, running: Suspicion) -> None:
+    def _schedule(self, node: str, running: Suspicion, *, soonest_ns: int = 0) -> None:
         timeout = suspicion_timeout_ns(running.least_ns, running.most_ns, running.wanted, running.confirmed)
-        due = running.started_ns + timeout
+        due = max(running.started_ns + timeout, soonest_ns)
         if due != running.due_ns:
             running.due_ns = due
             heapq.heappush(self._heap, (due, node))

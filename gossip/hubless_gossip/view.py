@@ -122,18 +122,22 @@ class View:
                 new = self._proven(new, live)
             self._adopt(now_ns, held, new, spread=spread)
         if not merged:
-            self._suspicions.confirm(claim.node, claim.standing)
+            self._suspicions.confirm(now_ns, claim.node, claim.standing)
         return new is not held
 
-    def accuse(self, now_ns: int, node: str, boot: int) -> None:
-        """This node's probe of that process failed, and no relay and no link spoke for it."""
+    def accuse(self, now_ns: int, node: str, boot: int, incarnation: int) -> bool:
+        """This node's probe of that process failed, and no relay and no link spoke for it. False if it has said
+        something since the probe began, in a later `incarnation`: it was silent before that, if at all."""
         held = self.table.get(node)
         if held is None or held.standing.final or held.standing.boot != boot or self.own.leaving:
-            return
+            return True
+        if held.standing.incarnation > incarnation:
+            return False
         gone = self._links.gone(node, boot)
         accusation = evidence.suspected_by(held.standing, self._me, gone=gone)
         self.hear(now_ns, Claim(node, accusation, None))
         self._suspicions.own(node)
+        return True
 
     def vouch(self, now_ns: int, node: str, boot: int) -> None:
         """The process is silent, but its I/O thread answers: it is busy."""

@@ -30,7 +30,17 @@ from hubless_gossip.codec import (
     pack_statement,
     unpack_packet,
 )
-from hubless_gossip.messages import Accuses, Ack, Entries, Entry, IndirectPing, Message, Ping, RelayAnswer
+from hubless_gossip.messages import (
+    Accuses,
+    Ack,
+    Entries,
+    Entry,
+    IndirectPing,
+    Message,
+    Ping,
+    RelayAnswer,
+    Says,
+)
 
 MESH = b"testmesh"
 MS = 1_000_000
@@ -42,8 +52,8 @@ ONE_CONFIRMS_S = MOST_S - (MOST_S - LEAST_S) * math.log(2) / math.log(4)
 TWO_CONFIRM_S = MOST_S - (MOST_S - LEAST_S) * math.log(3) / math.log(4)
 
 
-def statement(node: str) -> bytes:
-    return pack_statement(Statement(node, 1, 1, Address(node, 7000), b""))
+def statement(node: str, incarnation: int = 1) -> bytes:
+    return pack_statement(Statement(node, 1, incarnation, Address(node, 7000), b""))
 
 
 def suspected(*accusers: str) -> Standing:
@@ -55,6 +65,7 @@ class Puppets:
 
     def __init__(self) -> None:
         self.now = 0
+        self.suspected_ns: int | None = None
         self.died_ns: int | None = None
         self._answers: list[tuple[int, int, bytes]] = []
         self.core = Gossip(
@@ -79,16 +90,20 @@ class Puppets:
         """How long after now the silent member is held dead."""
         start = self.now
         while self.died_ns is None:
-            due = self.core.next_deadline_ns()
-            assert due is not None
-            if self._answers and self._answers[0][0] < due:
-                self.now, _, packet = heapq.heappop(self._answers)
-                self._give(PacketReceived(packet))
-            else:
-                self.now = max(self.now, due)
-                self._give(DeadlineReached())
+            self.step()
             assert self.now - start < within_s * 1000 * MS, "lives for ever"
         return (self.died_ns - start) / (1000 * MS)
+
+    def step(self) -> None:
+        """Whatever comes next, an answer or a deadline."""
+        due = self.core.next_deadline_ns()
+        assert due is not None
+        if self._answers and self._answers[0][0] < due:
+            self.now, _, packet = heapq.heappop(self._answers)
+            self._give(PacketReceived(packet))
+        else:
+            self.now = max(self.now, due)
+            self._give(DeadlineReached())
 
     @staticmethod
     def _packet(sender: str, message: Message) -> bytes:
@@ -102,6 +117,8 @@ class Puppets:
                 case Tell(MemberChanged(member)) if member.node == SILENT:
                     if member.condition is Condition.DEAD:
                         self.died_ns = self.now
+                    elif member.condition is Condition.SUSPECT:
+                        self.suspected_ns = self.now
 
     def _answer(self, node: str, packet: bytes) -> None:
         envelope = unpack_packet(packet, MESH)
@@ -156,3 +173,14 @@ def test_who_merges_a_single_accuser_is_the_second_one() -> None:
     mesh = Puppets()
     mesh.merge("a")
     assert ONE_CONFIRMS_S <= mesh.seconds_to_death() < MOST_S
+
+
+def test_a_refutation_that_arrives_right_behind_the_second_accusation_is_heard() -> None:
+    """To a node that got no messages for a while they come all at once: the accusation, which made its timer end in
+    the past, had the member held dead before the refutation was read (seed 20092 of the gossip sweep)."""
+    mesh = Puppets()
+    while mesh.suspected_ns is None or mesh.now < mesh.suspected_ns + 5000 * MS:
+        mesh.step()
+    mesh.rumour("a", "me")
+    mesh.hear(Says(statement(SILENT, incarnation=2)))
+    assert mesh.died_ns is None

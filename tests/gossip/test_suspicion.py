@@ -42,14 +42,14 @@ def begun(*accusers: str) -> Suspicions:
 
 def test_only_new_accusers_shorten_a_timer() -> None:
     running = begun("a")
-    running.confirm("x", accused("a"))
+    running.confirm(0, "x", accused("a"))
     assert running.next_ns() == 24 * S
-    running.confirm("x", accused("a", "b"))
+    running.confirm(0, "x", accused("a", "b"))
     shorter = running.next_ns()
     assert shorter is not None and shorter < 24 * S
-    running.confirm("x", accused("a", "b"))
+    running.confirm(0, "x", accused("a", "b"))
     assert running.next_ns() == shorter
-    running.confirm("x", accused("c", "d"))
+    running.confirm(0, "x", accused("c", "d"))
     assert running.next_ns() == 4 * S
 
 
@@ -57,20 +57,20 @@ def test_accusers_that_were_only_merged_confirm_nothing_until_they_are_heard() -
     running = begun("a")
     running.begin(S, "x", accused("a", "b", "c", "d"), 10)
     assert running.next_ns() == 24 * S
-    running.confirm("x", accused("e"))
+    running.confirm(0, "x", accused("e"))
     assert running.next_ns() == 14 * S
-    running.confirm("x", accused("b", "c"))
+    running.confirm(0, "x", accused("b", "c"))
     assert running.next_ns() == 4 * S
 
 
 def test_who_accused_first_confirms_nothing_however_it_became_known() -> None:
     running = begun("b")
-    running.confirm("x", accused("b"))
+    running.confirm(0, "x", accused("b"))
     assert running.next_ns() == 24 * S
     running = begun()
-    running.confirm("x", accused("a"))
+    running.confirm(0, "x", accused("a"))
     assert running.next_ns() == 24 * S
-    running.confirm("x", accused("b"))
+    running.confirm(0, "x", accused("b"))
     assert running.next_ns() == 14 * S
 
 
@@ -85,14 +85,20 @@ def test_who_accused_first_confirms_nothing_however_it_became_known() -> None:
 )
 def test_what_is_said_of_another_suspicion_confirms_nothing(said: Standing) -> None:
     running = begun("a")
-    running.confirm("x", said)
-    running.confirm("nobody", said)
+    running.confirm(0, "x", said)
+    running.confirm(0, "nobody", said)
     assert running.next_ns() == 24 * S
+
+
+def test_a_late_confirmation_leaves_a_refutation_that_waits_behind_it_time_to_be_read() -> None:
+    running = begun("a")
+    running.confirm(20 * S, "x", accused("b", "c", "d"))
+    assert running.next_ns() == 20 * S + CONFIG.gossip_interval_ms * 1_000_000
 
 
 def test_a_new_round_starts_anew() -> None:
     running = begun("a")
-    running.confirm("x", accused("b", "c", "d"))
+    running.confirm(0, "x", accused("b", "c", "d"))
     running.begin(3 * S, "x", accused("a", round_=1), 10)
     assert running.next_ns() == 27 * S
 
@@ -109,7 +115,7 @@ def test_expiry_names_each_node_once_and_a_cancelled_one_never() -> None:
 
 def test_a_prolonged_suspicion_runs_its_longest_time_again() -> None:
     running = begun("a")
-    running.confirm("x", accused("b", "c", "d"))
+    running.confirm(0, "x", accused("b", "c", "d"))
     assert running.expired(4 * S) == ["x"]
     assert running.prolong(4 * S, "x") == 1
     assert running.next_ns() == 28 * S
@@ -118,17 +124,17 @@ def test_a_prolonged_suspicion_runs_its_longest_time_again() -> None:
 def test_who_was_heard_before_a_suspicion_was_prolonged_does_not_shorten_it_again() -> None:
     """A single further rumour once brought back all those who had confirmed the first time."""
     running = begun("a")
-    running.confirm("x", accused("b", "c", "d"))
+    running.confirm(0, "x", accused("b", "c", "d"))
     running.prolong(4 * S, "x")
-    running.confirm("x", accused("a", "b", "c", "d"))
+    running.confirm(5 * S, "x", accused("a", "b", "c", "d"))
     assert running.next_ns() == 28 * S
-    running.confirm("x", accused("e"))
+    running.confirm(5 * S, "x", accused("e"))
     assert running.next_ns() == 18 * S
 
 
 def test_a_repeated_accusation_does_not_hurry_a_decision_that_waits() -> None:
     running = begun("a")
-    running.confirm("x", accused("b"))
+    running.confirm(0, "x", accused("b"))
     running.stay(20 * S, "x", 5 * S)
-    running.confirm("x", accused("b"))
+    running.confirm(20 * S, "x", accused("b"))
     assert running.next_ns() == 25 * S

@@ -79,7 +79,7 @@ def lets_no_suspicion_end(swaps: Swaps) -> None:
     swaps.put(Suspicions, "next_ns", lambda _self: None)
 
 
-@BED.plant("gossip", first=12)
+@BED.plant("gossip", first=97)
 def never_tries_the_dead_again(swaps: Swaps) -> None:
     """Who is held dead is neither gossiped to nor tried: two halves of a mesh never meet again."""
 
@@ -127,7 +127,7 @@ def takes_a_push_pull_merge_for_a_confirmation(swaps: Swaps) -> None:
         self: GossipView, now_ns: int, claim: Claim, *, merged: bool = False, spread: bool = True
     ) -> bool:
         is_news = hear(self, now_ns, claim, merged=merged, spread=spread)
-        self._suspicions.confirm(claim.node, claim.standing)
+        self._suspicions.confirm(now_ns, claim.node, claim.standing)
         return is_news
 
     hear = swaps.put(GossipView, "hear", confirming)
