@@ -13,9 +13,6 @@ from hubless_gossip.claims import ACCUSERS_MAX
 from hubless_gossip.codec import PACKET_MAX_BYTES
 from hubless_gossip.messages import MEMBERS_MAX
 
-_PUSH_PULL_LEAST_BYTES = 2048
-"""Room for the largest entry there is."""
-
 
 class GossipConfig(Struct, frozen=True, kw_only=True):
     """Durations in milliseconds. Raises ValueError, naming the field, on values that cannot work."""
@@ -133,10 +130,9 @@ class GossipConfig(Struct, frozen=True, kw_only=True):
             raise ValueError(
                 f"GossipConfig.packet_max_bytes must be 1400..{PACKET_MAX_BYTES}, not {self.packet_max_bytes}"
             )
-        if not _PUSH_PULL_LEAST_BYTES <= self.push_pull_max_bytes <= PACKET_MAX_BYTES:
+        if self.push_pull_max_bytes > PACKET_MAX_BYTES:
             raise ValueError(
-                f"GossipConfig.push_pull_max_bytes must be {_PUSH_PULL_LEAST_BYTES}..{PACKET_MAX_BYTES}, "
-                f"not {self.push_pull_max_bytes}"
+                f"GossipConfig.push_pull_max_bytes must be at most {PACKET_MAX_BYTES}, not {self.push_pull_max_bytes}"
             )
         if self.members_max > MEMBERS_MAX:
             raise ValueError(

@@ -416,7 +416,7 @@ def test_misuse_by_the_caller_raises_early(event: Any) -> None:
         ({"nack_percent": 100}, "nack_percent"),
         ({"suspicion_max_mult": 0.5}, "suspicion_max_mult"),
         ({"packet_max_bytes": 100}, "packet_max_bytes"),
-        ({"push_pull_max_bytes": 1399}, "push_pull_max_bytes"),
+        ({"packet_max_bytes": 65_537}, "packet_max_bytes"),
         ({"push_pull_max_bytes": 65_537}, "push_pull_max_bytes"),
         ({"members_max": 4097}, "members_max"),
         ({"confirmations": 4}, "confirmations"),
