@@ -1,22 +1,24 @@
 """Operators' questions and orders about tasks and shards: put to the nodes that can answer, and answered as one.
 
-Any node may be asked. About one task, the owner of its shard is consulted; about all, every present node, and who does
-not answer in time is named. What the nodes themselves say is in `counsel.py`.
+Any node may be asked. About one task, the owner of its shard is consulted (`enquiry.py`); about all, every present
+node, and who does not answer in time is named. What the nodes themselves say is in `counsel.py`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import msgspec
 
 from hubless.consulted import body_of, merged, with_lost
 from hubless.counsel import Counsel, Selection, selection_of, task_of
+from hubless.deadlines import earliest
 from hubless.effects import NodeEffect, ToClient, ToPeer
+from hubless.enquiry import OF_ONE_TASK, Enquiries
 from hubless.forking import Founding, founder_of, replica_of, wish_of
 from hubless.keeping import Keeping
-from hubless.placement import shard_of_task
 from hubless.view import View
 from hubless.wire import Ask, Consult, Consulted, Told
 from hubless_agents import Effect, Failure, failure
@@ -28,8 +30,6 @@ _PATIENCE_NS = 2_000 * _MS
 _MOST_UNDER_WAY = 256
 
 OF_ALL = frozenset({"shards", "tasks", "dead_letters", "fork"})
-OF_ONE_TASK = frozenset({"status", "result", "cancel", "retry"})
-_READS = frozenset({"status", "result"})
 CONSULTED = OF_ALL | OF_ONE_TASK
 """Questions and orders that other nodes may have to answer."""
 
@@ -39,7 +39,7 @@ _FOUNDING = "founding"
 
 @dataclass(slots=True)
 class _Asked:
-    """A client's question that is under way: who has not answered yet, who never will, and what the others said."""
+    """A client's question to all: who has not answered yet, who never will, and what the others said."""
 
     route: bytes
     request: int
@@ -52,8 +52,8 @@ class _Asked:
 
     @property
     def question(self) -> str:
-        """What all are asked: before a shard is forked, what they know of it."""
-        return "shards" if self.what == "fork" else self.what
+        """What is asked: before a shard is forked, what all know of it."""
+        return {"fork": "shards", _FOUNDING: "fork"}.get(self.what, self.what)
 
 
 class Consultation:
@@ -64,39 +64,32 @@ class Consultation:
         self._view = view
         self._shards = shards
         self._asked: dict[int, _Asked] = {}
-        self._requests = 0
+        self._numbers = count(1)
+        self._enquiries = Enquiries(me=me, view=view, numbers=self._numbers, patience_ns=_PATIENCE_NS)
         self._counsel = Counsel(me=me, keeping=keeping, shards=shards)
 
     # -- from clients -----------------------------------------------------------------------------------
 
     def ask(self, now_ns: int, route: bytes, ask: Ask, out: list[NodeEffect]) -> None:
         """Takes a question; the answer comes when those who know have answered, or have had time to."""
-        problem, nodes = self._whom(ask)
-        if problem is None and len(self._asked) >= _MOST_UNDER_WAY:
+        mistake = self._mistake(ask)
+        problem = self._failure("bad_input", mistake) if mistake else None
+        if problem is None and len(self._asked) + len(self._enquiries) >= _MOST_UNDER_WAY:
             text = f"{_MOST_UNDER_WAY} questions are under way at this node: try again later"
             problem = self._failure("overloaded", text)
         if problem is not None:
             out.append(ToClient(route, Told(ask.request, b"", problem)))
-            return
-        self._requests += 1
-        asked = _Asked(route, ask.request, ask.what, ask.argument, now_ns + _PATIENCE_NS, set(nodes))
-        self._asked[self._requests] = asked
-        out += (ToPeer(node, Consult(self._requests, asked.question, ask.argument)) for node in nodes)
-
-    def _whom(self, ask: Ask) -> tuple[Failure | None, list[str]]:
-        """Who can answer, or why nobody can."""
-        mistake = self._mistake(ask)
-        if mistake:
-            return self._failure("bad_input", mistake), []
-        if ask.what in OF_ALL:
+        elif ask.what in OF_ONE_TASK:
+            self._enquiries.begin(now_ns, route, ask, out)
+        else:
             present = [known.member.node for known in self._view.known() if self._is_there(known.member.node)]
-            return None, present
-        shard = shard_of_task(bytes.fromhex(ask.argument))
-        owner = self._view.owner_of_shard(shard)
-        if owner is not None:
-            return None, [owner]
-        text = f"nobody within reach owns shard {shard} just now: see `mesh shards`, and try again"
-        return self._failure("unreachable", text), []
+            due_ns = now_ns + _PATIENCE_NS
+            self._put(_Asked(route, ask.request, ask.what, ask.argument, due_ns, set(present)), present, out)
+
+    def _put(self, asked: _Asked, nodes: list[str], out: list[NodeEffect], argument: str = "") -> None:
+        number = next(self._numbers)
+        self._asked[number] = asked
+        out += (ToPeer(node, Consult(number, asked.question, argument or asked.argument)) for node in nodes)
 
     def _mistake(self, ask: Ask) -> str:
         """What is wrong with a question, or ""."""
@@ -118,9 +111,12 @@ class Consultation:
     def consulted(self, now_ns: int, node: str, answer: Consulted, out: list[NodeEffect]) -> None:
         """A node has answered."""
         asked = self._asked.get(answer.request)
-        if asked is None or node not in asked.waiting:
+        if asked is None:
+            self._enquiries.consulted(now_ns, node, answer, out)
             return
-        if asked.what not in OF_ALL:
+        if node not in asked.waiting:
+            return
+        if asked.what == _FOUNDING:
             del self._asked[answer.request]
             out.append(ToClient(asked.route, Told(asked.request, answer.body, answer.failure)))
             return
@@ -134,6 +130,7 @@ class Consultation:
 
     def peer_lost(self, now_ns: int, node: str, out: list[NodeEffect]) -> None:
         """A node is dead, or answers nobody: nobody waits for its answers any longer."""
+        self._enquiries.peer_lost(now_ns, node, out)
         for request in [number for number, asked in self._asked.items() if node in asked.waiting]:
             asked = self._asked[request]
             asked.lost.add(node)
@@ -145,14 +142,14 @@ class Consultation:
 
     def tick(self, now_ns: int, out: list[NodeEffect]) -> None:
         """Answers without those who have been silent for too long."""
+        self._enquiries.tick(now_ns, out)
         for request in [number for number, asked in self._asked.items() if now_ns >= asked.due_ns]:
             sometimes("an operator was answered without a node that said nothing")
             self._conclude(now_ns, request, out)
 
     def next_deadline_ns(self) -> int | None:
-        if not self._asked:
-            return None
-        return min(asked.due_ns for asked in self._asked.values())
+        due_ns = min((asked.due_ns for asked in self._asked.values()), default=None)
+        return earliest(due_ns, self._enquiries.next_deadline_ns())
 
     # -- inside -----------------------------------------------------------------------------------------
 
@@ -174,15 +171,13 @@ class Consultation:
         out.append(ToClient(asked.route, told))
 
     def _silence(self, asked: _Asked) -> Failure:
-        """The only one that could answer did not: an order may have been carried out all the same."""
-        who = "the best replica that is left" if asked.what == _FOUNDING else "the owner of its shard"
-        text = f"{who}, {', '.join(map(self._view.label, sorted(asked.waiting)))}, did not answer in time"
-        if asked.what in _READS:
-            return self._failure("unreachable", f"{text}: try again")
-        where = "shards" if asked.what == _FOUNDING else "status"
-        return self._failure(
-            "unreachable", f"{text}: see `mesh {where}` for whether it was done", effect=Effect.MAYBE
+        """The replica that was to found a new lineage did not answer: it may have done it all the same."""
+        (founder,) = asked.waiting
+        text = (
+            f"the best replica that is left, {self._view.label(founder)}, did not answer in time: see `mesh shards` "
+            "for whether it was done"
         )
+        return self._failure("unreachable", text, effect=Effect.MAYBE)
 
     def _have_founded(self, now_ns: int, asked: _Asked, out: list[NodeEffect]) -> None:
         """All that can be known of a shard that is to be forked is known."""
@@ -208,13 +203,10 @@ class Consultation:
             sometimes("an operator was kept from forking a shard")
             out.append(ToClient(asked.route, Told(asked.request, b"", self._failure("refused", founder))))
             return
-        self._requests += 1
         due_ns = now_ns + _PATIENCE_NS
-        self._asked[self._requests] = _Asked(
-            asked.route, asked.request, _FOUNDING, asked.argument, due_ns, {founder.node}
-        )
         order = msgspec.json.encode(Founding(wish.shard, founder.above)).decode()
-        out.append(ToPeer(founder.node, Consult(self._requests, "fork", order)))
+        founding = _Asked(asked.route, asked.request, _FOUNDING, asked.argument, due_ns, {founder.node})
+        self._put(founding, [founder.node], out, order)
 
     def _is_there(self, node: str) -> bool:
         return self._view.is_present(node) and self._view.work_address(node) is not None

@@ -108,11 +108,16 @@ class Counsel:
         if self._keeping.owns(task):
             self._reads[self._keeping.read(now_ns, task, out)] = (node, consult)
         else:
-            self._refuse(node, consult, "unreachable", _MOVES, out)
+            self._send_on(node, consult, task, out)
+
+    def _send_on(self, node: str, consult: Consult, task: bytes, out: list[NodeEffect]) -> None:
+        """Another node owns the shard: as far as known here, who asks hears which, before the refusal."""
+        self._keeping.whose(node, shard_of_task(task), out)
+        self._refuse(node, consult, "unreachable", _MOVES, out)
 
     def _order(self, now_ns: int, node: str, consult: Consult, task: bytes, out: list[NodeEffect]) -> None:
         if not self._keeping.owns(task):
-            self._refuse(node, consult, "unreachable", _MOVES, out)
+            self._send_on(node, consult, task, out)
             return
         row = self._keeping.row(task)
         executor = node_of(row.executor) if row is not None and row.state is State.RUNNING else ""
