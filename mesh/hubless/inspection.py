@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -14,6 +14,7 @@ from hubless.station import Station
 from hubless.view import REPLICAS, Known, View
 from hubless.wire import Ask, Told
 from hubless_agents import Effect, Failure
+from hubless_gossip import Member
 
 _QUESTIONS = (
     "members, ring, breakers, node, shards, tasks, dead_letters, "
@@ -27,15 +28,23 @@ class Inspection:
 
     Args:
         counters: gives the counters of all cores, by name.
+        members: gives the members as gossip knows them at this moment: loads change without being told as news.
     """
 
     def __init__(
-        self, *, station: Station, view: View, breakers: Breakers, counters: Callable[[], dict[str, object]]
+        self,
+        *,
+        station: Station,
+        view: View,
+        breakers: Breakers,
+        counters: Callable[[], dict[str, object]],
+        members: Callable[[], Iterable[Member]],
     ) -> None:
         self._station = station
         self._view = view
         self._breakers = breakers
         self._counters = counters
+        self._now = members
 
     def told(self, now_ns: int, ask: Ask) -> Told:
         """The answer to a question; an unknown one is answered with what can be asked."""
@@ -65,10 +74,13 @@ class Inspection:
         return Told(ask.request, b"", failure)
 
     def _members(self, now_ns: int) -> dict[str, Any]:
+        loads = {member.node: member.load for member in self._now()}
         return {
             "mesh": self._station.identity.mesh.hex(),
             "node": self._station.identity.node,
-            "members": [_member_row(known, now_ns) for known in self._view.known()],
+            "members": [
+                _member_row(known, loads.get(known.member.node, 0), now_ns) for known in self._view.known()
+            ],
         }
 
     def _ring(self) -> dict[str, Any]:
@@ -110,7 +122,7 @@ class Inspection:
         }
 
 
-def _member_row(known: Known, now_ns: int) -> dict[str, Any]:
+def _member_row(known: Known, load: int, now_ns: int) -> dict[str, Any]:
     member, meta = known.member, known.meta
     return {
         "node": member.node,
@@ -122,7 +134,7 @@ def _member_row(known: Known, now_ns: int) -> dict[str, Any]:
         "work": format_address(meta.work) if meta else "",
         "zone": meta.zone if meta else "",
         "weight": meta.weight if meta else 0,
-        "load": member.load,
+        "load": load,
         "agents": [
             {"name": offer.name, "version": offer.version, "slots": offer.slots}
             for offer in (meta.offers if meta else ())

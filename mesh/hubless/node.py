@@ -176,7 +176,11 @@ class Node:
             supervisor=supervisor,
             departure=self._departure,
             inspection=Inspection(
-                station=station, view=self._view, breakers=self._breakers, counters=self.counters
+                station=station,
+                view=self._view,
+                breakers=self._breakers,
+                counters=self.counters,
+                members=self._gossip.members,
             ),
         )
         self._reception = Reception(mesh=station.identity.mesh, limits=station.limits, audience=self._roles)

@@ -33,7 +33,11 @@ def inspection(view_of: Callable[..., View], member: Callable[..., Member]) -> I
     view.learn_owner(4, 1, "n0")
     breakers = Breakers(rng=random.Random(1))
     return Inspection(
-        station=station, view=view, breakers=breakers, counters=lambda: {"gateway": {"accepted": 5}}
+        station=station,
+        view=view,
+        breakers=breakers,
+        counters=lambda: {"gateway": {"accepted": 5}},
+        members=lambda: [msgspec.structs.replace(member("n1"), load=7)],
     )
 
 
@@ -53,6 +57,7 @@ def test_members_with_what_is_known_of_each(inspection: Inspection) -> None:
     assert first["agents"][0] == {"name": "echo", "version": "1", "slots": 2}
     assert first["since_s"] == 2.0
     assert second["condition"] == "busy"
+    assert [row["load"] for row in body["members"]] == [0, 7, 0]  # as gossip knows it now, which is no news
     assert (third["work"], third["agents"]) == ("", [])
 
 
