@@ -91,7 +91,8 @@ class GossipConfig(Struct, frozen=True, kw_only=True):
     # --- bounds ---
     members_max: int = 4096
     forget_after_ms: int = 7 * 24 * 3600 * 1000
-    """The dead and the left stay known (tombstones; the dead are retried) for this long."""
+    """The dead and the left stay known (tombstones; the dead are retried) for this long of a process's life, or
+    until a full table needs their room."""
     rumours_max: int = 2048
     relays_max: int = 256
     packet_max_bytes: int = 1400
