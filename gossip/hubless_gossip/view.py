@@ -357,6 +357,8 @@ class View:
             sometimes("withheld a death for want of another accuser")
             self._suspicions.prolong(now_ns, node)
             self.doubted.append(node)
+            if not self.own.leaving:  # others may lack just this one, and equal views are not exchanged
+                self._rumours.add(("accuses", node), self._accusation(held))
         elif not self._suspicions.is_own(node):
             self._await_proof(now_ns, node)
         elif evidence.in_panic(suspects, live) and not self._suspicions.prolonged(node):

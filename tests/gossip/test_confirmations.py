@@ -65,6 +65,8 @@ class Puppets:
 
     def __init__(self) -> None:
         self.now = 0
+        self.accused_ns: list[int] = []
+        """When an accusation of the silent member left for somebody else."""
         self.suspected_ns: int | None = None
         self.died_ns: int | None = None
         self._answers: list[tuple[int, int, bytes]] = []
@@ -129,6 +131,9 @@ class Puppets:
                     answer: Message = Ack(seq, 0, False)
                 case IndirectPing(seq):
                     answer = RelayAnswer(seq, 0)
+                case Accuses(accused) if accused == SILENT:
+                    self.accused_ns.append(self.now)
+                    continue
                 case _:
                     continue
             count = len(self._answers)
@@ -183,4 +188,15 @@ def test_a_refutation_that_arrives_right_behind_the_second_accusation_is_heard()
         mesh.step()
     mesh.rumour("a", "me")
     mesh.hear(Says(statement(SILENT, incarnation=2)))
+    assert mesh.died_ns is None
+
+
+def test_who_lacks_another_accuser_says_again_whom_it_accuses() -> None:
+    """Four nodes had accused the same member, each by itself, as their rumours were lost; to a push-pull their views
+    are equal, so none ever heard of another accuser (seed 21140 of the gossip sweep)."""
+    mesh = Puppets()
+    while mesh.suspected_ns is None or mesh.now < mesh.suspected_ns + 3 * MOST_S * 1000 * MS:
+        mesh.step()
+    late = [when for when in mesh.accused_ns if when > mesh.suspected_ns + MOST_S * 1000 * MS]
+    assert late
     assert mesh.died_ns is None
