@@ -71,6 +71,7 @@ def task_row(row: Row, owner: str, *, with_failures: bool = False) -> dict[str, 
         "forked": row.forked,
         "provisional": row.provisional_from,
         "merged": row.merged,
+        "in_doubt": row.in_doubt,
     }
     if with_failures:
         told["failures"] = [_failure(failure) for failure in row.failures]

@@ -117,6 +117,7 @@ class Keeping:
             node,
             (now_ns + self._epoch_ns) // _MS,
             enter.digest,
+            enter.submitted_ms,
         )
         row = self._tasks.row(enter.task)
         if row is not None and row.has(entry):

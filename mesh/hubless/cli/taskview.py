@@ -110,6 +110,8 @@ def _remarks(row: dict[str, Any], names: Names) -> Iterator[str]:
     if row["provisional"]:
         node = names[row["provisional"]]
         yield f"provisional: {node} ran it while it reached no majority of its shard, and told the outcome afterwards"
+    if row.get("in_doubt"):
+        yield "in doubt: its shard may have had another outcome before, and keeps none for that long"
     if row.get("merged"):
         yield f"merged: the result has taken in {row['merged']} of the superseded ones"
 

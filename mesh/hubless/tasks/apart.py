@@ -273,5 +273,6 @@ class Apart:
 def _offer(row: Row) -> Enter:
     """The outcome of a row, for its shard."""
     if row.state is State.SUCCEEDED:
-        return Enter(row.task, row.agent, row.key, b"", row.digest, row.result or b"", None)
-    return Enter(row.task, row.agent, row.key, row.payload, 0, None, row.failure)
+        result = row.result or b""
+        return Enter(row.task, row.agent, row.key, b"", row.digest, result, None, row.submitted_ms)
+    return Enter(row.task, row.agent, row.key, row.payload, 0, None, row.failure, row.submitted_ms)

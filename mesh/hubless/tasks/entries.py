@@ -99,7 +99,8 @@ class Forked(Struct, frozen=True, array_like=True, gc=False, tag=7):
 class Entered(Struct, frozen=True, array_like=True, gc=False, tag=8):
     """The outcome of a task that `node` ran while no quorum was within reach: the result unless there is one.
 
-    `digest` stands for the payload of a task that succeeded, which is not kept (see `row.digest_of`).
+    `digest` stands for the payload of a task that succeeded, which is not kept (see `row.digest_of`). The node took the
+    task at `submitted_ms`; 0 if it does not say.
     """
 
     task: bytes
@@ -111,6 +112,7 @@ class Entered(Struct, frozen=True, array_like=True, gc=False, tag=8):
     node: str
     at_ms: int
     digest: int = 0
+    submitted_ms: int = 0
 
 
 class Dropped(Struct, frozen=True, array_like=True, gc=False, tag=9):

@@ -34,6 +34,9 @@ from hubless_gossip.marks import sometimes
 
 MOST_FORKS: Final = 4
 
+_CLOCKS_MS: Final = 1_000
+"""How much the clocks of nodes may differ."""
+
 _VERSION: Final = 1
 _HEAD_BYTES: Final = 128
 _ENCODED_ROW_BYTES: Final = 96
@@ -117,6 +120,10 @@ class Machine:
         if is_later or (row is not None and row.state in TERMINAL):  # else the shelves are as they were
             self._forget_overdue()
         return row
+
+    def may_have_forgotten(self, submitted_ms: int) -> bool:
+        """Whether a task without a row, submitted at that time by anybody's clock or later, may have had one."""
+        return self.forgotten_ms >= submitted_ms - _CLOCKS_MS
 
     def live(self) -> list[Row]:
         """The unfinished tasks in the order of their submission; a retried one was submitted again."""
@@ -223,6 +230,7 @@ class Machine:
         )
         if isinstance(entry, Entered):
             row.enter(entry, self.clock_ms, is_new=True)
+            row.in_doubt = entry.submitted_ms > 0 and self.may_have_forgotten(entry.submitted_ms)
         elif entry.executor:
             row.start(1, entry.executor)
         row.size_bytes = row.measure()

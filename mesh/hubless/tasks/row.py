@@ -73,6 +73,7 @@ class Row(Struct, array_like=True, gc=False):
     `forked`: unfinished when its shard was given a new lineage. `provisional_from`: the node whose provisional
     outcome became the result, or "". `ended_ms` is on the machine's clock, which never goes back. `merged` is how many
     superseded results the result has taken in, `first` then stands for the one that there was before (`digest_of`).
+    `in_doubt`: the outcome was entered when the shard may have forgotten an earlier one.
     """
 
     task: bytes
@@ -97,6 +98,7 @@ class Row(Struct, array_like=True, gc=False):
     size_bytes: int = 0
     merged: int = 0
     first: int = 0
+    in_doubt: bool = False
 
     @property
     def failure(self) -> Failure | None:

@@ -12,7 +12,6 @@ from hubless.tasks.machine import Machine
 from hubless.tasks.row import Row
 from hubless.wire.replication import Entry as LogEntry
 
-_CLOCKS_MS = 1_000
 TASKS = 1
 """The kind of log entries that are about tasks."""
 
@@ -36,9 +35,9 @@ class ShardTasks:
         return None if machine is None else machine.rows.get(task)
 
     def may_have_forgotten(self, task: bytes, since_ms: int) -> bool:
-        """Whether a task without a row may have had one. Clocks of owners may differ by a second."""
+        """Whether a task without a row may have had one."""
         machine = self._machines.get(shard_of_task(task))
-        return machine is not None and machine.forgotten_ms >= since_ms - _CLOCKS_MS
+        return machine is not None and machine.may_have_forgotten(since_ms)
 
     def term(self, task: bytes) -> int:
         """The term in which this node owns the task's shard; 0 if it does not."""

@@ -313,6 +313,7 @@ class Enter(Struct, frozen=True, array_like=True, gc=False, tag=32):
     """Node to owner: how a task ended that I saw to while its shard was not within reach. Sent again until `EnterDone`.
 
     `digest` stands for the payload of a task that succeeded. The result is None if there is a failure, and only then.
+    I took the task at `submitted_ms`, in unix time; 0 if I do not say.
     """
 
     task: TaskId
@@ -322,6 +323,7 @@ class Enter(Struct, frozen=True, array_like=True, gc=False, tag=32):
     digest: int
     result: bytes | None
     failure: Failure | None
+    submitted_ms: Count = 0
 
     def __post_init__(self) -> None:
         _check_outcome(self.result, self.failure)

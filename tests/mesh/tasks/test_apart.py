@@ -29,6 +29,7 @@ from hubless_gossip import Condition, Member
 
 MS = 1_000_000
 S = 1_000 * MS
+TAKEN_MS = 1_700_000_000_000
 RUN = Offer("run", "1", 4, 5_000, 2, True, True)
 BROKEN = Failure(code="raised", message="no", effect=Effect.MAYBE)
 
@@ -106,7 +107,7 @@ class Room:
             view=self.view,
             replicas=self.replicas,
             dispatch=Dispatch(me="n0", view=self.view, breakers=breakers, own_room=lambda _: 4),
-            epoch_ns=1_700_000_000 * S,
+            epoch_ns=TAKEN_MS * MS,
         )
         return self.said(self.replicas.start)
 
@@ -210,7 +211,7 @@ def test_an_outcome_is_offered_to_the_next_owner_until_that_has_it(
     room.ended()
     assert room.tick() == []
     room.view.learn_owner(3, 5, "n1")
-    offer = Enter(TASK, "run", "", b"", digest_of(b"1"), b"2", None)
+    offer = Enter(TASK, "run", "", b"", digest_of(b"1"), b"2", None, TAKEN_MS)
     assert room.tick() == [ToPeer("n1", offer)]
     assert room.tick() == []
     assert room.tick() == [ToPeer("n1", offer)]
@@ -235,7 +236,7 @@ def test_a_failure_is_offered_with_what_a_retry_needs(room: Room) -> None:
     room.ended(failure=BROKEN)
     ((node, offer),) = [(effect.node, effect.message) for effect in room.tick()]
     assert node == "n1"
-    assert offer == Enter(TASK, "run", "", b"[1]", 0, None, BROKEN)
+    assert offer == Enter(TASK, "run", "", b"[1]", 0, None, BROKEN, TAKEN_MS)
 
 
 def test_a_node_that_does_not_own_the_shard_is_believed(room: Room) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+from msgspec.structs import replace
+
 from hubless.placement import mint_task_id
 from hubless.tasks.entries import AttemptEnded, Dropped, Entered, Submitted
 from hubless.tasks.machine import Machine
+from hubless.tasks.retention import Retention
 from hubless.tasks.row import State, digest_of
 from hubless_agents import Effect, Failure
 
@@ -53,6 +57,32 @@ def test_an_outcome_of_the_shard_comes_first() -> None:
     assert [each.result for each in row.superseded] == [b"2"]
     assert row.has(SUCCESS)
     assert machine.follow(SUCCESS) is None
+
+
+@pytest.mark.parametrize(
+    ("taken_ms", "in_doubt"),
+    [(4_000, False), (2_999, True), (1_500, True), (0, False)],
+    ids=["long after what is forgotten", "by another clock", "before", "not told"],
+)
+def test_it_is_in_doubt_if_the_shard_may_have_forgotten_an_earlier_one(taken_ms: int, in_doubt: bool) -> None:
+    machine = Machine(retention=Retention(rows=1))
+    other = mint_task_id(0, bytes(13) + b"1")
+    for task, at_ms in ((TASK, 2_000), (other, 3_000)):
+        machine.follow(Submitted(task, "run", "k", b"[1]", at_ms, 31_000, 2, "n1/1"))
+        machine.follow(AttemptEnded(task, 1, b"7", None, at_ms))
+    assert TASK not in machine.rows
+    machine.follow(replace(SUCCESS, submitted_ms=taken_ms))
+    row = machine.rows[TASK]
+    assert (row.result, row.in_doubt) == (b"2", in_doubt)
+
+
+def test_it_is_not_in_doubt_beside_the_first_one() -> None:
+    machine = Machine()
+    machine.follow(SUBMITTED)
+    machine.follow(AttemptEnded(TASK, 1, b"7", None, 2_000))
+    row = machine.follow(replace(SUCCESS, submitted_ms=500))
+    assert row is not None
+    assert not row.in_doubt
 
 
 def test_a_failure_keeps_what_a_retry_needs() -> None:
