@@ -28,10 +28,13 @@ class Feeding:
             return self._stream(now_ns, follower, asked_round)
         if follower.is_waiting:
             return False
-        if follower.mode is Mode.PROBE and follower.next_index >= self._state.log.first_index:
-            # after a silence only the place is looked for: a dead follower is not worth the bytes
-            self._send(now_ns, follower, asked_round, is_empty=follower.silences > 0)
-            return True
+        if follower.mode is Mode.PROBE:
+            first = self._state.log.first_index
+            if follower.silences:  # only the place is looked for: a dead follower is not worth the bytes
+                follower.next_index = max(follower.next_index, first)
+            if follower.next_index >= first:
+                self._send(now_ns, follower, asked_round, is_empty=follower.silences > 0)
+                return True
         self._send_piece(now_ns, follower, asked_round)
         return False
 
@@ -81,11 +84,12 @@ class Feeding:
         snapshot = follower.snapshot
         if snapshot is None:
             snapshot = state.snapshot
-            if snapshot is None:
-                return  # cannot be: a log that does not begin at 1 begins after a snapshot
+            if snapshot is None or snapshot.index + 1 < state.log.first_index:
+                state.wants_state = True
+                return
             sometimes("a follower needed what only a snapshot has")
             follower.install(snapshot)
-        elif snapshot is not state.snapshot:
+        elif snapshot.index < state.log.snapshot_index:
             sometimes("went on sending a snapshot although there is a newer one")
         offset = follower.offset
         piece = snapshot.state[offset : offset + state.settings.chunk_bytes]

@@ -1,10 +1,10 @@
 """The log of one replica in memory: which entries there are, which of them are on disk, what came before them.
 
-Indexes start at 1. Entries up to `snapshot_index` are in the snapshot; a margin of them may stay in memory, so that a
-follower that is only a little behind needs no snapshot.
+Indexes start at 1. On disk is what follows `snapshot_index`. In memory is what follows `first_index`, which has nothing
+to do with that: entries that the machine has applied are in it, so only a margin of them stays here for followers.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Sequence
 
@@ -23,6 +23,7 @@ class Log:
         "_ends",
         "_entries",
         "_marks",
+        "_snapshot_end",
         "_unsaved",
         "first_index",
         "floor_index",
@@ -37,7 +38,7 @@ class Log:
     def __init__(self, snapshot_index: int = 0, snapshot_term: int = 0) -> None:
         self._entries: list[Entry] = []
         self._ends: list[int] = []
-        self._base = 0
+        self._base = self._snapshot_end = 0
         self._before_term = snapshot_term
         self._marks: deque[tuple[int, int]] = deque()
         self._unsaved = snapshot_index + 1
@@ -53,7 +54,7 @@ class Log:
         self.floor_term = 0
 
     def term(self, index: int) -> int:
-        """Term of the entry at `index`; -1 if it is not known (compacted, or beyond the end)."""
+        """Term of the entry at `index`; -1 if it is not known (not in memory any more, or beyond the end)."""
         at = index - self.first_index
         if at >= 0:
             return self._entries[at].term if index <= self.last_index else -1
@@ -134,12 +135,17 @@ class Log:
         return tuple(self._entries[start:stop])
 
     def bytes_after(self, index: int) -> int:
-        """Bytes of the entries after `index`, bodies and what each counts for beside."""
+        """Bytes of the entries in memory after `index`, bodies and what each counts for beside."""
         at = index - self.first_index
         ends = self._ends
         if not ends:
             return 0
         return ends[-1] - (ends[at] if at >= 0 else self._base)
+
+    @property
+    def uncompacted_bytes(self) -> int:
+        """Bytes of the entries after the snapshot, in memory or not."""
+        return (self._ends[-1] if self._ends else self._base) - self._snapshot_end
 
     def take_unsaved(self) -> tuple[Entry, ...]:
         """Entries that no record has carried yet; asked again, none."""
@@ -159,13 +165,27 @@ class Log:
         while marks and marks[0][0] <= token:
             self.stable = marks.popleft()[1]
 
-    def compact(self, index: int, keep: int) -> None:
-        """The snapshot now reaches `index`; of the entries up to there, the last `keep` stay in memory."""
+    def compact(self, index: int) -> None:
+        """The snapshot now reaches `index`, which is not before `first_index - 1`."""
         self.snapshot_index, self.snapshot_term = index, self.term(index)
-        first = index + 1 - keep
-        if first > self.first_index:
+        at = index - self.first_index
+        self._snapshot_end = self._ends[at] if at >= 0 else self._base
+
+    def margin(self, index: int, most_entries: int, most_bytes: int) -> int:
+        """Where the entries in memory up to `index` begin that are within the limits: `index + 1` if none is."""
+        ends = self._ends
+        count = min(index, self.last_index) + 1 - self.first_index
+        if count <= 0:
+            return self.first_index
+        least = ends[count - 1] - most_bytes
+        drop = 0 if self._base >= least else bisect_left(ends, least, 0, count) + 1
+        return self.first_index + max(drop, count - most_entries)
+
+    def forget(self, first: int) -> None:
+        """What comes before `first` leaves the memory. It must be on its way to the disk, and be applied."""
+        drop = first - self.first_index
+        if drop > 0:
             self._before_term = self.term(first - 1)
-            drop = first - self.first_index
             self._base = self._ends[drop - 1]
             del self._entries[:drop]
             del self._ends[:drop]
@@ -175,7 +195,7 @@ class Log:
         """Everything is replaced by a snapshot at `index`, which is not on disk yet."""
         self._entries.clear()
         self._ends.clear()
-        self._base = 0
+        self._base = self._snapshot_end = 0
         self._before_term = term
         self._marks.clear()
         self._unsaved = index + 1

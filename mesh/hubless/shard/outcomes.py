@@ -55,7 +55,7 @@ class Outcomes(Holdings):
         for ticket, index in output.reads:
             self._reads.pop((shard, ticket), None)
             out.append(ReadReady(shard, ticket, is_owner=index is not None))
-        if raft.log_bytes > group.limit_bytes:
+        if raft.wants_state or raft.log_bytes > group.limit_bytes:
             self._roster.large[shard] = None
         if role is not group.role or owner != group.owner or term != group.term:
             self._office_changed(now_ns, group)

@@ -39,13 +39,15 @@ class RaftSettings:
     """A node takes no larger snapshot, nor several at a time that are larger together."""
     most_reads: int = 65_536
     """An owner refuses reads beyond."""
-    keep_entries: int = 512
-    """Entries that stay in memory before a snapshot, for followers that are a little behind."""
+    keep_entries: int = 256
+    """Applied entries that stay in memory, for followers that are a little behind."""
+    keep_bytes: int = 256 * 1024
+    """And no more bytes of them than that."""
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
             value = getattr(self, name)
-            least = 0 if name == "keep_entries" else 1
+            least = 0 if name in {"keep_entries", "keep_bytes"} else 1
             if value < least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
 

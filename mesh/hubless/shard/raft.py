@@ -154,8 +154,18 @@ class Raft:
 
     @property
     def log_bytes(self) -> int:
-        """Bytes of the entries after the snapshot."""
-        return self._state.log.bytes_after(self._state.log.snapshot_index)
+        """Bytes of the entries after the snapshot: of the log on disk."""
+        return self._state.log.uncompacted_bytes
+
+    @property
+    def first_index(self) -> int:
+        """Index of the first entry in memory, or where it would be."""
+        return self._state.log.first_index
+
+    @property
+    def wants_state(self) -> bool:
+        """Whether a follower waits for a `compact`, as what it lacks is not in memory any more."""
+        return self._state.wants_state
 
     @property
     def counters(self) -> Counters:
@@ -211,7 +221,10 @@ class Raft:
             self._state.is_dirty = True
 
     def compact(self, index: int, state: bytes) -> None:
-        """`state` is the machine's after it applied `index`, which must have been handed out; older entries go."""
+        """`state` is the machine's after it applied `index`, which must have been handed out; older entries go.
+
+        If it `wants_state`, `index` may be that of the last snapshot, of which nothing stays in memory.
+        """
         self._state.compact(index, state)
 
     def forgotten(self) -> list[Record]:

@@ -297,7 +297,9 @@ class Replicas(Outcomes):
         self._campaign(now_ns)
 
     def wants_compaction(self) -> tuple[int, ...]:
-        """Shards whose logs have grown large: their machines' states are wanted. At most a few at a time."""
+        """Shards of which the machines' states are wanted, at most a few at a time: their logs have grown large, or
+        followers lack what is not in memory any more.
+        """
         large = self._roster.large
         return tuple(islice(large, self._settings.most_compactions)) if large else ()
 
@@ -305,7 +307,9 @@ class Replicas(Outcomes):
         """The state of a shard's machine, which has been given everything that was `Committed` so far."""
         group = self._groups.get(shard)
         self._roster.large.pop(shard, None)
-        if group is None or group.raft.is_damaged or group.handed <= group.raft.snapshot_index:
+        if group is None or group.raft.is_damaged:
+            return
+        if group.handed <= group.raft.snapshot_index and not group.raft.wants_state:
             return
         group.raft.compact(group.handed, state)
         group.limit_bytes = max(self._settings.compact_bytes, 2 * len(state))
@@ -315,7 +319,7 @@ class Replicas(Outcomes):
         """When `tick` is due, and `tick_ended` after it; it may turn out that nothing is."""
         if self._problem:
             return None
-        if self._roster.dirty or self._flushes.records:
+        if self._roster.dirty or self._roster.large or self._flushes.records:
             return self._now_ns
         return earliest(
             self._roster.alarms.next_deadline_ns(),

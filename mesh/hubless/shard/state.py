@@ -28,6 +28,9 @@ class Office(Protocol):
     def reconfigured(self) -> None:
         """The log holds another configuration: what it says counts from now on (4.1)."""
 
+    def wanted_from(self, first: int) -> int:
+        """Where the entries begin that followers had better be sent, if that is before `first`."""
+
 
 class ReplicaState:
     """One replica's state. Everything that changes it marks it dirty; `output` is what came of it."""
@@ -62,8 +65,10 @@ class ReplicaState:
         "settings",
         "shard",
         "snapshot",
+        "state_bytes",
         "term",
         "vote",
+        "wants_state",
     )
 
     def __init__(
@@ -78,7 +83,12 @@ class ReplicaState:
         self.office: Office | None = None
         self.heard_at_ns: int | None = None
         """When the owner was heard last, by a message of its own or a node's beat."""
-        self.snapshot = recovered.snapshot
+        self.snapshot: Snapshot | None = None
+        """Of an owner that has to send it: a state that was asked for with `wants_state`."""
+        self.wants_state = False
+        """A follower lacks what is not in memory any more: the machine's state is wanted."""
+        self.state_bytes = 0 if recovered.snapshot is None else len(recovered.snapshot.state)
+        """Size of the last snapshot."""
         self.damage = recovered.damage
         self.log, self.configs = self._recovered_log(recovered)
         self.log.floor_index, self.log.floor_term = recovered.floor_index, recovered.floor_term
@@ -230,23 +240,31 @@ class ReplicaState:
 
     def compact(self, index: int, state: bytes) -> None:
         """The machine's state after `index` takes the place of the entries up to it (5.1)."""
-        if not self.log.snapshot_index < index <= self.handed_out:
+        log = self.log
+        is_new = index > log.snapshot_index
+        if not max(log.snapshot_index, log.first_index - 1) <= index <= self.handed_out or not (
+            is_new or self.wants_state
+        ):
             raise ValueError(
-                f"index must be after the snapshot at {self.log.snapshot_index} and at most "
-                f"{self.handed_out}, what was handed out; got {index}"
+                f"index must be after the snapshot at {log.snapshot_index}, not before {log.first_index - 1}, the "
+                f"last that left the memory, and at most {self.handed_out}, what was handed out; got {index}"
             )
-        self._write_entries(self._records)
-        config = self.configs.at(index)
-        self.snapshot = Snapshot(self.shard, index, self.log.term(index), config, state)
-        self._records.append(self.snapshot)
-        self.log.compact(index, self.settings.keep_entries)
-        self.configs.compacted(index)
+        snapshot = Snapshot(self.shard, index, log.term(index), self.configs.at(index), state)
+        if is_new:
+            self._write_entries(self._records)
+            self._records.append(snapshot)
+            log.compact(index)
+            self.configs.compacted(index)
+            self.state_bytes = len(state)
+        if self.wants_state:
+            self.snapshot, self.wants_state = snapshot, False
         self.is_dirty = True
 
     def restore(self, snapshot: Snapshot) -> None:
         """An owner's snapshot takes the place of everything (5.3)."""
         sometimes("a snapshot took the place of a log")
-        self.snapshot = self._restored = snapshot
+        self._restored = snapshot
+        self.state_bytes = len(snapshot.state)
         self._records.append(snapshot)
         self.log.reset(snapshot.index, snapshot.term)
         self.configs = Configs(snapshot.index, snapshot.config)
@@ -271,6 +289,17 @@ class ReplicaState:
         if entries:
             records.append(Entries(self.shard, entries))
 
+    def _spare_memory(self) -> None:
+        """What was handed out leaves the memory, but for a margin, and for what followers lack."""
+        log, settings = self.log, self.settings
+        keep_entries, keep_bytes = settings.keep_entries, settings.keep_bytes
+        # a little more than the margin, so that most ticks have nothing to do here
+        most_entries, most_bytes = keep_entries + keep_entries // 4, keep_bytes + keep_bytes // 4
+        if log.margin(self.handed_out, most_entries, most_bytes) == log.first_index:
+            return
+        first = log.margin(self.handed_out, keep_entries, keep_bytes)
+        log.forget(first if self.office is None else self.office.wanted_from(first))
+
     def output(self) -> Output:
         """All that came of the events since the last one."""
         records, self._records = self._records, []
@@ -292,6 +321,7 @@ class ReplicaState:
         if self.commit > self.handed_out:
             committed = self.log.slice(self.handed_out + 1, self.commit)
             self.handed_out = self.commit
+            self._spare_memory()
         reads, self.reads = self.reads, []
         restored, self._restored = self._restored, None
         self.is_dirty = False

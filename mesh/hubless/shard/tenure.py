@@ -63,8 +63,10 @@ class Tenure:
         self.first_index = state.append(configs.NOTHING, b"")
 
     def end(self) -> None:
-        """Not the owner any more: reads are to be asked elsewhere."""
-        self._state.reads.extend(self._reads.lost())
+        """Not the owner any more: reads are to be asked elsewhere, and followers are fed by another."""
+        state = self._state
+        state.reads.extend(self._reads.lost())
+        state.snapshot, state.wants_state = None, False
 
     # -- what is asked of it ------------------------------------------------------------------------------
 
@@ -288,7 +290,8 @@ class Tenure:
 
     def feed(self, now_ns: int) -> None:
         """Sends followers what they lack: what was added in a tick goes out as one Append to each."""
-        if self._is_idle:
+        snapshot = self._state.snapshot
+        if self._is_idle and snapshot is None:
             return
         self._is_idle = True
         self._now_ns = now_ns
@@ -304,6 +307,19 @@ class Tenure:
         for follower in self._followers:
             if not feeding.feed(now_ns, follower, self._round) and is_asking:
                 feeding.ask(follower, self._round)
+        if snapshot is not None and all(follower.snapshot is None for follower in self._followers):
+            self._state.snapshot = None
+
+    def wanted_from(self, first: int) -> int:
+        """Entries are kept for a follower that lacks less than a snapshot has, wherever it may be."""
+        state = self._state
+        log = state.log
+        for follower in self._followers:
+            has = follower.matched if follower.snapshot is None else follower.snapshot.index
+            is_within_reach = not has or has + 1 >= log.first_index
+            if has + 1 < first and is_within_reach and log.bytes_after(has) <= state.state_bytes:
+                first = max(has + 1, log.first_index)
+        return first
 
     def _answer_reads(self) -> None:
         reads = self._reads

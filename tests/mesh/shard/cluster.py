@@ -174,6 +174,8 @@ class Cluster:
         output = raft.take(self.now_ns)
         self.checks.handled(host.name, raft, was_owner, config, self.disks)
         self._handle(host, raft, output)
+        if raft.wants_state:
+            raft.compact(host.applied, self._state_of(host))
         self._schedule_tick(host, raft)
 
     def _handle(self, host: Host, raft: Raft, output: Output) -> None:
@@ -337,8 +339,10 @@ class Cluster:
         """A replica's log is cut where its machine is now."""
         host = self.hosts[name]
         if host.raft is not None and host.applied > host.raft.snapshot_index:
-            padding = b"." * (host.applied % 50)
-            self.on(name, lambda raft: raft.compact(host.applied, padding + host.state))
+            self.on(name, lambda raft: raft.compact(host.applied, self._state_of(host)))
+
+    def _state_of(self, host: Host) -> bytes:
+        return b"." * (host.applied % 50) + host.state
 
     def heal(self) -> None:
         """Everything works from now on."""

@@ -83,7 +83,7 @@ class Checks:
     def _elected(self, node: str, raft: Raft) -> None:
         demand(raft.term not in self.owners, f"{node} and {self.owners.get(raft.term)} own term {raft.term}")
         self.owners[raft.term] = node
-        for index in range(raft.snapshot_index + 1, self.last_committed + 1):
+        for index in range(raft.first_index, self.last_committed + 1):
             demand(
                 raft.term_at(index) == self.committed[index] or self.committed_in[index] > raft.term,
                 f"{node} was elected in term {raft.term} without committed index {index}",

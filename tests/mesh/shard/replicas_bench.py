@@ -64,6 +64,8 @@ class Bench:
         self.sent: list[tuple[str, str, RaftMessage]] = []
         self.outputs: list[tuple[str, Output]] = []
         self.drops: Callable[[RaftMessage], bool] = lambda message: False
+        self.state = b"the state of it"
+        """Of every machine, whenever a replica asks for it."""
 
     def __getitem__(self, name: str) -> Raft:
         return self.rafts[name]
@@ -82,6 +84,8 @@ class Bench:
                     self.outputs.append((name, output))
                     self.disks[name].write(output.records)
                     raft.flushed(self.now_ns, output.flush)
+                    if raft.wants_state:
+                        raft.compact(raft.commit, self.state)
                     moved += [(name, to, message) for to, message in [*output.now, *output.held]]
             if not moved and not any(raft.is_dirty for raft in self.rafts.values()):
                 return

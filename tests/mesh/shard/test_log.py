@@ -13,6 +13,7 @@ steps = st.lists(
         st.tuples(st.just("write"), st.just(0)),
         st.tuples(st.just("flush"), st.just(0)),
         st.tuples(st.just("compact"), st.integers(0, 4)),
+        st.tuples(st.just("forget"), st.integers(0, 4)),
     ),
     max_size=40,
 )
@@ -24,6 +25,7 @@ class Model:
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.snapshot = 0
+        self.forgotten = 0
         self.disk: list[Entry] = []
         self.writes: list[tuple[int, list[Entry]]] = []
 
@@ -49,7 +51,7 @@ def test_the_log_is_a_list_of_entries_some_of_them_on_disk(steps: list[tuple[str
             log.extend(fresh)
             model.entries += fresh
         elif step == "truncate":
-            index = max(model.snapshot, len(model.entries) - number) + 1
+            index = max(model.snapshot, model.forgotten, len(model.entries) - number) + 1
             if index <= len(model.entries):
                 log.truncate(index)
                 del model.entries[index - 1 :]
@@ -65,23 +67,53 @@ def test_the_log_is_a_list_of_entries_some_of_them_on_disk(steps: list[tuple[str
             if written:
                 model.disk[written[0].index - 1 :] = written
         elif step == "compact":
-            index = min(len(model.entries), model.snapshot + number)
+            index = min(len(model.entries), max(model.snapshot, model.forgotten) + number)
             if index > model.snapshot and log.stable >= index:
-                log.compact(index, keep=number)
+                log.compact(index)
                 model.snapshot = index
+        elif step == "forget":
+            index = min(log.stable, model.forgotten + number)
+            log.forget(index + 1)
+            model.forgotten = max(model.forgotten, index)
         _compare(log, model)
 
 
 def _compare(log: Log, model: Model) -> None:
     assert log.stable <= model.stable()
     assert log.last_index == len(model.entries)
-    assert log.first_index <= model.snapshot + 1
+    assert log.first_index == model.forgotten + 1
+    if model.forgotten:
+        assert log.term(model.forgotten) == model.entries[model.forgotten - 1].term
+    assert log.term(model.forgotten - 1) == -1
     for index in range(log.first_index, log.last_index + 1):
         assert log.term(index) == model.entries[index - 1].term
     assert log.slice(log.first_index, log.last_index) == tuple(model.entries[log.first_index - 1 :])
     assert log.term(log.last_index + 1) == -1
     rest = model.entries[model.snapshot :]
-    assert log.bytes_after(model.snapshot) == sum(len(entry.body) + ENTRY_BYTES for entry in rest)
+    assert log.uncompacted_bytes == sum(len(entry.body) + ENTRY_BYTES for entry in rest)
+
+
+@given(
+    sizes=st.lists(st.integers(0, 30), min_size=1, max_size=12),
+    forgotten=st.integers(0, 12),
+    index=st.integers(0, 12),
+    most_entries=st.integers(0, 6),
+    most_bytes=st.integers(0, 120),
+)
+def test_a_margin_is_the_longest_that_both_limits_allow(
+    sizes: list[int], forgotten: int, index: int, most_entries: int, most_bytes: int
+) -> None:
+    log = Log()
+    log.extend([Entry(at, 1, 1, b"x" * size) for at, size in enumerate(sizes, 1)])
+    forgotten, index = min(forgotten, len(sizes)), min(index, len(sizes))
+    log.forget(forgotten + 1)
+
+    def fits(first: int) -> bool:
+        kept = sizes[first - 1 : index]
+        return len(kept) <= most_entries and sum(kept) + ENTRY_BYTES * len(kept) <= most_bytes
+
+    firsts = range(forgotten + 1, max(forgotten, index) + 2)
+    assert log.margin(index, most_entries, most_bytes) == next(first for first in firsts if fits(first))
 
 
 @given(

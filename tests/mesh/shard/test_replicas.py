@@ -273,6 +273,27 @@ def test_large_logs_ask_to_be_compacted_and_the_rest_of_the_mesh_gets_the_state(
     assert mesh.effects["Restored"] > 0
 
 
+def test_who_was_away_gets_states_that_are_made_for_it_though_no_log_is_large():
+    settings = ReplicasSettings(
+        beat_ns=100 * MS, most_compactions=1, raft=RaftSettings(resend_ns=200 * MS, keep_entries=2)
+    )
+    mesh = settled(3, shards=4, settings=settings)
+    mesh.crash("n2")
+    mesh.run_until(mesh.all_owned)
+    before = [mesh.row(shard).snapshot_index for shard in range(4)]
+    for _ in range(20):
+        for shard in range(4):
+            assert mesh.propose(shard, size=20) is not None
+        mesh.run(20 * MS)
+    assert [mesh.row(shard).snapshot_index for shard in range(4)] == before, "none is made for who is away"
+    mesh.restart("n2")
+    mesh.run_until_as_wished()
+    mesh.run(500 * MS)
+    assert all(mesh.row(shard).snapshot_index > before[shard] for shard in range(4))
+    assert [len(mesh.hosts["n2"].machines[shard]) for shard in range(4)] == [20] * 4
+    assert mesh.lost() == []
+
+
 def test_everything_is_back_after_all_nodes_were_killed_at_once():
     settings = ReplicasSettings(
         beat_ns=100 * MS, compact_bytes=1_000, raft=RaftSettings(resend_ns=200 * MS, keep_entries=2)

@@ -4,6 +4,7 @@ import pytest
 from replicas_bench import RESEND_NS, SHARD, Bench, appended, empty, flushed, of_kind, replica
 
 from hubless.shard.arrivals import Arrivals
+from hubless.shard.log import ENTRY_BYTES
 from hubless.shard.records import Entries, Recovered, Snapshot
 from hubless.wire.replication import Append, Config, Entry, Install, Installed
 
@@ -22,7 +23,7 @@ def ahead(**limits: int) -> Bench:
     bench.elect("a")
     bench.cut("c")
     bench.propose("a", *(b"%d" % number for number in range(10)))
-    bench["a"].compact(bench["a"].commit, b"the state of it")
+    bench["a"].compact(bench["a"].commit, bench.state)
     bench.settle()
     bench.lost.clear()
     bench.sent.clear()
@@ -30,7 +31,7 @@ def ahead(**limits: int) -> Bench:
 
 
 def test_a_compacted_log_keeps_what_follows_5_1() -> None:
-    bench = Bench(keep_entries=0)
+    bench = Bench(keep_entries=1)
     owner = bench.elect("a")
     bench.propose("a", b"x", b"y", b"z")
     owner.compact(4, b"state")
@@ -40,13 +41,89 @@ def test_a_compacted_log_keeps_what_follows_5_1() -> None:
     assert owner.log_bytes == 17
 
 
-def test_a_margin_of_entries_stays_for_those_a_little_behind() -> None:
-    bench = Bench(keep_entries=2)
+@pytest.mark.parametrize("limits", [{"keep_entries": 2}, {"keep_bytes": 34}])
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_of_what_was_handed_out_a_margin_stays_in_memory(name: str, limits: dict[str, int]) -> None:
+    bench = Bench(**limits)
+    bench.elect("a")
+    bench.propose("a", b"w", b"x", b"y", b"z")
+    raft = bench[name]
+    bench.pass_time(RESEND_NS)
+    raft.heard_owner(0, "a", 2, 6)
+    bench.settle()
+    assert (raft.commit, raft.first_index, raft.snapshot_index) == (6, 5, 0)
+    assert [raft.term_at(index) for index in (3, 4, 5, 6)] == [None, 2, 2, 2]
+    on_disk = bench.disks[name].recovered().entries
+    assert raft.log_bytes == sum(len(entry.body) + ENTRY_BYTES for entry in on_disk)
+    raft.compact(6, b"state")
+    assert raft.log_bytes == 0
+
+
+def test_what_is_not_handed_out_yet_stays_however_much_it_is() -> None:
+    bench = Bench(keep_entries=0)
     owner = bench.elect("a")
+    bench.cut("b")
+    bench.cut("c")
     bench.propose("a", b"x", b"y", b"z")
-    owner.compact(5, b"state")
-    assert [owner.term_at(index) for index in (2, 3, 4, 5)] == [None, 2, 2, 2]
-    assert owner.log_bytes == 0
+    assert [owner.term_at(index) for index in (2, 3, 4, 5)] == [2, 2, 2, 2]
+
+
+def test_what_a_follower_lacks_stays_while_it_is_less_than_a_snapshot() -> None:
+    bench = Bench(keep_entries=0)
+    owner = bench.elect("a")
+    bench.state = b"s" * 40
+    owner.compact(2, bench.state)
+    bench.cut("c")
+    bench.propose("a", b"x", b"y")
+    assert owner.first_index == 3
+    bench.lost.clear()
+    bench.pass_time(RESEND_NS)
+    assert (bench["c"].last_index, bench["c"].snapshot_index) == (4, 0)
+    bench.propose("a", b"z")
+    assert owner.first_index == 6
+    bench.cut("c")
+    bench.propose("a", b"1", b"2", b"3")
+    assert owner.first_index == 9, "what is more than a snapshot is not worth its memory"
+
+
+def test_a_state_is_asked_for_once_a_follower_is_there_to_take_it() -> None:
+    bench = Bench(keep_entries=0)
+    owner = bench.elect("a")
+    bench.cut("c")
+    bench.propose("a", b"x", b"y", b"z")
+    for _ in range(4):
+        bench.pass_time(RESEND_NS)
+    assert owner.first_index == 6
+    assert not any(isinstance(message, Install) for _, _, message in bench.sent)
+    assert owner.snapshot_index == 0
+    bench.lost.clear()
+    owner.heard_follower(bench.now_ns, "c", bench.now_ns)
+    bench.settle()
+    assert (owner.snapshot_index, bench["c"].snapshot_index) == (5, 5)
+
+
+def test_the_state_of_the_last_snapshot_is_asked_for_again_as_it_is_not_kept() -> None:
+    bench = ahead()
+    bench.pass_time(RESEND_NS)
+    assert bench["c"].snapshot_index == bench["a"].snapshot_index == 12
+    written = [record for name, output in bench.outputs if name == "a" for record in output.records]
+    assert sum(isinstance(record, Snapshot) for record in written) == 1, "it was on the owner's disk already"
+    with pytest.raises(ValueError, match="index"):
+        bench["a"].compact(12, bench.state)
+
+
+def test_a_state_that_was_sent_is_not_kept_for_the_next_who_needs_one() -> None:
+    bench = Bench("abcde", "abc", keep_entries=0)
+    owner = bench.elect("a")
+    bench.propose("a", b"x")
+    bench.cut("e")
+    assert owner.change(0, "abc", "de")
+    bench.settle()
+    bench.state = b"written anew"
+    bench.lost.clear()
+    bench.pass_time(RESEND_NS)
+    restored = [(name, output.restored.state) for name, output in bench.outputs if output.restored]
+    assert restored == [("d", b"the state of it"), ("e", b"written anew")]
 
 
 @pytest.mark.parametrize("index", [0, 6, 99])
@@ -84,10 +161,11 @@ def test_who_is_too_far_behind_gets_the_snapshot_in_pieces_5_3(chunk_bytes: int)
 
 def test_an_empty_state_is_a_snapshot_too() -> None:
     bench = Bench(keep_entries=0)
+    bench.state = b""
     bench.elect("a")
     bench.cut("c")
     bench.propose("a", b"x")
-    bench["a"].compact(3, b"")
+    bench["a"].compact(3, bench.state)
     bench.lost.clear()
     bench.pass_time(RESEND_NS)
     assert bench["c"].snapshot_index == 3
@@ -251,11 +329,11 @@ def test_an_earlier_replica_of_the_node_has_installed_nothing() -> None:
     bench.drops = lambda message: isinstance(message, Installed)
     assert owner.change(0, "abc", "d")
     bench.settle()
-    asked = next(message for _, _, message in bench.sent if isinstance(message, Install)).round
-    owner.receive(0, "d", Installed(SHARD, 2, 3, 5, asked - 1))
+    sent = next(message for _, _, message in bench.sent if isinstance(message, Install))
+    owner.receive(0, "d", Installed(SHARD, 2, sent.index, sent.size, sent.round - 1))
     assert owner.progress("d").matched == 0
-    owner.receive(0, "d", Installed(SHARD, 2, 3, 5, asked))
-    assert owner.progress("d").matched == 3
+    owner.receive(0, "d", Installed(SHARD, 2, sent.index, sent.size, sent.round))
+    assert owner.progress("d").matched == sent.index
 
 
 def test_the_answer_of_an_earlier_replica_of_the_node_is_not_believed() -> None:
