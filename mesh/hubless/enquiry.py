@@ -1,7 +1,8 @@
 """Questions and orders about one task: its shard's owner is looked for, asked, and asked for again where it went.
 
-An owner's answer ends it. A refusal because the shard moves, and an owner's death, end a question only when its time is
-up: until then it is put to the next owner. So it is with an order that certainly has not been followed.
+An owner's answer ends it. A refusal because the shard moves, an owner's silence and its death end a question only when
+its time is up: until then it is put to the next owner. An order is, once it has been refused; without a word of whom it
+was given to it may have been followed, and is not given to anybody else.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from hubless_agents import Effect, Failure, failure
 from hubless_gossip.marks import sometimes
 
 _MS = 1_000_000
-_MOST_TRIES = 16
+_MOST_AT_ONCE = 4
 _DOUBT_NS = 500 * _MS
 _READS = frozenset({"status", "result"})
 OF_ONE_TASK = _READS | {"cancel", "retry"}
@@ -27,8 +28,9 @@ OF_ONE_TASK = _READS | {"cancel", "retry"}
 
 @dataclass(slots=True)
 class _Enquiry:
-    """`asked` is the owner that is to answer, "" while none is known; `refusal` what the last one said. At `doubt_ns`
-    the replicas are asked whether it still is the owner.
+    """`asked` is the owner that is to answer, "" while there is none; `refusal` what the last one said.
+
+    If a question is not answered by `doubt_ns`, the replicas are asked who owns the shard by now.
     """
 
     route: bytes
@@ -75,12 +77,9 @@ class Enquiries:
             return
         refusal = answer.failure
         if refusal is not None and refusal.code == "unreachable" and refusal.effect is Effect.NONE:
-            sometimes("a question about a task was put to another owner")
             enquiry.asked, enquiry.refusal = "", refusal
-            if self._view.owner_of_shard(enquiry.shard) == node:
-                self._asking.want(
-                    now_ns, enquiry.shard, out
-                )  # asked again a little later, like anybody it names
+            if self._owner_of(enquiry) == node or enquiry.tries >= _MOST_AT_ONCE:
+                self._asking.want(now_ns, enquiry.shard, out)  # a little later: two may name each other
             else:
                 self._put(now_ns, answer.request, out)
         else:
@@ -97,19 +96,17 @@ class Enquiries:
                 self._tell(number, b"", self._silence(enquiry), out)
 
     def tick(self, now_ns: int, out: list[NodeEffect]) -> None:
-        """Puts what waits to owners that have been found, and answers what has waited for too long."""
-        for shard in self._asking.due(now_ns, self._is_wanted, out):
-            owner = self._view.owner_of_shard(shard)
-            for number, enquiry in list(self._under_way.items()):
-                may_be_put = not enquiry.asked or (enquiry.ask.what in _READS and enquiry.asked != owner)
-                if enquiry.shard == shard and may_be_put:
-                    self._put(now_ns, number, out)
+        """Answers what has waited for too long, and puts what waits to owners that have been found."""
         for number, enquiry in list(self._under_way.items()):
             if now_ns >= enquiry.due_ns:
                 self._tell(number, b"", self._silence(enquiry), out)
             elif now_ns >= enquiry.doubt_ns:
-                enquiry.doubt_ns = enquiry.due_ns
+                enquiry.doubt_ns = min(now_ns + _DOUBT_NS, enquiry.due_ns)
                 self._asking.want(now_ns, enquiry.shard, out)
+        for shard in self._asking.due(now_ns, self._is_wanted, out):
+            for number, enquiry in self._under_way.items():
+                if enquiry.shard == shard and self._seeks(enquiry):
+                    self._put(now_ns, number, out)
 
     def next_deadline_ns(self) -> int | None:
         due_ns = min((enquiry.doubt_ns for enquiry in self._under_way.values()), default=None)
@@ -120,16 +117,29 @@ class Enquiries:
     def _put(self, now_ns: int, number: int, out: list[NodeEffect]) -> None:
         """Puts a question to the owner of its shard, or has one looked for."""
         enquiry = self._under_way[number]
-        owner = self._view.owner_of_shard(enquiry.shard)
-        if owner is None or enquiry.tries >= _MOST_TRIES:
+        owner = self._owner_of(enquiry)
+        if not owner:
             self._asking.want(now_ns, enquiry.shard, out)
             return
+        if enquiry.tries:
+            sometimes("a question about a task was put again")
         enquiry.asked, enquiry.tries = owner, enquiry.tries + 1
-        enquiry.doubt_ns = min(now_ns + _DOUBT_NS, enquiry.due_ns)
+        is_read = enquiry.ask.what in _READS
+        enquiry.doubt_ns = min(now_ns + _DOUBT_NS, enquiry.due_ns) if is_read else enquiry.due_ns
         out.append(ToPeer(owner, Consult(number, enquiry.ask.what, enquiry.ask.argument)))
 
+    def _owner_of(self, enquiry: _Enquiry) -> str:
+        """The owner of the shard, as far as known, if it answers anybody; else ""."""
+        owner = self._view.owner_of_shard(enquiry.shard)
+        return "" if owner is None or self._view.is_silent(owner) else owner
+
+    def _seeks(self, enquiry: _Enquiry) -> bool:
+        """Whether an enquiry is for an owner to come, and not only for the one that was asked to answer."""
+        is_read = enquiry.ask.what in _READS
+        return not enquiry.asked or (is_read and enquiry.asked != self._owner_of(enquiry))
+
     def _is_wanted(self, shard: int) -> bool:
-        return any(enquiry.shard == shard and not enquiry.asked for enquiry in self._under_way.values())
+        return any(enquiry.shard == shard and self._seeks(enquiry) for enquiry in self._under_way.values())
 
     def _silence(self, enquiry: _Enquiry) -> Failure:
         """Nobody has answered, or will; an order that somebody was given may have been carried out."""
