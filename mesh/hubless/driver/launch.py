@@ -19,6 +19,7 @@ import zmq
 
 from hubless.config import ConfigError, NodeConfig, format_address
 from hubless.datadir import DataDirectory, new_node_id
+from hubless.driver.allocator import give_back
 from hubless.driver.joining import JoinError, gossip_address, welcomed
 from hubless.driver.log import LogLine
 from hubless.driver.loop import Driver, Sockets
@@ -35,6 +36,7 @@ from hubless_agents import Pool, Supervisor, SupervisorConfig
 from hubless_gossip import Address, Gossip, GossipConfig, Identity, JoinRequested, Remembered
 
 _GOSSIP_FRAME_BYTES = 128 * 1024
+_RECOVERED_S = 5.0
 _WORK_QUEUE = 10_000
 _GOSSIP_QUEUE = 64
 _MOST_SOCKETS = 4096
@@ -131,6 +133,7 @@ async def serve(
                 log=log,
             )
             nursery.start_soon(_leave_on_signals, driver)
+            nursery.start_soon(_forget_the_recovery)
             if config.join:
                 again = partial(welcomed, context, config.join, mesh=identity.mesh, log=log)
                 nursery.start_soon(_join, driver, welcome, again)
@@ -343,6 +346,12 @@ async def _leave_on_signals(driver: Driver) -> None:
             break
         async for _ in signals:
             driver.stop("")
+
+
+async def _forget_the_recovery() -> None:
+    """A start reads all snapshots and logs, and needs little of that for long: a fifth of the node, kept for life."""
+    await trio.sleep(_RECOVERED_S)
+    give_back()
 
 
 async def _join(driver: Driver, welcome: Welcome | None, ask: Callable[[], Awaitable[Welcome]]) -> None:
