@@ -87,7 +87,7 @@ def refused(message: str, kind: str, more: dict[str, Any] | None = None) -> Comm
 
 
 def _exit_of(failure: Failure) -> Exit:
-    """The exit code that goes with a task's failure. "unreachable" without an effect: its shard has no quorum."""
+    """The exit code that goes with a task's failure. "unreachable" without an effect: nobody owns its shard."""
     nothing_ran = failure.code in _NOTHING_RAN or (failure.code, failure.effect) == ("unreachable", "none")
     return Exit.REFUSED if nothing_ran else Exit.FAILED
 

@@ -274,7 +274,8 @@ class Mesh:
         """What the mesh keeps of a task: its state, attempts, failures, times and the beginning of its result.
 
         Raises:
-            TaskFailed: the mesh does not know it (code "refused"), or its shard has no quorum ("unreachable").
+            TaskFailed: the mesh does not know it (code "refused"), or in two seconds found no owner of its shard that
+                answers ("unreachable").
             UnreachableError, ValueError: as `result`.
         """
         return await self.ask("status", checked_task_id(task))
@@ -282,7 +283,7 @@ class Mesh:
     async def cancel(self, task: str) -> dict[str, Any]:
         """Cancels a task that has not ended; returns {"task", "state"}. What its agent did may have happened.
 
-        Errors as `status`; of an `UnreachableError` the effect is "maybe".
+        Errors as `status`; `UnreachableError`, and "unreachable" of an owner that fell silent, have the effect "maybe".
         """
         return await self.ask("cancel", checked_task_id(task))
 
