@@ -34,6 +34,7 @@ BOUNDS = {
     "lost": 0,
     "double_committed": 0,
     "stopped_p99_ms": 1_000.0,
+    "stopped_lost": 0,
     "outage_lost": 0,
 }
 BEFORE_S, AFTER_S, STOPPED_S = 0.7, 1.5, 3.0
