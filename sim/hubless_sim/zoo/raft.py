@@ -123,7 +123,7 @@ def keeps_entries_that_another_owner_added(swaps: Swaps) -> None:
     before = swaps.put(Following, "_extend", keeping)
 
 
-@BED.plant("shards", first=80)
+@BED.plant("shards", first=70)
 def takes_a_stale_snapshot(swaps: Swaps) -> None:
     """A snapshot that comes late replaces a log that is longer."""
     swaps.put(Following, "is_stale", lambda _self, _message: False)
@@ -179,7 +179,7 @@ def hears_an_owner_that_it_doubts_for_ever(swaps: Swaps) -> None:
     swaps.put(Election, "_hears_owner", lambda _self, _now_ns: True)
 
 
-@BED.plant("shards", first=69)
+@BED.plant("shards", first=54)
 def looks_for_a_match_in_one_place_only(swaps: Swaps) -> None:
     """An owner whose entries a follower refuses sends it the same ones again, and not earlier ones."""
     swaps.put(Progress, "refused_at", lambda _self, _guess: None)
