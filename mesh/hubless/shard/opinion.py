@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from hubless.shard.campaigns import Campaigns
 from hubless.shard.group import Group
 from hubless.shard.output import Role
+from hubless.shard.raft import Raft
 from hubless.shard.seats import Surroundings
+from hubless_gossip.marks import sometimes
 
 _NOBODY: frozenset[str] = frozenset()
 
@@ -16,12 +18,18 @@ class Opinion:
     """The latest opinion: conditions of the nodes, the ring's lists of each shard, and whose disk is full.
 
     Whose journal has failed is not well, even before membership says that it is busy.
+
+    Args:
+        fresh_ns: an owner that was heard so lately is not replaced for being in doubt. Membership may be behind, or
+            hold a member that has flapped for unwell: two that doubt each other would take its shards from each
+            other as long as that lasts.
     """
 
-    def __init__(self, me: str, campaigns: Campaigns) -> None:
+    def __init__(self, me: str, campaigns: Campaigns, *, fresh_ns: int) -> None:
         self._me = me
         self._campaigns = campaigns
-        self._doubted = _NOBODY
+        self._fresh_ns = fresh_ns
+        self._doubtful = _NOBODY
         self._full: set[str] = set()
         self._failed: set[str] = set()
         self._well = frozenset((me,))
@@ -60,7 +68,7 @@ class Opinion:
         spares: Callable[[int], Sequence[str]],
     ) -> None:
         """Membership's new opinion."""
-        self._doubted = doubtful | gone
+        self._doubtful = doubtful
         self._full -= gone
         self._failed -= (
             well - self._well
@@ -77,7 +85,7 @@ class Opinion:
         if raft.role is Role.OWNER or raft.is_damaged:
             self._campaigns.settled(shard)
             return False
-        is_doubted = owner is not None and owner in self._doubted
+        is_doubted = owner is not None and self._doubts(now_ns, owner, raft)
         is_touched = is_doubted or group.is_doubted
         if is_touched:
             group.is_doubted = is_doubted
@@ -94,6 +102,13 @@ class Opinion:
             around=self.around,
         )
         return is_touched
+
+    def _doubts(self, now_ns: int, owner: str, raft: Raft) -> bool:
+        """Whether an owner had better be replaced: it is gone, or in doubt and silent here as well."""
+        if owner in self._doubtful and raft.has_heard_since(now_ns - self._fresh_ns):
+            sometimes("kept an owner that membership doubts, as it is heard")
+            return False
+        return owner in self._doubtful or owner in self.around.gone
 
     def _take(self, gone: frozenset[str], draining: frozenset[str]) -> None:
         well = self._well - self._failed

@@ -17,6 +17,9 @@ from hubless.shard.settings import ReplicasSettings
 from hubless.shard.steering import Steering
 from hubless.wire.replication import Dismissed, Orphaned, RaftMessage
 
+_BEATS = 2
+"""After so many without one, an owner is silent."""
+
 
 class Outcomes(Holdings):
     """The replicas of a node where a tick ends: each that something happened to is looked at once."""
@@ -24,7 +27,12 @@ class Outcomes(Holdings):
     def __init__(
         self, me: str, *, settings: ReplicasSettings, roster: Roster, campaigns: Campaigns, steering: Steering
     ) -> None:
-        super().__init__(me, settings=settings, roster=roster, opinion=Opinion(me, campaigns))
+        super().__init__(
+            me,
+            settings=settings,
+            roster=roster,
+            opinion=Opinion(me, campaigns, fresh_ns=_BEATS * settings.beat_ns),
+        )
         self._campaigns = campaigns
         self._steering = steering
         self._touch = roster.touch

@@ -295,6 +295,11 @@ class Raft:
         if not self._state.damage:
             self._election.doubt(now_ns, self._state.owner if is_doubted else None)
 
+    def has_heard_since(self, then_ns: int) -> bool:
+        """Whether the owner was heard at that time or later, by a message of its own or a beat."""
+        heard_at_ns = self._state.heard_at_ns
+        return heard_at_ns is not None and heard_at_ns >= then_ns
+
     def fail(self, now_ns: int, problem: str) -> None:
         """The journal cannot be trusted any more: takes part in nothing from now on."""
         self._state.damage = self._state.damage or problem
