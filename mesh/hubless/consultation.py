@@ -28,6 +28,7 @@ from hubless_gossip.marks import sometimes
 _MS = 1_000_000
 _PATIENCE_NS = 2_000 * _MS
 _MOST_UNDER_WAY = 256
+_MOST_BOOTS = 1 << 30
 
 OF_ALL = frozenset({"shards", "tasks", "dead_letters", "fork"})
 CONSULTED = OF_ALL | OF_ONE_TASK
@@ -57,14 +58,18 @@ class _Asked:
 
 
 class Consultation:
-    """What operators have asked this node, and what other nodes ask it on their behalf."""
+    """What operators have asked this node, and what other nodes ask it on their behalf.
 
-    def __init__(self, *, me: str, view: View, keeping: Keeping, shards: int) -> None:
+    Args:
+        boot: of this process: what is answered to an earlier one of the node is no answer to its questions.
+    """
+
+    def __init__(self, *, me: str, boot: int, view: View, keeping: Keeping, shards: int) -> None:
         self._me = me
         self._view = view
         self._shards = shards
         self._asked: dict[int, _Asked] = {}
-        self._numbers = count(1)
+        self._numbers = count((boot % _MOST_BOOTS << 32) + 1)
         self._enquiries = Enquiries(me=me, view=view, numbers=self._numbers, patience_ns=_PATIENCE_NS)
         self._counsel = Counsel(me=me, keeping=keeping, shards=shards)
 

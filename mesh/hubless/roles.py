@@ -105,7 +105,9 @@ class Roles:
             apart=self.keeping.apart,
             patience_ns=2 * replicas.election_ns,
         )
-        self._consultation = Consultation(me=me, view=view, keeping=self.keeping, shards=station.shards)
+        self._consultation = Consultation(
+            me=me, boot=station.identity.boot, view=view, keeping=self.keeping, shards=station.shards
+        )
         self._inspection = inspection
         self._clientele = Clientele(station, view=view, keeping=self.keeping, departure=departure)
 

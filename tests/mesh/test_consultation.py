@@ -77,7 +77,17 @@ class Room:
     def __init__(self, view: View) -> None:
         self.view = view
         self.keeping = Keeping()
-        self.consultation = Consultation(me="n0", view=view, keeping=self.keeping, shards=16)  # type: ignore[arg-type]
+        self.restart(boot=0)
+
+    def restart(self, boot: int) -> None:
+        """Another process of n0 begins, which knows of no question."""
+        self.consultation = Consultation(
+            me="n0",
+            boot=boot,
+            view=self.view,
+            keeping=self.keeping,  # type: ignore[arg-type]
+            shards=16,
+        )
 
     def ask(self, what: str, argument: str = "", *, now_ns: int = 0) -> list[NodeEffect]:
         out: list[NodeEffect] = []
@@ -231,6 +241,14 @@ def test_the_owner_of_its_shard_is_asked_about_a_task(room: Room, what: str) -> 
     assert room.ask(what, TASK.hex()) == [ToPeer("n2", Consult(1, what, TASK.hex()))]
     assert room.answer("n1", {"state": "wrong"}) == [], "nobody else"
     assert told(room.answer("n2", {"state": "queued"})) == {"state": "queued"}
+
+
+def test_the_questions_of_an_earlier_process_are_not_those_of_the_next(room: Room) -> None:
+    asked = []
+    for boot in (1, 2):
+        room.restart(boot)
+        asked += [effect.message.request for effect in room.ask("shards")]
+    assert len(set(asked)) == 2
 
 
 def test_an_owner_s_refusal_is_told(room: Room) -> None:
