@@ -340,9 +340,8 @@ class Gateway:
         out += (ToClient(route, refused) for route in pending.routes)
 
     def _take_on(self, now_ns: int, pending: Pending) -> None:
-        """Has this node see to the task, if its agent allows that, and a second start should there be one already."""
-        may_run = not pending.is_unwanted and (not pending.may_be_known or pending.is_repeatable)
-        if pending.runs_apart and may_run and self._apart is not None and self._apart.takes(now_ns):
+        """Has this node see to the task, if it may."""
+        if pending.may_go_apart and self._apart is not None and self._apart.takes(now_ns):
             self.counters.apart += 1
             sometimes("took on a task, as its shard is not within reach")
             pending.is_apart = True
@@ -353,9 +352,10 @@ class Gateway:
         after_ns = pending.resend_after_ns
         if not pending.is_kept or pending.is_apart:
             return after_ns
-        if not pending.owner:
-            is_for_apart = pending.runs_apart and self._reach.is_lost(now_ns, shard)
-            after_ns = _NOT_YET_APART_NS if is_for_apart else FIRST_RESEND_NS
+        if pending.may_go_apart and self._reach.is_lost(now_ns, shard):
+            after_ns = _NOT_YET_APART_NS
+        elif not pending.owner:
+            after_ns = FIRST_RESEND_NS
         return min(after_ns, self._reach.lost_after_ns(now_ns, shard, after_ns))
 
     def _look_again(self, now_ns: int, task: bytes, pending: Pending, after_ns: int) -> None:

@@ -53,6 +53,11 @@ class Pending(Struct, gc=False):
         """Whether anybody beside this gateway may have begun it."""
         return self.was_placed or self.again
 
+    @property
+    def may_go_apart(self) -> bool:
+        """Whether this node may take it on, as its agent allows that, and a second start if there may be one."""
+        return self.runs_apart and not self.is_unwanted and (not self.may_be_known or self.is_repeatable)
+
     def placement(self, now_ns: int, task: bytes, gateway: str) -> Place:
         """What its owner is told, by this gateway."""
         return Place(
