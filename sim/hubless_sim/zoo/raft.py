@@ -123,7 +123,7 @@ def keeps_entries_that_another_owner_added(swaps: Swaps) -> None:
     before = swaps.put(Following, "_extend", keeping)
 
 
-@BED.plant("shards", first=70)
+@BED.plant("shards", first=196)
 def takes_a_stale_snapshot(swaps: Swaps) -> None:
     """A snapshot that comes late replaces a log that is longer."""
     swaps.put(Following, "is_stale", lambda _self, _message: False)
@@ -140,7 +140,7 @@ def writes_the_first_configuration_into_every_snapshot(swaps: Swaps) -> None:
     swaps.put(configs.Configs, "at", oldest)
 
 
-@BED.plant("shards", first=77)
+@BED.plant("shards", first=3769)
 def forgets_what_a_dismissed_replica_stood_for(swaps: Swaps) -> None:
     """A replica that was forgotten and comes back votes as if it had never had a log."""
     swaps.put(Log, "is_whole", True)
@@ -161,7 +161,7 @@ def reads_without_asking_whether_it_still_owns(swaps: Swaps) -> None:
     swaps.put(Reads, "_followers", staticmethod(everybody))
 
 
-@BED.plant("shards", first=124)
+@BED.plant("shards", first=65)
 def reads_before_its_own_term_has_begun(swaps: Swaps) -> None:
     """A new owner answers reads before it knows how far the last one had committed (6.4)."""
 
