@@ -28,7 +28,6 @@ from hubless_gossip import (
     PacketReceived,
     Peer,
     Persist,
-    Remembered,
     SendPacket,
     WatchLinks,
     WatchRequested,
@@ -408,26 +407,6 @@ def test_misuse_by_the_caller_raises_early(event: Any) -> None:
         lone().handle(0, event)
 
 
-@pytest.mark.parametrize(
-    ("changes", "field"),
-    [
-        ({"probe_interval_ms": 0}, "probe_interval_ms"),
-        ({"probe_timeout_ms": 5000}, "probe_timeout_ms"),
-        ({"nack_percent": 100}, "nack_percent"),
-        ({"suspicion_max_mult": 0.5}, "suspicion_max_mult"),
-        ({"packet_max_bytes": 100}, "packet_max_bytes"),
-        ({"packet_max_bytes": 65_537}, "packet_max_bytes"),
-        ({"push_pull_max_bytes": 65_537}, "push_pull_max_bytes"),
-        ({"members_max": 4097}, "members_max"),
-        ({"confirmations": 4}, "confirmations"),
-        ({"no_such_knob": 1}, "no_such_knob"),
-    ],
-)
-def test_a_configuration_that_cannot_work_is_refused_by_name(changes: dict[str, float], field: str) -> None:
-    with pytest.raises(ValueError, match=field):
-        GossipConfig.lan(**changes)
-
-
 def test_identities_are_checked() -> None:
     for mesh_, node, boot, address in (
         (b"short", "a", 1, Address("h", 1)),
@@ -439,14 +418,6 @@ def test_identities_are_checked() -> None:
     ):
         with pytest.raises(ValueError, match="must"):
             Identity(mesh_, node, boot, address)
-
-
-def test_remembered_survives_and_garbage_is_refused() -> None:
-    remembered = Remembered(9, (Peer("a", 1, Address("h", 2)),))
-    assert Remembered.from_bytes(remembered.to_bytes()) == remembered
-    for raw in (b"", b"garbage", b"\xc0", remembered.to_bytes()[:-1]):
-        with pytest.raises(ValueError, match="remembered"):
-            Remembered.from_bytes(raw)
 
 
 def test_garbage_packets_are_counted_and_change_nothing() -> None:
